@@ -1,0 +1,159 @@
+"""Every number of the experiment that a user may change, with its rule and its default.
+
+The defaults are those of the 2017 article. Plain frozen dataclasses: the coordinator reads them
+without importing Keras, and `bench` validates files against them.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+ARTICLE_SEED = 14
+ARTICLE_SEQUENCES = 2000
+ARTICLE_DIGITS = (0, 3)
+ARTICLE_MIN_LENGTH = 2
+
+MODELS = ("simple_rnn", "lstm", "gru")
+
+
+def require(holds: bool, rule: str, received: object, remedy: str) -> None:
+    """Raise one line that names the rule, what was received and the remedy.
+
+    Raises:
+        ValueError: if `holds` is false.
+    """
+    if not holds:
+        raise ValueError(f"{rule} Received: {received!r}. {remedy}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings:
+    """Which sequences are drawn and how they are split.
+
+    Args:
+        source: "article" draws the 2017 data set bit for bit; "generated" draws a vectorised one
+            of any size and range.
+        sequences: how many rows are drawn.
+        min_length: length of the shortest sequence.
+        digits: smallest and largest digit, both included.
+        padding: zeros "pre" (before the digits, as Keras' `pad_sequences` does) or "post".
+        seed: seed of the data (not of the weights).
+        test_share: share of all rows kept for the test.
+        validation_share: share of the remaining rows used for validation: the last ones, as
+            Keras' `validation_split` takes them.
+    """
+
+    source: Literal["article", "generated"] = "article"
+    sequences: int = ARTICLE_SEQUENCES
+    min_length: int = ARTICLE_MIN_LENGTH
+    digits: tuple[int, int] = ARTICLE_DIGITS
+    padding: Literal["pre", "post"] = "pre"
+    seed: int = ARTICLE_SEED
+    test_share: float = 0.1
+    validation_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        low, high = self.digits
+        require(self.sequences >= 3, "`sequences` must be at least 3.", self.sequences, "Draw more.")
+        require(self.min_length >= 1, "`min_length` must be at least 1.", self.min_length, "Use 1 or more.")
+        require(low <= high, "`digits` must be a range from low to high.", self.digits, "Swap the two.")
+        require(
+            -(2**15) <= low and high < 2**15,
+            "`digits` must fit in 16 bits.",
+            self.digits,
+            "Use digits from -32768 to 32767.",
+        )
+        for name in ("test_share", "validation_share"):
+            share = getattr(self, name)
+            require(0 < share < 1, f"`{name}` must lie between 0 and 1.", share, "Use 0.1, say.")
+        if self.source == "article":
+            fixed = (self.sequences, self.min_length, self.digits, self.seed)
+            require(
+                fixed == (ARTICLE_SEQUENCES, ARTICLE_MIN_LENGTH, ARTICLE_DIGITS, ARTICLE_SEED),
+                "The article's data set has fixed `sequences`, `min_length`, `digits` and `seed`.",
+                fixed,
+                'Set `source = "generated"` to draw other data.',
+            )
+
+    @property
+    def test_rows(self) -> int:
+        """Count the test rows, rounded up as scikit-learn does."""
+        return -int(-self.sequences * self.test_share // 1)
+
+    @property
+    def validation_rows(self) -> int:
+        """Count the validation rows as Keras' `validation_split` does."""
+        kept = self.sequences - self.test_rows
+        return kept - int(kept * (1 - self.validation_share))
+
+    @property
+    def fitted_rows(self) -> int:
+        """Count the rows whose gradients are taken."""
+        return self.sequences - self.test_rows - self.validation_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings:
+    """The shape of the network between input and `Dense(1)`.
+
+    Args:
+        units: width of every recurrent layer.
+        layers: how many recurrent layers are stacked.
+        mask: put a `Masking` layer that hides padded timesteps before them. Zeros among the digits
+            are hidden too, which leaves the sum as it is.
+    """
+
+    units: int = 16
+    layers: int = 1
+    mask: bool = False
+
+    def __post_init__(self) -> None:
+        require(self.units >= 1, "`units` must be at least 1.", self.units, "Use 16, as the article does.")
+        require(self.layers >= 1, "`layers` must be at least 1.", self.layers, "Use 1, as the article does.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """The training protocol. Defaults: the article's.
+
+    Args:
+        optimizer: name of a Keras optimizer, with Keras' own defaults.
+        learning_rate: its learning rate.
+        batch_size: rows a step; the last batch of an epoch may be smaller.
+        epochs: the most epochs an accuracy trial runs.
+        patience: epochs without a better val_loss that are endured before stopping; the article
+            stops at the first one, 0. A negative number means: never stop early.
+    """
+
+    optimizer: Literal["rmsprop", "adam", "sgd"] = "rmsprop"
+    learning_rate: float = 0.001
+    batch_size: int = 100
+    epochs: int = 100
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.learning_rate > 0, "`learning_rate` must be positive.", self.learning_rate, "Use 0.001.")
+        require(self.batch_size >= 1, "`batch_size` must be at least 1.", self.batch_size, "Use 100.")
+        require(self.epochs >= 1, "`epochs` must be at least 1.", self.epochs, "Use 100.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantSettings:
+    """Keras settings that change the speed, not the mathematics.
+
+    Args:
+        unroll: unroll the recurrent loop at trace time.
+        jit_compile: passed to `compile`: "auto" is Keras' default.
+        steps_per_execution: passed to `compile`.
+    """
+
+    unroll: bool = False
+    jit_compile: bool | Literal["auto"] = "auto"
+    steps_per_execution: int = 1
+
+    def __post_init__(self) -> None:
+        require(
+            self.steps_per_execution >= 1,
+            "`steps_per_execution` must be at least 1.",
+            self.steps_per_execution,
+            "Use 1, Keras' default.",
+        )

@@ -1,0 +1,140 @@
+"""Draw padded sequences of digits whose target is their sum, and split them.
+
+NumPy only. Digits are small signed integers; `inputs` and `targets` turn the rows that a model
+sees into float32.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqsum_core import article
+from seqsum_core.settings import TaskSettings, require
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Drawn rows.
+
+    Args:
+        digits: padded digits, shape (rows, timesteps).
+        lengths: digits in each row without padding, shape (rows,).
+        sums: the target, shape (rows,).
+    """
+
+    digits: NDArray[np.signedinteger]
+    lengths: NDArray[np.int32]
+    sums: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.sums)
+
+    def take(self, rows: NDArray[np.intp]) -> "Sequences":
+        """Return the given rows in the given order."""
+        return Sequences(self.digits[rows], self.lengths[rows], self.sums[rows])
+
+    def inputs(self) -> NDArray[np.float32]:
+        """Return what a model reads, shape (rows, timesteps, 1)."""
+        return self.digits[:, :, np.newaxis].astype(np.float32)
+
+    def targets(self) -> NDArray[np.float32]:
+        """Return what a model shall output, shape (rows, 1)."""
+        return self.sums[:, np.newaxis].astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows that are fitted, those val_mse is taken on, and those never seen in training."""
+
+    fitted: Sequences
+    validation: Sequences
+    test: Sequences
+
+
+def draw(settings: TaskSettings, *, length: int) -> Sequences:
+    """Draw all rows of a task.
+
+    Args:
+        settings: which data, how many, from which range.
+        length: the longest sequence, which is the padded time dimension; at least
+            `settings.min_length`.
+
+    Returns:
+        `settings.sequences` rows of `length` timesteps.
+
+    Raises:
+        ValueError: if `length` is below 1 or below the shortest sequence.
+    """
+    check_length(settings, length)
+    if settings.source == "article":
+        rows = article.draw_rows(length)
+        return Sequences(
+            _pad(rows, length, settings.padding),
+            np.array([len(row) for row in rows], np.int32),
+            np.array([row.sum() for row in rows], np.int64),
+        )
+    return _draw_vectorised(settings, length)
+
+
+def check_length(settings: TaskSettings, length: int) -> None:
+    """Refuse a time dimension that the task cannot have.
+
+    Raises:
+        ValueError: if `length` is below 1 or below the shortest sequence.
+    """
+    require(length >= 1, "`length` must be at least 1.", length, "Ask for a length such as 12.")
+    require(
+        length >= settings.min_length,
+        f"`length` must be at least `min_length`, which is {settings.min_length}.",
+        length,
+        "Ask for a longer one, or lower `min_length` of generated data.",
+    )
+
+
+def _draw_vectorised(settings: TaskSettings, length: int) -> Sequences:
+    """Draw a full rectangle in one call and blank its padding in place: one byte a digit."""
+    random = np.random.default_rng(settings.seed)
+    low, high = settings.digits
+    dtype = np.int8 if -128 <= low and high <= 127 else np.int16
+    shape = (settings.sequences, length)
+    lengths = random.integers(settings.min_length, length + 1, settings.sequences, dtype=np.int32)
+    digits = random.integers(low, high + 1, shape, dtype=dtype)
+    steps = np.arange(length, dtype=np.int32)
+    if settings.padding == "post":
+        digits *= steps < lengths[:, np.newaxis]
+    else:
+        digits *= steps >= length - lengths[:, np.newaxis]
+    return Sequences(digits, lengths, digits.sum(axis=1, dtype=np.int64))
+
+
+def _pad(rows: list[NDArray[np.int64]], length: int, padding: str) -> NDArray[np.int8]:
+    padded = np.zeros((len(rows), length), np.int8)
+    for target, row in zip(padded, rows, strict=True):
+        target[slice(len(row)) if padding == "post" else slice(length - len(row), None)] = row
+    return padded
+
+
+def split(data: Sequences, settings: TaskSettings) -> Split:
+    """Split rows as the article does.
+
+    The test rows are drawn at random (seed 0, the permutation that scikit-learn's
+    `train_test_split` uses, so that the article's own rows come out); the validation rows are the
+    last of what is left, taken before any shuffling, as Keras' `validation_split` takes them.
+
+    Args:
+        data: all rows.
+        settings: the shares.
+
+    Returns:
+        Fitted, validation and test rows.
+    """
+    test, train = split_rows(settings)
+    fitted = settings.fitted_rows
+    return Split(data.take(train[:fitted]), data.take(train[fitted:]), data.take(test))
+
+
+def split_rows(settings: TaskSettings) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the indices of the test rows and of all others, in their order."""
+    order = np.random.RandomState(0).permutation(settings.sequences)
+    return order[: settings.test_rows], order[settings.test_rows :]
