@@ -78,7 +78,7 @@ def _load(path: Path) -> Arrays:
         "Give the path of one, as `numpy.savez` writes it.",
     )
     try:
-        with np.load(path, allow_pickle=False) as opened:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as opened:
             arrays = {name: np.asarray(opened[name]) for name in RULES if name in opened.files}
     except Exception as error:  # zipfile, zlib and NumPy's header parser raise a dozen types on damage
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -132,9 +132,9 @@ def _check_shapes(arrays: Arrays) -> None:
         REMEDY,
     )
     require(
-        sizes["fitted"] < sizes["train"] <= sizes["rows"],
+        sizes["fitted"] < sizes["train"],
         "`reference`: `perms` must leave some rows of `train_idx` for validation.",
-        _sizes({axis: sizes[axis] for axis in ("fitted", "train", "rows")}),
+        f"fitted={sizes['fitted']}, train={sizes['train']}",
         REMEDY,
     )
 
@@ -160,9 +160,9 @@ def _check_rows(arrays: Arrays) -> None:
     rows, fitted = len(arrays["X_pad"]), arrays["perms"].shape[1]
     used = np.concatenate([arrays["train_idx"], arrays["test_idx"]]).astype(np.int64)
     require(
-        bool(((used >= 0) & (used < rows)).all()) and len(np.unique(used)) == len(used),
-        f"`reference`: `train_idx` and `test_idx` must be different rows from 0 to {rows - 1}.",
-        f"{len(np.unique(used))} different rows from {used.min()} to {used.max()}",
+        np.array_equal(np.sort(used), np.arange(rows)),
+        f"`reference`: `train_idx` and `test_idx` must together hold each row from 0 to {rows - 1} once.",
+        f"{len(used)} rows, {len(np.unique(used))} of them different, from {used.min()} to {used.max()}",
         REMEDY,
     )
     wrong = np.flatnonzero((np.sort(arrays["perms"], axis=1) != np.arange(fitted)).any(axis=1))
