@@ -36,7 +36,7 @@ class Reference:
     """One training run, with everything that repeats it.
 
     Args:
-        name: the case or the file's name.
+        name: the case, such as "rnn-4", or the file's name, such as "rnn_004.npz".
         inputs: padded digits, shape (rows, timesteps).
         targets: their sums, shape (rows,).
         train_rows: rows of the training set in their order; the last ones are for validation.
@@ -79,7 +79,7 @@ class Reference:
     @property
     def length(self) -> int:
         """Count the timesteps."""
-        return self.inputs.shape[1]
+        return int(self.inputs.shape[1])
 
     @property
     def epochs(self) -> int:
@@ -89,7 +89,7 @@ class Reference:
     @property
     def fitted_rows(self) -> int:
         """Count the rows whose gradients were taken."""
-        return self.order.shape[1]
+        return int(self.order.shape[1])
 
     @property
     def stop_epoch(self) -> int | None:
@@ -129,7 +129,7 @@ def load(path: Path) -> Reference:
     """
     arrays = reference_file.read(path)
     return Reference(
-        name=path.stem,
+        name=path.name,
         inputs=arrays["X_pad"],
         targets=arrays["y"],
         train_rows=arrays["train_idx"],
@@ -168,7 +168,9 @@ def case(name: str, dtype: Dtype = "float32") -> Reference:
         ValueError: if there is no such case, or none in this precision.
     """
     known = CASES if dtype == "float32" else FLOAT64_CASES
-    require(name in known, f"`case` in {dtype} must be one of {', '.join(known)}.", name, "Choose one of them.")
+    require(
+        name in known, f"`case` in {dtype} must be one of {', '.join(known)}.", name, "Choose one of them."
+    )
     settings = TaskSettings()
     with resources.files("seqsum_core").joinpath("data", f"{name}.npz").open("rb") as file:
         arrays = dict(np.load(file, allow_pickle=False))

@@ -80,7 +80,7 @@ def _load(path: Path) -> Arrays:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as opened:
             arrays = {name: np.asarray(opened[name]) for name in RULES if name in opened.files}
-    except Exception as error:  # zipfile, zlib and NumPy's header parser raise a dozen types on damage
+    except Exception as error:  # noqa: BLE001 - zipfile, zlib and NumPy raise a dozen types on damage
         reason = " ".join(str(error).split()) or type(error).__name__
         require(
             "allow_pickle" not in reason,
@@ -105,7 +105,9 @@ def _check_dtypes(arrays: Arrays) -> None:
             str(array.dtype),
             REMEDY,
         )
-    dtypes = sorted({str(arrays[f"init_{name}"].dtype) for name in WEIGHTS} | {str(arrays["test_pred"].dtype)})
+    dtypes = sorted(
+        {str(arrays[f"init_{name}"].dtype) for name in WEIGHTS} | {str(arrays["test_pred"].dtype)}
+    )
     require(
         len(dtypes) == 1,
         "`reference`: weights and `test_pred` must be of one dtype, that of the run.",
@@ -153,7 +155,12 @@ def _check_values(arrays: Arrays) -> None:
         if rule.kind == INTEGER:
             continue
         bad = int(np.count_nonzero(~np.isfinite(arrays[name])))
-        require(not bad, f"`reference`: `{name}` must be finite.", f"{bad} values that are NaN or infinite", REMEDY)
+        require(
+            not bad,
+            f"`reference`: `{name}` must be finite.",
+            f"{bad} values that are NaN or infinite",
+            REMEDY,
+        )
 
 
 def _check_rows(arrays: Arrays) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 keras = pytest.importorskip("keras", exc_type=ImportError)
 
-from seqsum_core import keras2  # noqa: E402
+from seqsum_core import keras2
 
 
 def _steps(optimizer, gradients, start=1.0):

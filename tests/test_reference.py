@@ -160,7 +160,9 @@ def test_weights_of_two_precisions_are_refused(folder):
         _load(folder, arrays | {"init_bias": arrays["init_bias"].astype(np.float64)})
 
 
-@pytest.mark.parametrize("name", [name for name, rule in reference_file.RULES.items() if rule.kind != "integers"])
+@pytest.mark.parametrize(
+    "name", [name for name, rule in reference_file.RULES.items() if rule.kind != "integers"]
+)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_value_that_is_not_finite_is_refused(folder, name, bad):
     arrays = _arrays()
