@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from bench import doctor as doctoring
-from bench import interpreters, runner, store, sweeps, tables
+from bench import interpreters, printing, runner, store, sweeps, tables
 from bench.errors import UserError
 from bench.progress import Progress
 from bench.records import Failure
@@ -72,7 +72,7 @@ def run(
         )
     finally:
         progress.close()
-    _print_tables(tables.select([store.load_run(written.folder)]), ["speed", "start", "accuracy"])
+    printing.print_tables(tables.select([store.load_run(written.folder)]), [])
     if any(isinstance(record, Failure) for record in written.records):
         raise typer.Exit(1)
 
@@ -81,59 +81,41 @@ def _changes(
     backend: list[str], device: str | None, model: list[str], length: list[int], seeds: int | None
 ) -> dict[str, Any]:
     """Collect what the command line says against the profile or sweep file."""
-    if device not in (None, "cpu", "gpu"):
-        raise UserError(f"`--device` must be cpu or gpu. Received: {device!r}. Choose one of them.")
     backends = [interpreters.parse_backend(name) for name in backend]
-    given = {"backends": backends, "device": device, "models": model, "lengths": length, "seeds": seeds}
+    given = {
+        "backends": backends,
+        "device": device and interpreters.parse_device(device),
+        "models": model,
+        "lengths": length,
+        "seeds": seeds,
+    }
     return {name: value for name, value in given.items() if value not in (None, [])}
 
 
 @app.command()
 def table(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Folders of single runs. Default: all that are alike.")] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of single runs. Default: all that are alike.")
+    ] = None,
     results: Results = Path("results"),
     show: Annotated[list[str], typer.Option(help=f"Which: {', '.join(tables.TABLES)} or all.")] = [],
-    format: Annotated[Literal["text", "markdown", "csv"], typer.Option(help="How to print.")] = "text",
+    format: Annotated[Literal["text", "markdown", "csv"], typer.Option(help="How to print.")] = "text",  # noqa: A002
 ) -> None:
     """Print tables of what has been measured.
 
     Example: seqsum table --show accuracy --show lengths --format markdown
     """
+    problems: list[str] = []
     if runs:
-        loaded, problems = [store.load_run(folder) for folder in sorted(runs)], []
+        loaded = [store.load_run(folder) for folder in sorted(runs)]
     else:
         loaded, problems = store.load_runs(results)
     for problem in [*problems, *(problem for run in loaded for problem in run.problems)]:
         errors.print(problem, markup=False, highlight=False)
     if loaded:
-        _print_tables(tables.select(loaded), show, format)
+        printing.print_tables(tables.select(loaded), show, form=format)
     if problems or any(run.problems for run in loaded):
         raise typer.Exit(1)
-
-
-def _print_tables(chosen: tables.Selection, show: list[str], format: str = "text") -> None:
-    """Print the named tables; the failures too, if there are any."""
-    for name in show:
-        if name not in (*tables.TABLES, "all"):
-            raise UserError(f"`--show` must be one of {', '.join(tables.TABLES)} or all. Received: {name!r}.")
-    if format == "csv":
-        if len(show) > 1 or show == ["all"]:
-            raise UserError("CSV holds one table. Received: several. Give --show once, speed, say.")
-        print(tables.to_csv(tables.TABLES[show[0] if show else "speed"](chosen)), end="")
-        return
-    names = list(tables.TABLES) if show == ["all"] else show or ["speed", "start", "accuracy"]
-    if chosen.of(Failure) and "failures" not in names:
-        names = [*names, "failures"]
-    made = [made for name in names if not (made := tables.TABLES[name](chosen)).frame.empty]
-    if format == "markdown":
-        print("\n\n".join(tables.to_markdown(one) for one in made))
-        print("\n" + "\n".join(f"- {line}" for line in tables.provenance(chosen)))
-        return
-    console = Console(width=None if sys.stdout.isatty() else 80, highlight=False, soft_wrap=False)
-    for line in tables.provenance(chosen):
-        console.print(line, markup=False)
-    for one in made:
-        tables.to_text(one, console)
 
 
 @app.command()
@@ -146,9 +128,7 @@ def doctor(
 
     Example: seqsum doctor
     """
-    if device not in ("cpu", "gpu"):
-        raise UserError(f"`--device` must be cpu or gpu. Received: {device!r}. Choose one of them.")
-    diagnosis = doctoring.diagnose(device=device, pythons=interpreters.parse_pythons(python))
+    diagnosis = doctoring.diagnose(device=interpreters.parse_device(device), pythons=interpreters.parse_pythons(python))
     if json_:
         print(json.dumps(diagnosis.model_dump(), indent=2))
     else:

@@ -10,7 +10,7 @@ from bench.errors import UserError
 from bench.interpreters import check_keras_backend, find_interpreter
 from bench.machine import CpuWatch, describe_machine, load_average, usable_cores
 from bench.plan import BACKENDS, BackendName, Cell, Device, Frozen
-from bench.processes import WorkerLost, WorkerProcess
+from bench.processes import WorkerLostError, WorkerProcess
 from bench.records import Machine, Worker
 
 WATCHED_S = 1.0
@@ -47,7 +47,7 @@ def diagnose(*, device: Device, pythons: dict[str, str]) -> Diagnosis:
     load = load_average()
     with ThreadPoolExecutor(len(usable_cores())) as pool:
         answers = list(pool.map(lambda backend: _try_backend(backend, device, pythons), BACKENDS))
-    found = {backend: answer for backend, answer in zip(BACKENDS, answers, strict=True)}
+    found = dict(zip(BACKENDS, answers, strict=True))
     return Diagnosis(
         machine=describe_machine(),
         load_average=load,
@@ -66,7 +66,7 @@ def _try_backend(backend: BackendName, device: Device, pythons: dict[str, str]) 
         cell = Cell(backend=backend, device=device, model="simple_rnn", length=4)
         with WorkerProcess(python, cell, threads="default", cores=usable_cores(), limit_s=120) as worker:
             return worker.ready(), python
-    except (UserError, WorkerLost) as error:
+    except (UserError, WorkerLostError) as error:
         return str(error)
 
 
@@ -92,7 +92,8 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
     """Print a diagnosis for a person."""
     machine = diagnosis.machine
     console.print(
-        f"{machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 2**30:.0f} GiB, {machine.system}", markup=False
+        f"{machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 2**30:.0f} GiB, {machine.system}",
+        markup=False,
     )
     for gpu in machine.gpus:
         console.print(gpu, markup=False)

@@ -13,11 +13,21 @@ from functools import cache
 from pathlib import Path
 
 from bench.errors import UserError
-from bench.plan import BACKENDS, BackendName, check_choice
+from bench.plan import BACKENDS, BackendName, Device, check_choice
 
 TOX_ENVIRONMENT: Mapping[BackendName, str] = {"jax": "jax", "torch": "torch", "tensorflow": "tf"}
 
-_INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "TEMP", "SYSTEMROOT", "LD_LIBRARY_PATH")
+_INHERITED = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "PATH",
+    "PYTHONPATH",
+    "TMPDIR",
+    "TEMP",
+    "SYSTEMROOT",
+    "LD_LIBRARY_PATH",
+)
 _SET_ALWAYS = {
     "PYTHONHASHSEED": "0",
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -140,13 +150,13 @@ def parse_pythons(options: list[str]) -> dict[str, str]:
     Raises:
         UserError: if one has another form or names no backend.
     """
-    pythons = {}
+    pythons: dict[str, str] = {}
     for option in options:
         name, sign, path = option.partition("=")
         if not sign or not path:
             raise UserError(f"`--python` must be BACKEND=PATH. Received: {option!r}. Write jax=/path/to/python, say.")
         pythons[parse_backend(name)] = path
-    return dict(pythons)
+    return pythons
 
 
 def parse_backend(name: str) -> BackendName:
@@ -160,6 +170,17 @@ def parse_backend(name: str) -> BackendName:
     except ValueError as error:
         raise UserError(str(error)) from None
     return next(backend for backend in BACKENDS if backend == ("tensorflow" if name == "tf" else name))
+
+
+def parse_device(name: str) -> Device:
+    """Read a device's name.
+
+    Raises:
+        UserError: if there is no such device.
+    """
+    if name not in ("cpu", "gpu"):
+        raise UserError(f"`device` must be cpu or gpu. Received: {name!r}. Choose one of them.")
+    return "gpu" if name == "gpu" else "cpu"
 
 
 def _candidates(backend: BackendName, device: str) -> Iterator[str]:

@@ -70,15 +70,15 @@ class Timing(Frozen):
         limit_s: a worker that is silent for so long is ended, and its trial has failed.
     """
 
-    processes: int = Field(1, ge=1)
-    warmup_epochs: int = Field(2, ge=0)
-    steady_epochs: int = Field(10, ge=1)
-    steady_s: float = Field(2.0, gt=0)
-    most_epochs: int = Field(1000, ge=1)
-    validations: int = Field(6, ge=2)
-    repeats: int = Field(1, ge=0)
+    processes: Annotated[int, Field(ge=1)] = 1
+    warmup_epochs: Annotated[int, Field(ge=0)] = 2
+    steady_epochs: Annotated[int, Field(ge=1)] = 10
+    steady_s: Annotated[float, Field(gt=0)] = 2.0
+    most_epochs: Annotated[int, Field(ge=1)] = 1000
+    validations: Annotated[int, Field(ge=2)] = 6
+    repeats: Annotated[int, Field(ge=0)] = 1
     threads: Literal["one", "default"] = "one"
-    limit_s: float = Field(600.0, gt=0)
+    limit_s: Annotated[float, Field(gt=0)] = 600.0
 
     @model_validator(mode="after")
     def _epochs_must_fit(self) -> Self:

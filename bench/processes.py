@@ -18,7 +18,7 @@ from bench.records import Accuracy, Failure, Speed, Worker
 from bench.worker import ANSWER, Answer, Done, Epoch, Failed, Phase, Ready, Request, Start, Wrong
 
 
-class WorkerLost(Exception):
+class WorkerLostError(Exception):
     """A worker crashed, fell silent or said nonsense; the message says which."""
 
 
@@ -35,7 +35,7 @@ class WorkerProcess:
 
     def __init__(self, python: str, cell: Cell, *, threads: str, cores: list[int], limit_s: float) -> None:
         self._limit_s = limit_s
-        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         start = Start(backend=cell.backend, device=cell.device, cores=tuple(cores), started_at_s=time.time())
         self._process = subprocess.Popen(
             [python, "-m", "bench.worker", start.model_dump_json()],
@@ -74,21 +74,21 @@ class WorkerProcess:
 
         Raises:
             UserError: if the worker says that the device or backend asked for is not there.
-            WorkerLost: if it does not get so far.
+            WorkerLostError: if it does not get so far.
         """
         match self._next_answer():
             case Ready(worker=worker):
                 return worker
             case Wrong(message=message):
                 raise UserError(message)
-        raise WorkerLost("answered out of turn")
+        raise WorkerLostError("answered out of turn")
 
     def check(self, trial: Trial) -> None:
         """Let the worker build a trial's model.
 
         Raises:
             UserError: if the model cannot be used.
-            WorkerLost: if the worker does not answer.
+            WorkerLostError: if the worker does not answer.
         """
         answer = self._ask(Request(do="check", trial=trial))
         if isinstance(answer, Wrong | Failed):
@@ -102,7 +102,7 @@ class WorkerProcess:
         """
         try:
             return self._record(trial, self._ask(Request(do="measure", trial=trial)))
-        except WorkerLost as lost:
+        except WorkerLostError as lost:
             return failure(trial, self.phase, str(lost))
 
     def park(self, trial: Trial) -> float:
@@ -112,7 +112,7 @@ class WorkerProcess:
             Seconds of the last warm-up epoch.
 
         Raises:
-            WorkerLost: if it does not get so far.
+            WorkerLostError: if it does not get so far.
         """
         return self._epoch(self._ask(Request(do="step", trial=trial)))
 
@@ -120,7 +120,7 @@ class WorkerProcess:
         """Let a parked fit run so many epochs and end.
 
         Raises:
-            WorkerLost: if it is gone.
+            WorkerLostError: if it is gone.
         """
         self._write(str(epochs))
 
@@ -128,7 +128,7 @@ class WorkerProcess:
         """Wait until the next epoch of a released fit ends.
 
         Raises:
-            WorkerLost: if it does not.
+            WorkerLostError: if it does not.
         """
         self._epoch(self._answer())
 
@@ -136,13 +136,13 @@ class WorkerProcess:
         """Return the record of a released fit whose epochs have all been waited for."""
         try:
             return self._record(trial, self._answer())
-        except WorkerLost as lost:
+        except WorkerLostError as lost:
             return failure(trial, self.phase, str(lost))
 
     def _epoch(self, answer: Answer) -> float:
         if isinstance(answer, Epoch):
             return answer.epoch_s
-        raise WorkerLost(answer.reason if isinstance(answer, Failed) else f"answered out of turn: {answer.answer}")
+        raise WorkerLostError(answer.reason if isinstance(answer, Failed) else f"answered out of turn: {answer.answer}")
 
     def _record(self, trial: Trial, answer: Answer) -> Speed | Accuracy | Failure:
         match answer:
@@ -167,7 +167,7 @@ class WorkerProcess:
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
         except OSError:
-            raise WorkerLost(self._how_it_ended()) from None
+            raise WorkerLostError(self._how_it_ended()) from None
 
     def _answer(self) -> Answer:
         """Return the next answer that ends something; phases pass by."""
@@ -182,14 +182,14 @@ class WorkerProcess:
             line = self._lines.get(timeout=self._limit_s)
         except queue.Empty:
             self._process.kill()
-            raise WorkerLost(f"silent for {self._limit_s:g} s, ended") from None
+            raise WorkerLostError(f"silent for {self._limit_s:g} s, ended") from None
         if line is None:
-            raise WorkerLost(self._how_it_ended())
+            raise WorkerLostError(self._how_it_ended())
         try:
             return ANSWER.validate_json(line)
         except ValidationError:
             self._process.kill()
-            raise WorkerLost(f"said something else than an answer: {line[:80]!r}") from None
+            raise WorkerLostError(f"said something else than an answer: {line[:80]!r}") from None
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -21,7 +21,7 @@ from bench.errors import UserError
 from bench.interpreters import check_keras_backend, find_interpreter
 from bench.machine import code_commit, describe_machine, load_average, pin, usable_cores
 from bench.plan import BackendName, Cell, Sweep, Trial
-from bench.processes import WorkerLost, WorkerProcess, failure
+from bench.processes import WorkerLostError, WorkerProcess, failure
 from bench.progress import Progress
 from bench.records import Accuracy, Baseline, Failure, Harness, Header, Record, Speed, Worker
 from bench.store import RunWriter, check_writable, new_run_name, start_run
@@ -66,9 +66,7 @@ def run_sweep(
     return writer
 
 
-def new_header(
-    sweep: Sweep, workers: tuple[Worker, ...], *, profile: str, command: str, harness: Harness
-) -> Header:
+def new_header(sweep: Sweep, workers: tuple[Worker, ...], *, profile: str, command: str, harness: Harness) -> Header:
     """Write down what is true of the whole run, before it begins."""
     return Header(
         run=new_run_name(profile if harness == "seqsum run" else f"{profile}-{sweep.backends[0]}"),
@@ -123,7 +121,7 @@ def prove_workers(sweep: Sweep, interpreters: Mapping[BackendName, str]) -> tupl
                 for trial in _own_models(sweep, backend):
                     worker.check(trial)
                 return proved
-        except WorkerLost as lost:
+        except WorkerLostError as lost:
             raise UserError(
                 f"Backend {backend} does not start: {lost}. Its interpreter is {interpreters[backend]}."
             ) from None
@@ -137,9 +135,7 @@ def _own_models(sweep: Sweep, backend: BackendName) -> list[Trial]:
     return [Trial(kind="accuracy", cell=cell, index=0, settings=sweep.settings) for cell in cells]
 
 
-def _time_cells(
-    sweep: Sweep, interpreters: Mapping[BackendName, str], writer: RunWriter, progress: Progress
-) -> None:
+def _time_cells(sweep: Sweep, interpreters: Mapping[BackendName, str], writer: RunWriter, progress: Progress) -> None:
     """Run the speed trials one after another, each in a fresh process on the last core."""
     worker_cores, own_cores = timing_cores(sweep.timing.threads, usable_cores())
     with pinned(own_cores):
@@ -178,7 +174,7 @@ def _measure_fresh(
     with _worker(interpreters, trial.cell, sweep, cores) as worker:
         try:
             worker.ready()
-        except (WorkerLost, UserError) as lost:
+        except (WorkerLostError, UserError) as lost:
             return failure(trial, worker.phase, str(lost))
         return worker.measure(trial)
 
@@ -247,7 +243,7 @@ class _Crew:
             trial: Trial | None = first
             try:
                 worker.ready()
-            except (WorkerLost, UserError) as lost:
+            except (WorkerLostError, UserError) as lost:
                 self._keep(first, failure(first, worker.phase, str(lost)))
                 trial = None
             while trial and not self._stop.is_set():

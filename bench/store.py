@@ -51,7 +51,9 @@ class RunWriter:
                 lines.flush()
                 os.fsync(lines.fileno())
         except OSError as error:
-            raise UserError(f"{self.folder}: cannot write a record ({error.strerror}). Earlier ones are kept.") from None
+            raise UserError(
+                f"{self.folder}: cannot write a record ({error.strerror}). Earlier ones are kept."
+            ) from None
         self.records.append(record)
 
 
@@ -88,7 +90,7 @@ def start_run(results: Path, header: Header) -> RunWriter:
         folder.mkdir(parents=True)
         unfinished = folder / f"{HEADER}.part"
         unfinished.write_text(header.model_dump_json(indent=2) + "\n", "utf-8")
-        os.replace(unfinished, folder / HEADER)
+        unfinished.replace(folder / HEADER)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror}). Name another --results.") from None
     return RunWriter(folder)

@@ -60,7 +60,7 @@ def _parse(text: str, name: str, changes: Mapping[str, Any]) -> Sweep:
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{name}: not valid TOML: {error}. Mend that line.") from None
     try:
-        document = json.dumps(fields | changes, default=str)
+        document = json.dumps({**fields, **changes}, default=str)
         return Sweep.model_validate_json(document, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
@@ -69,7 +69,7 @@ def _parse(text: str, name: str, changes: Mapping[str, Any]) -> Sweep:
 
 def _explain(error: Any, text: str, name: str, changes: Mapping[str, Any]) -> str:
     """Say where a value came from and what rule it broke, in one line."""
-    message = _MESSAGES.get(error["type"], error["msg"].removeprefix("Value error, "))
+    message: str = _MESSAGES.get(error["type"], error["msg"].removeprefix("Value error, "))
     if error["type"] not in ("value_error", "missing"):
         message += f". Received: {error['input']!r}."
     keys = [key for key in error["loc"] if isinstance(key, str)]

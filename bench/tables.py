@@ -1,19 +1,15 @@
-"""Tables of what was measured, as pandas frames, and their text, Markdown and CSV.
+"""Tables of what was measured, as pandas frames.
 
-Every figure is derived here from raw records; units stand in the headings.
+Every figure is derived here from raw records; units stand in the headings. `printing` prints them.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as RichTable
 
 from bench.plan import Cell
 from bench.records import Accuracy, Baseline, Failure, Record, Speed
@@ -109,7 +105,9 @@ def speed_table(chosen: Selection) -> Table:
     notes = [
         "Steady epochs inside one fit, without validation: median of the processes' medians, and quartiles of "
         "all epochs.",
-        "Each worker has one core and one thread." if threads == "one" else "Threads and cores as the frameworks choose.",
+        "Each worker has one core and one thread."
+        if threads == "one"
+        else "Threads and cores as the frameworks choose.",
         f"{len(trials)} trials, {sum(trial.disturbed for trial in trials)} disturbed by other processes.",
     ]
     return Table("Speed", _frame(chosen, "speed", trials, row), tuple(notes))
@@ -174,8 +172,8 @@ def accuracy_table(chosen: Selection) -> Table:
     stop = (
         "Training never stops early"
         if patience < 0
-        else f"Training stops {'at the first epoch' if patience < 2 else f'after {patience} epochs'} without a better "
-        "val mse"
+        else f"Training stops {'at the first epoch' if patience < 2 else f'after {patience} epochs'} without a better"
+        " val mse"
     )
     notes = (
         "Means over seeds; of val mse also the best and the worst seed. A seed is the same start and the same batches on "
@@ -268,7 +266,10 @@ def _axes(cell: Cell) -> Row:
 def provenance(chosen: Selection) -> list[str]:
     """Say in a few lines where the figures are from, and what is doubtful about it."""
     header, runs = chosen.runs[-1].header, chosen.runs
-    machine, workers = header.machine, {worker.backend: worker for run in runs for worker in run.header.workers}
+    machine, workers = (
+        header.machine,
+        {worker.backend: worker for run in runs for worker in run.header.workers},
+    )
     versions = sorted({f"{name} {version}" for worker in workers.values() for name, version in _named(worker)})
     lines = [
         f"{header.sweep.device}: {machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 2**30:.0f} GiB, "
@@ -285,64 +286,3 @@ def provenance(chosen: Selection) -> list[str]:
 
 def _named(worker: Any) -> list[tuple[str, str]]:
     return [(name, worker.versions[name]) for name in ("keras", worker.backend) if name in worker.versions]
-
-
-_WIDEST_COLUMN = 20
-
-
-def to_text(table: Table, console: Console) -> None:
-    """Print a table on a terminal."""
-    cells = _as_text(table.frame)
-    shown = RichTable(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for name in table.frame.columns:
-        numeric = pd.api.types.is_numeric_dtype(table.frame[name])
-        widest = max([*map(len, cells[name]), *map(len, name.split())])
-        shown.add_column(
-            escape(name),
-            justify="right" if numeric else "left",
-            width=min(widest, _WIDEST_COLUMN),
-            vertical="bottom",
-            overflow="fold",
-        )
-    for row in cells.itertuples(index=False):
-        shown.add_row(*(escape(value) for value in row))
-    console.print(f"\n[bold]{escape(table.title)}[/bold]", highlight=False)
-    console.print(shown)
-    for note in table.notes:
-        console.print(escape(note), style="dim", highlight=False)
-
-
-def to_markdown(table: Table) -> str:
-    """Return a table in Markdown, its notes below it."""
-    body = _as_text(table.frame).map(lambda value: value.replace("|", "\\|"))
-    align = ["right" if pd.api.types.is_numeric_dtype(kind) else "left" for kind in table.frame.dtypes]
-    text = body.to_markdown(index=False, disable_numparse=True, colalign=align)
-    return "\n".join([f"### {table.title}", "", text, "", *(f"{note}  " for note in table.notes)])
-
-
-def to_csv(table: Table) -> str:
-    """Return a table as CSV with all digits."""
-    text = StringIO()
-    table.frame.to_csv(text, index=False)
-    return text.getvalue()
-
-
-def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.map(format_value)
-
-
-def format_value(value: Any) -> str:
-    """Write a value as a person reads it: three digits that count, nothing for a missing one."""
-    if isinstance(value, str):
-        return value
-    if value is None or pd.isna(value):
-        return ""
-    if isinstance(value, int | np.integer):
-        return f"{value:,}"
-    if value == 0:
-        return "0"
-    if abs(value) < 1e-3:
-        return f"{value:.0e}"
-    digits = max(0, 2 - int(np.floor(np.log10(abs(value)))))
-    rounded = round(value, 2 - int(np.floor(np.log10(abs(value)))))
-    return f"{rounded:,.{digits}f}"

@@ -128,7 +128,18 @@ def import_backend(backend: str, device: str) -> Ready:
 
 
 def _decides_speed(name: str) -> bool:
-    prefixes = ("KERAS_", "TF_", "XLA_", "JAX_", "OMP_", "MKL_", "OPENBLAS_", "CUDA_", "NVIDIA_", "PYTHONHASHSEED")
+    prefixes = (
+        "KERAS_",
+        "TF_",
+        "XLA_",
+        "JAX_",
+        "OMP_",
+        "MKL_",
+        "OPENBLAS_",
+        "CUDA_",
+        "NVIDIA_",
+        "PYTHONHASHSEED",
+    )
     return name.startswith(prefixes)
 
 
@@ -137,6 +148,8 @@ def _serve(request: Request, answers: TextIO, process_start_s: float, import_s: 
 
     def report(phase: str) -> None:
         _say(answers, Phase(phase=phase))
+
+    steady_epochs = 0
 
     def stepped(epochs_s: list[float]) -> bool:
         nonlocal steady_epochs
@@ -148,7 +161,6 @@ def _serve(request: Request, answers: TextIO, process_start_s: float, import_s: 
             steady_epochs = int(sys.stdin.readline())
         return len(epochs_s) < warm + steady_epochs
 
-    steady_epochs = 0
     trial = request.trial
     try:
         if request.do == "check":

@@ -43,16 +43,15 @@ def errors(predictions: ArrayLike, sums: ArrayLike) -> Errors:
     predicted = np.asarray(predictions, np.float64).ravel()
     true = np.asarray(sums, np.float64).ravel()
     if len(predicted) != len(true) or not len(true):
-        raise ValueError(f"Predictions and sums must have equally many rows, at least 1. "
-                         f"Received: {len(predicted)} and {len(true)}.")
+        raise ValueError(
+            f"Predictions and sums must have equally many rows, at least 1. Received: {len(predicted)} and {len(true)}."
+        )
     off = predicted - true
     exact = np.where(np.isnan(predicted), np.nan, np.rint(predicted) == true)
     return Errors(len(true), float(np.mean(off**2)), float(np.mean(np.abs(off))), float(np.mean(exact)))
 
 
-def errors_by_length(
-    predictions: ArrayLike, sums: ArrayLike, lengths: NDArray[np.integer]
-) -> Mapping[int, Errors]:
+def errors_by_length(predictions: ArrayLike, sums: ArrayLike, lengths: NDArray[np.integer]) -> Mapping[int, Errors]:
     """Judge the rows of each true length on their own.
 
     Args:
@@ -64,7 +63,4 @@ def errors_by_length(
         Errors by length, shortest first; lengths that no row has are left out.
     """
     predicted, true = np.ravel(predictions), np.ravel(sums)
-    return {
-        int(length): errors(predicted[lengths == length], true[lengths == length])
-        for length in np.unique(lengths)
-    }
+    return {int(length): errors(predicted[lengths == length], true[lengths == length]) for length in np.unique(lengths)}

@@ -78,29 +78,35 @@ def _build_own(name: str, length: int) -> keras.Model:
     except Exception as error:
         raise ValueError(f"Model function `{name}` failed for length {length}: {error!r}. Mend it.") from error
     if not isinstance(model, keras.Model):
-        raise ValueError(f"Model function `{name}` must return a keras.Model. Received: {type(model).__name__}. "
-                         "Return the model itself.")
+        raise ValueError(
+            f"Model function `{name}` must return a keras.Model. Received: {type(model).__name__}. "
+            "Return the model itself."
+        )
     try:
         shape = tuple(model.compute_output_shape((None, length, 1)))
     except Exception as error:
-        raise ValueError(f"Model `{name}` must accept inputs of shape (batch, {length}, 1). "
-                         f"Received: {error!r}. Change its Input.") from error
+        raise ValueError(
+            f"Model `{name}` must accept inputs of shape (batch, {length}, 1). Received: {error!r}. Change its Input."
+        ) from error
     if shape != (None, 1):
-        raise ValueError(f"Model `{name}` must output shape (batch, 1). Received: {shape}. "
-                         "End it with Dense(1).")
+        raise ValueError(f"Model `{name}` must output shape (batch, 1). Received: {shape}. End it with Dense(1).")
     return model
 
 
 def _import_function(name: str) -> Any:
     module, _, attribute = name.partition(":")
     if not module or not attribute:
-        raise ValueError(f"`model` must be one of {', '.join(MODELS)} or package.module:function. "
-                         f"Received: {name!r}. Correct the name.")
+        raise ValueError(
+            f"`model` must be one of {', '.join(MODELS)} or package.module:function. "
+            f"Received: {name!r}. Correct the name."
+        )
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"Model function `{name}` cannot be imported. Received: {error}. "
-                         "Check the spelling and that its folder is on PYTHONPATH.") from error
+        raise ValueError(
+            f"Model function `{name}` cannot be imported. Received: {error}. "
+            "Check the spelling and that its folder is on PYTHONPATH."
+        ) from error
 
 
 def set_start(model: keras.Model, *, seed: int) -> bool:

@@ -57,7 +57,7 @@ class TaskSettings:
         require(self.min_length >= 1, "`min_length` must be at least 1.", self.min_length, "Use 1 or more.")
         require(low <= high, "`digits` must be a range from low to high.", self.digits, "Swap the two.")
         require(
-            -(2**15) <= low and high < 2**15,
+            low >= -(2**15) and high < 2**15,
             "`digits` must fit in 16 bits.",
             self.digits,
             "Use digits from -32768 to 32767.",

@@ -20,7 +20,7 @@ from seqsum_core.task import Sequences, Split
 EpochsSoFar = list[float]
 
 
-class EpochClock(keras.callbacks.Callback):
+class EpochClock(keras.callbacks.Callback):  # type: ignore[misc]
     """Time each epoch of one running fit, and ask after each whether to go on.
 
     Keras turns the logs into floats before `on_epoch_end`, so the device has finished by then.
@@ -91,7 +91,7 @@ def validation_s(model: keras.Model, rows: Sequences, *, batch_size: int, repeat
     return times
 
 
-class OrderedBatches(keras.utils.PyDataset):
+class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
     """All epochs' batches in a given order, for one fit with `shuffle=False`.
 
     Batch k of epoch e depends on e and k alone, so that no backend's way of walking through a data
@@ -115,7 +115,7 @@ class OrderedBatches(keras.utils.PyDataset):
         super().__init__(workers=1, use_multiprocessing=False)
         self._inputs, self._targets = inputs, targets
         self._batch_size, self._order = batch_size, order
-        self.steps_per_epoch = ceil(order.shape[1] / batch_size)
+        self.steps_per_epoch: int = ceil(order.shape[1] / batch_size)
 
     def __len__(self) -> int:
         return self.steps_per_epoch * len(self._order)

@@ -18,9 +18,11 @@ from rich.console import Console
 from bench import interpreters, runner, store, sweeps
 from bench.errors import UserError
 from bench.plan import BACKENDS, BackendName, Cell, Sweep
+from bench.printing import print_tables
 from bench.progress import Progress
 from bench.records import Accuracy, Header
 from bench.store import RunWriter
+from bench.tables import select
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -108,7 +110,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def sweep(request: pytest.FixtureRequest) -> Sweep:
     """Return the cells of this session: those that were selected."""
     whole = request.config.stash[SWEEP]
-    cells = [item.callspec.params["cell"] for item in request.session.items if _has_cell(item)]
+    cells = [cell for item in request.session.items if (cell := _cell_of(item))]
     return whole.model_copy(
         update={
             "models": tuple(dict.fromkeys(cell.model for cell in cells)),
@@ -117,8 +119,8 @@ def sweep(request: pytest.FixtureRequest) -> Sweep:
     )
 
 
-def _has_cell(item: Any) -> bool:
-    return "cell" in getattr(getattr(item, "callspec", None), "params", {})
+def _cell_of(item: pytest.Item) -> Cell | None:
+    return getattr(getattr(item, "callspec", None), "params", {}).get("cell")
 
 
 @pytest.fixture(scope="session")
@@ -151,13 +153,28 @@ def run(request: pytest.FixtureRequest, sweep: Sweep) -> Iterator[tuple[Header, 
 
 
 def _label(config: pytest.Config) -> str:
-    file = config.getoption("sweep")
-    return file.stem if file else config.getoption("profile")
+    file: Path | None = config.getoption("sweep")
+    return file.stem if file else str(config.getoption("profile"))
 
 
 def accuracy_of(writer: RunWriter, cell: Cell) -> list[Accuracy]:
     """Return what the accuracy trials of a cell found."""
     return [record for record in writer.records if isinstance(record, Accuracy) and record.cell == cell]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """End with the table of what has been measured so far, in this session and before it."""
+    if SWEEP not in config.stash or config.option.collectonly:
+        return
+    try:
+        runs, problems = store.load_runs(config.getoption("results"))
+    except UserError as error:
+        terminalreporter.write_line(f"seqsum: {error}")
+        return
+    for problem in problems:
+        terminalreporter.write_line(problem)
+    terminalreporter.section("measured so far")
+    print_tables(select(runs), [])
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:

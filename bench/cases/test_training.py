@@ -15,7 +15,7 @@ from bench.cases.plugin import accuracy_of
 from bench.machine import usable_cores
 from bench.plan import Cell, Sweep, Trial
 from bench.processes import WorkerProcess
-from bench.records import Accuracy, Header, Speed
+from bench.records import Accuracy, Failure, Header, Speed
 from bench.runner import pinned, timing_cores
 from bench.store import RunWriter
 
@@ -40,8 +40,9 @@ def test_training(cell: Cell, benchmark: Any, sweep: Sweep, run: tuple[Header, R
         benchmark.pedantic(worker.step, rounds=rounds, iterations=1)
         record = worker.finish(trial)
     writer.append(record)
-    if not isinstance(record, Speed):
+    if isinstance(record, Failure):
         pytest.fail(f"{record.phase}: {record.reason}")
+    assert isinstance(record, Speed)
     benchmark.extra_info.update(_speed_info(record), **_accuracy_info(accuracy_of(writer, cell)))
     benchmark.extra_info["worker"] = header.workers[0].model_dump(mode="json")
     assert len(record.steady_s) == rounds
@@ -50,7 +51,11 @@ def test_training(cell: Cell, benchmark: Any, sweep: Sweep, run: tuple[Header, R
 
 def _speed_info(record: Speed) -> dict[str, Any]:
     whole = record.model_dump(mode="json", exclude={"kind", "cell", "process", "epochs_s"})
-    return whole | {"first_epoch_s": record.epochs_s[0], "disturbed": record.disturbed, "backend": record.cell.backend}
+    return whole | {
+        "first_epoch_s": record.epochs_s[0],
+        "disturbed": record.disturbed,
+        "backend": record.cell.backend,
+    }
 
 
 def _accuracy_info(trials: list[Accuracy]) -> dict[str, Any]:
