@@ -18,9 +18,9 @@ from bench.records import Failure
 from seqsum_core import __version__
 
 app = typer.Typer(
-    help="Benchmark recurrent training in Keras 3 under JAX, PyTorch and TensorFlow.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 errors = Console(stderr=True)
@@ -29,13 +29,19 @@ Results = Annotated[Path, typer.Option(help="Folder of all runs.", show_default=
 Pythons = Annotated[list[str], typer.Option("--python", metavar="BACKEND=PATH", help="Interpreter of a backend.")]
 
 
-@app.callback()
-def _options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(f"seqsum {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Benchmark recurrent training in Keras 3 under JAX, PyTorch and TensorFlow."""
 
 
 @app.command()

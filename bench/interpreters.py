@@ -95,15 +95,14 @@ def find_interpreter(backend: BackendName, *, device: str, pythons: Mapping[str,
     Raises:
         UserError: if no interpreter has the backend, or the one named does not.
     """
-    variable = f"SEQSUM_PYTHON_{backend.upper()}"
-    if named := pythons.get(backend) or os.environ.get(variable):
+    if named := pythons.get(backend) or os.environ.get(_variable(backend)):
         if missing := _lacks(named, backend):
-            raise UserError(f"{named} cannot run {backend}: {missing}. Correct --python or {variable}.")
+            raise UserError(f"{named} cannot run {backend}: {missing}. Correct --python or {_variable(backend)}.")
         return named
     for python in _candidates(backend, device):
         if not _lacks(python, backend):
             return python
-    environment = TOX_ENVIRONMENT[backend]
+    environment = TOX_ENVIRONMENT[backend] + ("-gpu" if device == "gpu" else "")
     raise UserError(
         f"Backend {backend} is not installed in this interpreter, and the tox environment {environment} "
         f"is not here. Build it with: tox -e {environment} --notest"
@@ -121,7 +120,7 @@ def available_backends(*, device: str, pythons: Mapping[str, str]) -> list[Backe
         try:
             find_interpreter(backend, device=device, pythons=pythons)
         except UserError:
-            if backend in pythons:
+            if backend in pythons or _variable(backend) in os.environ:
                 raise
             continue
         found.append(backend)
@@ -172,6 +171,10 @@ def parse_backend(name: str) -> BackendName:
     return next(backend for backend in BACKENDS if backend == ("tensorflow" if name == "tf" else name))
 
 
+def _variable(backend: BackendName) -> str:
+    return f"SEQSUM_PYTHON_{backend.upper()}"
+
+
 def parse_device(name: str) -> Device:
     """Read a device's name.
 
@@ -197,10 +200,10 @@ def _lacks(python: str, backend: str) -> str:
     """Say what an interpreter lacks to run a backend, or nothing."""
     try:
         answer = subprocess.run([python, "-c", _PROBE], capture_output=True, text=True, timeout=60, check=True)
-        found = json.loads(answer.stdout)
+        found = set(json.loads(answer.stdout))
     except OSError as error:
         return f"it cannot be started ({error.strerror})"
-    except (subprocess.SubprocessError, ValueError):
+    except (subprocess.SubprocessError, ValueError, TypeError):
         return "it does not answer like a Python"
     missing = [name for name in ("bench", "seqsum_core", "keras", backend) if name not in found]
     return f"{', '.join(missing)} not installed" if missing else ""

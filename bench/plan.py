@@ -52,7 +52,7 @@ ModelName = Annotated[str, AfterValidator(check_model)]
 class Frozen(BaseModel):
     """A value that cannot change and knows no other fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class Timing(Frozen):

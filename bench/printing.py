@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from bench.errors import UserError
 from bench.records import Failure
@@ -49,7 +49,7 @@ def print_tables(chosen: Selection, names: list[str], *, form: str = "text") -> 
         return
     console = Console(width=None if sys.stdout.isatty() else 80, highlight=False)
     for line in provenance(chosen):
-        console.print(line, markup=False)
+        console.print(Text(line))
     for table in made:
         print_text(table, console)
 
@@ -61,24 +61,26 @@ def print_text(table: Table, console: Console) -> None:
     for name in table.frame.columns:
         numeric = pd.api.types.is_numeric_dtype(table.frame[name])
         widest = max([*map(len, cells[name]), *map(len, name.split())])
+        long = widest > WIDEST_COLUMN
         shown.add_column(
-            escape(name),
+            Text(name),
             justify="right" if numeric else "left",
-            width=min(widest, WIDEST_COLUMN),
+            width=None if long else widest,
+            min_width=WIDEST_COLUMN if long else widest,
             vertical="bottom",
             overflow="fold",
         )
     for row in cells.itertuples(index=False):
-        shown.add_row(*(escape(value) for value in row))
-    console.print(f"\n[bold]{escape(table.title)}[/bold]")
+        shown.add_row(*(Text(value) for value in row))
+    console.print(Text(f"\n{table.title}", style="bold"))
     console.print(shown)
     for note in table.notes:
-        console.print(escape(note), style="dim")
+        console.print(Text(note, style="dim"))
 
 
 def to_markdown(table: Table) -> str:
     """Return a table in Markdown, its notes below it."""
-    cells = table.frame.map(lambda value: format_value(value).replace("|", "\\|"))
+    cells = table.frame.map(lambda value: " ".join(format_value(value).replace("|", "\\|").splitlines()))
     align = ["right" if pd.api.types.is_numeric_dtype(kind) else "left" for kind in table.frame.dtypes]
     text = cells.to_markdown(index=False, disable_numparse=True, colalign=align)
     return "\n".join([f"### {table.title}", "", text, "", *(f"{note}  " for note in table.notes)])
@@ -99,11 +101,14 @@ def format_value(value: Any) -> str:
         return ""
     if isinstance(value, int | np.integer):
         return f"{value:,}"
-    if not np.isfinite(value):
-        return str(value)
     if value == 0:
         return "0"
+    if not np.isfinite(value):
+        return f"{value:g}"
     if abs(value) < 1e-3:
         return f"{value:.0e}"
-    digits = 2 - int(np.floor(np.log10(abs(value))))
-    return f"{round(value, digits):,.{max(0, digits)}f}"
+    if abs(value) >= 1e8:
+        return f"{value:.2e}"
+    rounded = float(f"{value:.2e}")
+    digits = max(0, 2 - int(np.floor(np.log10(abs(rounded)))))
+    return f"{rounded:,.{digits}f}"

@@ -153,6 +153,11 @@ class WorkerProcess:
         return failure(trial, self.phase, f"answered out of turn: {answer.answer}")
 
     @property
+    def pid(self) -> int:
+        """Return the process' number."""
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         """Tell whether the worker can be asked again."""
         return self._process.poll() is None

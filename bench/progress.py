@@ -5,6 +5,7 @@ A moving bar on a terminal, plain lines elsewhere.
 
 import threading
 from pathlib import Path
+from statistics import median
 from time import monotonic
 
 from rich.console import Console
@@ -43,7 +44,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def begin(self, trials: list[Trial], *, slots: int) -> None:
         """Begin to count; `slots` accuracy trials run at once."""
@@ -96,8 +97,7 @@ def summary(record: Record) -> str:
     """Say in a few words what a trial found."""
     match record:
         case Speed():
-            middle = sorted(record.steady_s)[len(record.steady_s) // 2]
-            return f"{1e3 * middle:.3g} ms an epoch"
+            return f"{1e3 * median(record.steady_s):.3g} ms an epoch"
         case Accuracy():
             return f"val_mse {record.val_loss[-1]:.3g} after {record.epochs} epochs"
         case Failure():

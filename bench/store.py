@@ -150,5 +150,6 @@ def _lines(path: Path) -> Iterator[bytes]:
 def _first_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        return ".".join(str(part) for part in first["loc"]) + f": {first['msg']}"
+        place = ".".join(str(part) for part in first["loc"])
+        return f"{place}: {first['msg']}" if place else first["msg"]
     return str(error).splitlines()[0]

@@ -56,50 +56,73 @@ def read_sweep(path: Path, changes: Mapping[str, Any]) -> Sweep:
 
 def _parse(text: str, name: str, changes: Mapping[str, Any]) -> Sweep:
     try:
-        fields = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{name}: not valid TOML: {error}. Mend that line.") from None
+        fields = {**tomllib.loads(text), **changes}
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # numbers of a thousand digits and deep nesting are no TOMLDecodeError
+        raise UserError(f"{name}: not valid TOML: {str(error).splitlines()[0]}. Mend that line.") from None
     try:
-        document = json.dumps({**fields, **changes}, default=str)
-        return Sweep.model_validate_json(document, strict=True)
+        return Sweep.model_validate_json(json.dumps(fields, default=str), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(_explain(first, text, name, changes)) from None
+        raise UserError(_explain(error.errors()[0], fields, text, name, changes)) from None
 
 
-def _explain(error: Any, text: str, name: str, changes: Mapping[str, Any]) -> str:
+def _explain(error: Any, fields: Mapping[str, Any], text: str, name: str, changes: Mapping[str, Any]) -> str:
     """Say where a value came from and what rule it broke, in one line."""
-    message: str = _MESSAGES.get(error["type"], error["msg"].removeprefix("Value error, "))
-    if error["type"] not in ("value_error", "missing"):
-        message += f". Received: {error['input']!r}."
-    keys = [key for key in error["loc"] if isinstance(key, str)]
-    named = re.match(r"`(\w+)`", message)
-    line = _line_of(text, keys or ([named[1]] if named else []))
-    if keys and keys[0] not in changes:
+    keys, value = _find(error["loc"], fields)
+    if error["type"] == "missing" and value is None:
+        return f"{name}: `{'.'.join(keys)}`: this key is missing; add it."
+    if error["type"] == "value_error":
+        message = str(error["msg"]).removeprefix("Value error, ")
+        rule = re.match(r"`(\w+)`", message)
+    else:
+        received = value if error["type"] == "missing" else error["input"]
+        message = f"{_MESSAGES.get(error['type'], error['msg'])}. Received: {received!r}."
+        rule = None
+    if rule and isinstance(value, dict):  # a rule between several keys names the one to change
+        keys = [*keys, rule[1]]
+    elif keys:
         message = f"`{'.'.join(keys)}`: {message}"
-    if changes and not line:
+    if changes.keys() & {*keys, f"{keys[-1]}s" if keys else ""}:
         return message
+    line = _line_of(text, keys)
     return f"{name}, line {line}: {message}" if line else f"{name}: {message}"
 
 
 _MESSAGES = {
     "extra_forbidden": "there is no such key; remove it or correct its name",
     "unexpected_keyword_argument": "there is no such key; remove it or correct its name",
-    "missing": "this key is missing; add it.",
     "too_short": "must name at least one",
+    "missing": "has too few values",
 }
 
 
+def _find(location: tuple[int | str, ...], fields: Mapping[str, Any]) -> tuple[list[str], Any]:
+    """Follow pydantic's location as far as the document has keys; return these and the value there."""
+    keys: list[str] = []
+    value: Any = fields
+    for part in location:
+        if not isinstance(value, dict):
+            break
+        keys.append(str(part))
+        value = value.get(part)
+    return keys, value
+
+
 def _line_of(text: str, keys: list[str]) -> int | None:
-    """Find the line that sets a key (the last of `keys`), or the heading of its table, or nothing."""
-    table, heading = "", None
+    """Find the line that sets a key, or else the heading of its table, or nothing.
+
+    The last key may stand alone, and for one of several values: `length` for `lengths`.
+    """
+    table: list[str] = []
+    heading = None
     for number, line in enumerate(text.splitlines(), 1):
         if match := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
-            table = match[1]
-            if table in keys:
-                heading = number
-        elif (match := re.match(r"\s*([\w.\"'-]+)\s*=", line)) and keys:
-            path = [*table.split("."), *match[1].split(".")] if table else match[1].split(".")
-            if path == keys or path[-1:] == keys:
+            table = match[1].split(".")
+            heading = number if table == keys[:1] else heading
+        elif keys and (match := re.match(r"\s*([\w.\"'-]+)\s*=", line)):
+            path = [*table, *(part.strip("\"'") for part in match[1].split("."))]
+            if path == keys or path[-1] in (keys[-1], f"{keys[-1]}s"):
                 return number
     return heading

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bench.plan import Cell
-from bench.records import Accuracy, Baseline, Failure, Record, Speed
+from bench.records import Accuracy, Baseline, Failure, Record, Speed, Worker
 from bench.statistics import epoch_time, median, undisturbed
 from bench.store import Run
 
@@ -48,30 +48,31 @@ class Selection:
 
 
 def select(runs: Sequence[Run]) -> Selection:
-    """Put together what is comparable with the newest run: same machine, device and settings.
+    """Put together what is comparable with the newest run: same machine, settings and versions.
 
     Args:
         runs: oldest first; at least one.
     """
-    newest = runs[-1].header
-
-    def alike(run: Run) -> bool:
-        header = run.header
-        return (header.machine, header.sweep.settings, header.sweep.device, header.sweep.variant) == (
-            newest.machine,
-            newest.sweep.settings,
-            newest.sweep.device,
-            newest.sweep.variant,
-        )
-
+    alike: list[Run] = []
+    workers: dict[str, Worker] = {}
+    for run in reversed(runs):
+        known = all(workers.get(worker.backend, worker) == worker for worker in run.header.workers)
+        if known and _conditions(run) == _conditions(runs[-1]):
+            alike.insert(0, run)
+            workers |= {worker.backend: worker for worker in run.header.workers}
     chosen: dict[tuple[str, str], list[Record]] = {}
-    for run in filter(alike, runs):
+    for run in alike:
         of_run = defaultdict(list)
         for record in run.records:
             of_run[_place(record)].append(record)
         chosen |= of_run
     records = tuple(record for group in chosen.values() for record in group)
-    return Selection(tuple(filter(alike, runs)), records, tuple(run for run in runs if not alike(run)))
+    return Selection(tuple(alike), records, tuple(run for run in runs if run not in alike))
+
+
+def _conditions(run: Run) -> tuple[Any, ...]:
+    header = run.header
+    return header.machine, header.sweep.settings, header.sweep.device, header.sweep.variant
 
 
 def _place(record: Record) -> tuple[str, str]:
@@ -108,9 +109,10 @@ def speed_table(chosen: Selection) -> Table:
         "Each worker has one core and one thread."
         if threads == "one"
         else "Threads and cores as the frameworks choose.",
-        f"{len(trials)} trials, {sum(trial.disturbed for trial in trials)} disturbed by other processes.",
+        f"{len(trials)} trials, {sum(trial.disturbed for trial in trials)} disturbed by other processes. Fresh "
+        "processes of one cell differ by more than its quartiles show.",
     ]
-    return Table("Speed", _frame(chosen, "speed", trials, row), tuple(notes))
+    return Table("Speed", _frame(chosen, "speed", trials, row), (*notes, *_without_figures(chosen, "speed")))
 
 
 def start_table(chosen: Selection) -> Table:
@@ -133,6 +135,7 @@ def start_table(chosen: Selection) -> Table:
     notes = (
         "Medians of fresh processes. The first epoch contains tracing and compilation. Validation: one call of "
         "evaluate, the compiling one left out.",
+        *_without_figures(chosen, "speed"),
     )
     return Table("Start, validation and memory", _frame(chosen, "speed", chosen.of(Speed), row), notes)
 
@@ -143,7 +146,6 @@ def accuracy_table(chosen: Selection) -> Table:
     def row(trials: list[Accuracy]) -> Row:
         val_mse = [trial.val_loss[-1] for trial in trials]
         return {
-            "seeds": len(trials),
             "val mse": float(np.mean(val_mse)),
             "best": min(val_mse),
             "worst": max(val_mse),
@@ -167,7 +169,7 @@ def accuracy_table(chosen: Selection) -> Table:
     ]
     if baselines and not frame.empty:
         rows = pd.concat([frame, pd.DataFrame(baselines)], ignore_index=True)
-        frame = rows.sort_values("length", kind="stable", ignore_index=True).astype({"seeds": "Int64"})
+        frame = rows.sort_values("length", kind="stable", ignore_index=True)
     patience = chosen.runs[-1].header.sweep.training.patience
     stop = (
         "Training never stops early"
@@ -176,13 +178,21 @@ def accuracy_table(chosen: Selection) -> Table:
         " val mse"
     )
     notes = (
-        "Means over seeds; of val mse also the best and the worst seed. A seed is the same start and the same batches on "
-        "every backend.",
+        f"Means over {_seeds(chosen)}; of val mse also the best and the worst one. A seed is the same start and the "
+        "same batches on every backend.",
         f"{stop}; the weights are those of the last epoch.",
         "The linear fit (linear regression on the padded digits) solves the task: a sum is linear in the digits. "
         "What is measured is what a recurrent model keeps of its past.",
+        *_without_figures(chosen, "accuracy"),
     )
     return Table("Accuracy", frame, notes)
+
+
+def _seeds(chosen: Selection) -> str:
+    """Count the seeds of a cell, from the fewest to the most."""
+    counts = {len(trials) for _, trials in _by_cell(chosen.of(Accuracy))} or {0}
+    few, many = min(counts), max(counts)
+    return f"{few} seed{'' if few == 1 else 's'}" if few == many else f"{few} to {many} seeds"
 
 
 def lengths_table(chosen: Selection) -> Table:
@@ -241,15 +251,22 @@ TABLES: dict[str, Callable[[Selection], Table]] = {
 
 
 def _frame(chosen: Selection, kind: str, trials: list[Any], row: Callable[[list[Any]], Row]) -> pd.DataFrame:
-    """Make one row of figures for each cell; a cell whose every trial failed says so."""
+    """Make one row of figures for each cell; that of a cell whose every trial failed is empty."""
     rows = {str(cell): _axes(cell) | row(of_cell) for cell, of_cell in _by_cell(trials)}
     for failure in chosen.of(Failure):
         if failure.trial == kind:
-            rows.setdefault(str(failure.cell), _axes(failure.cell) | {"failed": "yes, see Failures"})
+            rows.setdefault(str(failure.cell), _axes(failure.cell))
     frame = pd.DataFrame(list(rows.values()))
     if frame.empty:
         return frame
     return frame.sort_values(["length", "model", "backend"], kind="stable", ignore_index=True)
+
+
+def _without_figures(chosen: Selection, kind: str) -> tuple[str, ...]:
+    """Name the cells that were tried and have nothing to show."""
+    measured = {str(record.cell) for record in chosen.records if record.kind == kind}
+    lost = {str(failure.cell) for failure in chosen.of(Failure) if failure.trial == kind} - measured
+    return (f"Without figures, see Failures: {', '.join(sorted(lost))}.",) if lost else ()
 
 
 def _by_cell(trials: Iterable[Any]) -> list[tuple[Cell, list[Any]]]:

@@ -108,7 +108,7 @@ def main() -> None:
     _say(answers, ready)
     while line := sys.stdin.readline():
         request = Request.model_validate_json(line)
-        _say(answers, _serve(request, answers, begun_at_s - start.started_at_s, ready.import_s))
+        _say(answers, serve(request, answers, process_start_s=begun_at_s - start.started_at_s, import_s=ready.import_s))
 
 
 def import_backend(backend: str, device: str) -> Ready:
@@ -143,7 +143,7 @@ def _decides_speed(name: str) -> bool:
     return name.startswith(prefixes)
 
 
-def _serve(request: Request, answers: TextIO, process_start_s: float, import_s: float) -> Answer:
+def serve(request: Request, answers: TextIO, *, process_start_s: float, import_s: float) -> Answer:
     from bench import trials
 
     def report(phase: str) -> None:

@@ -96,7 +96,7 @@ def _draw_vectorised(settings: TaskSettings, length: int) -> Sequences:
     """Draw a full rectangle in one call and blank its padding in place: one byte a digit."""
     random = np.random.default_rng(settings.seed)
     low, high = settings.digits
-    dtype = np.int8 if low >= -128 and high <= 127 else np.int16
+    byte_sized = low >= -128 and high <= 127
     shape = (settings.sequences, length)
     lengths = random.integers(settings.min_length, length + 1, settings.sequences, dtype=np.int32)
     digits: NDArray[np.int8] | NDArray[np.int16] = (
