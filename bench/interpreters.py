@@ -120,7 +120,7 @@ def available_backends(*, device: str, pythons: Mapping[str, str]) -> list[Backe
         try:
             find_interpreter(backend, device=device, pythons=pythons)
         except UserError:
-            if backend in pythons or _variable(backend) in os.environ:
+            if backend in pythons or os.environ.get(_variable(backend)):
                 raise
             continue
         found.append(backend)

@@ -90,7 +90,7 @@ class Progress:
 
     def _left(self) -> str:
         pace = (monotonic() - self._begun_s) / self._passed_s if self._passed_s > 20 else 1.0
-        return f"about {_duration((self._expected_s - self._passed_s) * pace)} left"
+        return f"about {_duration(max(0.0, self._expected_s - self._passed_s) * pace)} left"
 
 
 def summary(record: Record) -> str:

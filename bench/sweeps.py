@@ -84,7 +84,7 @@ def _explain(error: Any, fields: Mapping[str, Any], text: str, name: str, change
         keys = [*keys, rule[1]]
     elif keys:
         message = f"`{'.'.join(keys)}`: {message}"
-    if changes.keys() & {*keys, f"{keys[-1]}s" if keys else ""}:
+    if changes.keys() & _spellings(keys[:1]):
         return message
     line = _line_of(text, keys)
     return f"{name}, line {line}: {message}" if line else f"{name}: {message}"
@@ -113,7 +113,7 @@ def _find(location: tuple[int | str, ...], fields: Mapping[str, Any]) -> tuple[l
 def _line_of(text: str, keys: list[str]) -> int | None:
     """Find the line that sets a key, or else the heading of its table, or nothing.
 
-    The last key may stand alone, and for one of several values: `length` for `lengths`.
+    A key that stands alone may be in any table, and one of several values: `length` for `lengths`.
     """
     table: list[str] = []
     heading = None
@@ -123,6 +123,11 @@ def _line_of(text: str, keys: list[str]) -> int | None:
             heading = number if table == keys[:1] else heading
         elif keys and (match := re.match(r"\s*([\w.\"'-]+)\s*=", line)):
             path = [*table, *(part.strip("\"'") for part in match[1].split("."))]
-            if path == keys or path[-1] in (keys[-1], f"{keys[-1]}s"):
+            if path == keys or (len(keys) == 1 and path[-1] in _spellings(keys)):
                 return number
     return heading
+
+
+def _spellings(keys: list[str]) -> set[str]:
+    """Return a key, and the axis that holds several of it."""
+    return {spelling for key in keys for spelling in (key, f"{key}s")}

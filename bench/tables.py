@@ -264,7 +264,7 @@ def _frame(chosen: Selection, kind: str, trials: list[Any], row: Callable[[list[
 
 def _without_figures(chosen: Selection, kind: str) -> tuple[str, ...]:
     """Name the cells that were tried and have nothing to show."""
-    measured = {str(record.cell) for record in chosen.records if record.kind == kind}
+    measured = {str(record.cell) for record in chosen.of(Speed if kind == "speed" else Accuracy)}
     lost = {str(failure.cell) for failure in chosen.of(Failure) if failure.trial == kind} - measured
     return (f"Without figures, see Failures: {', '.join(sorted(lost))}.",) if lost else ()
 

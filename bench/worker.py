@@ -144,6 +144,7 @@ def _decides_speed(name: str) -> bool:
 
 
 def serve(request: Request, answers: TextIO, *, process_start_s: float, import_s: float) -> Answer:
+    """Answer one request; whatever goes wrong in it is an answer too."""
     from bench import trials
 
     def report(phase: str) -> None:

@@ -83,14 +83,27 @@ def _build_own(name: str, length: int) -> keras.Model:
             "Return the model itself."
         )
     try:
-        shape = tuple(model.compute_output_shape((None, length, 1)))
+        accepted = _input_fits(model, length)
+        shape = tuple(model(keras.Input((length, 1))).shape)
     except Exception as error:
         raise ValueError(
             f"Model `{name}` must accept inputs of shape (batch, {length}, 1). Received: {error!r}. Change its Input."
         ) from error
+    if not accepted:
+        raise ValueError(
+            f"Model `{name}` must accept inputs of shape (batch, {length}, 1). "
+            f"Received: a model for {model.input_shape}. Change its Input."
+        )
     if shape != (None, 1):
         raise ValueError(f"Model `{name}` must output shape (batch, 1). Received: {shape}. End it with Dense(1).")
     return model
+
+
+def _input_fits(model: keras.Model, length: int) -> bool:
+    """Compare the declared input, which a Sequential model does not enforce by itself."""
+    declared = getattr(model, "input_shape", (None, length, 1))
+    wanted = (None, length, 1)
+    return len(declared) == 3 and all(size in (None, other) for size, other in zip(declared, wanted, strict=True))
 
 
 def _import_function(name: str) -> Any:

@@ -33,6 +33,7 @@ def fake_python(folder: Path, behaviour: str = "good") -> str:
 
 def main(behaviour: str) -> None:
     from bench import worker
+    from bench.records import Worker
     from seqsum_core.settings import require
 
     def import_backend(backend: str, device: str) -> worker.Ready:
@@ -40,7 +41,7 @@ def main(behaviour: str) -> None:
             print("ImportError: no such library", file=sys.stderr)
             sys.exit(3)
         require(behaviour != "no gpu", "`device` gpu was asked for.", device, "Use --device cpu.")
-        proved = worker.Worker(
+        proved = Worker(
             backend=backend,  # type: ignore[arg-type]
             device=device,  # type: ignore[arg-type]
             device_name="fake",
@@ -56,7 +57,7 @@ def main(behaviour: str) -> None:
     sys.modules["bench.trials"] = fake_trials(behaviour)
     import bench
 
-    bench.trials = sys.modules["bench.trials"]  # type: ignore[attr-defined]
+    bench.trials = sys.modules["bench.trials"]
     worker.main()
 
 

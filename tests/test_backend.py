@@ -33,7 +33,7 @@ def test_another_backend_than_asked_for_is_refused(backend: Any) -> None:
 def test_cpu_when_gpu_was_asked_for_is_refused_with_the_environment(backend: Any) -> None:
     if backend.prove(backend=running(), device="cpu").device != "cpu":
         pytest.skip("this machine has a GPU")
-    with pytest.raises(ValueError, match="puts its tensors on cpu .*-gpu"):
+    with pytest.raises(ValueError, match=r"puts its tensors on cpu .*-gpu"):
         backend.prove(backend=running(), device="gpu")
 
 

@@ -141,7 +141,7 @@ def test_unusable_model_is_named_with_the_rule(models: Any, name: str, rule: str
         models.build(name, length=4)
 
 
-@pytest.mark.parametrize("name", ["own_models:uncompiled", "tests.own_models:compiled"])
+@pytest.mark.parametrize("name", ["own_models:uncompiled", "own_models:compiled"])
 def test_own_model_is_compiled_unless_it_is(models: Any, name: str) -> None:
     model = models.build(name, length=4)
     assert model.compiled

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from bench.plan import Cell, Settings, Timing, Trial
+from bench.records import Accuracy, Speed
+from bench.worker import Done
 from seqsum_core.settings import TrainingSettings
 
 pytestmark = pytest.mark.backend
@@ -80,32 +82,33 @@ def test_diverging_training_is_a_failure_that_names_the_epoch(trials: Any) -> No
 
 
 def test_worker_answers_a_request_with_phases_and_a_record(trials: Any) -> None:
-    from bench.worker import Request, _serve
+    from bench.worker import Request, serve
 
     said = io.StringIO()
-    answer = _serve(Request(do="measure", trial=make_trial("accuracy")), said, 0.0, 0.0)
+    answer = serve(Request(do="measure", trial=make_trial("accuracy")), said, process_start_s=0.0, import_s=0.0)
     assert [json.loads(line)["phase"] for line in said.getvalue().splitlines()] == ["build", "fit"]
-    assert answer.answer == "done" and answer.record.kind == "accuracy"
+    assert isinstance(answer, Done) and isinstance(answer.record, Accuracy)
 
 
 def test_worker_calls_a_wrong_model_wrong_only_when_asked_to_check(trials: Any) -> None:
-    from bench.worker import Request, _serve
+    from bench.worker import Request, serve
 
     trial = make_trial("accuracy", model="own_models:wrong_output")
-    assert _serve(Request(do="check", trial=trial), io.StringIO(), 0.0, 0.0).answer == "wrong"
-    failed = _serve(Request(do="measure", trial=trial), io.StringIO(), 0.0, 0.0)
+    assert serve(Request(do="check", trial=trial), io.StringIO(), process_start_s=0.0, import_s=0.0).answer == "wrong"
+    failed = serve(Request(do="measure", trial=trial), io.StringIO(), process_start_s=0.0, import_s=0.0)
     assert failed.answer == "failed" and "must output shape" in failed.reason
 
 
 def test_stepped_fit_tells_each_epoch_and_runs_as_many_as_it_was_told(
     trials: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.worker import Request, _serve
+    from bench.worker import Request, serve
 
     monkeypatch.setattr("sys.stdin", io.StringIO("4\n"))
     said = io.StringIO()
-    answer = _serve(Request(do="step", trial=make_trial("speed")), said, 0.0, 0.0)
+    answer = serve(Request(do="step", trial=make_trial("speed")), said, process_start_s=0.0, import_s=0.0)
     told = [json.loads(line) for line in said.getvalue().splitlines()]
     epochs = [line["epoch_s"] for line in told if line["answer"] == "epoch"]
     assert len(epochs) == 1 + 4
+    assert isinstance(answer, Done) and isinstance(answer.record, Speed)
     assert answer.record.steady_s == tuple(epochs[1:])
