@@ -85,6 +85,26 @@ def _place(record: Record) -> tuple[str, str]:
     return record.kind, record.cell.model_dump_json()
 
 
+def overview_table(chosen: Selection) -> Table:
+    """Tabulate how fast each backend is beside what was learned."""
+    speeds, trained = _by_cell(chosen.of(Speed)), chosen.of(Accuracy)
+    rows: dict[tuple[str, int], Row] = {}
+    for cell, trials in sorted(speeds, key=lambda pair: (pair[0].length, pair[0].model, pair[0].backend)):
+        row = rows.setdefault((cell.model, cell.length), {"model": cell.model, "length": cell.length})
+        row[f"{cell.backend} ms"] = 1e3 * epoch_time(undisturbed(trials)).median_s
+    for (model, length), row in rows.items():
+        alike = [trial for trial in trained if (trial.cell.model, trial.cell.length) == (model, length)]
+        if alike:
+            row["test mse"] = float(np.mean([trial.test.mse for trial in alike]))
+            row["exact sums %"] = 100 * float(np.mean([trial.test.exact_sum_rate for trial in alike]))
+    sizes = {f"{trial.rows_per_epoch:,} sequences in {trial.steps_per_epoch} steps" for trial in chosen.of(Speed)}
+    notes = (
+        f"Milliseconds of a steady epoch, {' or '.join(sorted(sizes))}: medians. "
+        f"Errors on the test rows: means over all backends and {_seeds(chosen)} each.",
+    )
+    return Table("Overview", pd.DataFrame(list(rows.values())), notes)
+
+
 def speed_table(chosen: Selection) -> Table:
     """Tabulate steady epochs."""
 
@@ -241,6 +261,7 @@ def failures_table(chosen: Selection) -> Table:
 
 
 TABLES: dict[str, Callable[[Selection], Table]] = {
+    "overview": overview_table,
     "speed": speed_table,
     "start": start_table,
     "accuracy": accuracy_table,
