@@ -26,8 +26,7 @@ def draw_rows(length: int) -> list[NDArray[np.int64]]:
 def _draw_rows(stream: np.random.RandomState, length: int) -> list[NDArray[np.int64]]:
     low, high = ARTICLE_DIGITS
     return [
-        stream.randint(low, high + 1, stream.randint(ARTICLE_MIN_LENGTH, length + 1))
-        for _ in range(ARTICLE_SEQUENCES)
+        stream.randint(low, high + 1, stream.randint(ARTICLE_MIN_LENGTH, length + 1)) for _ in range(ARTICLE_SEQUENCES)
     ]
 
 

@@ -5,6 +5,7 @@ without importing Keras, and `bench` validates files against them.
 """
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 ARTICLE_SEED = 14
@@ -53,11 +54,17 @@ class TaskSettings:
 
     def __post_init__(self) -> None:
         low, high = self.digits
-        require(self.sequences >= 3, "`sequences` must be at least 3.", self.sequences, "Draw more.")
+        require(
+            3 <= self.sequences <= 10**9,
+            "`sequences` must lie between 3 and a thousand million.",
+            self.sequences,
+            "Draw 2000, say.",
+        )
+        require(self.seed >= 0, "`seed` must not be negative.", self.seed, "Use 0 or more.")
         require(self.min_length >= 1, "`min_length` must be at least 1.", self.min_length, "Use 1 or more.")
         require(low <= high, "`digits` must be a range from low to high.", self.digits, "Swap the two.")
         require(
-            -(2**15) <= low and high < 2**15,
+            low >= -(2**15) and high < 2**15,
             "`digits` must fit in 16 bits.",
             self.digits,
             "Use digits from -32768 to 32767.",
@@ -131,7 +138,12 @@ class TrainingSettings:
     patience: int = 0
 
     def __post_init__(self) -> None:
-        require(self.learning_rate > 0, "`learning_rate` must be positive.", self.learning_rate, "Use 0.001.")
+        require(
+            0 < self.learning_rate < inf,
+            "`learning_rate` must be positive and finite.",
+            self.learning_rate,
+            "Use 0.001.",
+        )
         require(self.batch_size >= 1, "`batch_size` must be at least 1.", self.batch_size, "Use 100.")
         require(self.epochs >= 1, "`epochs` must be at least 1.", self.epochs, "Use 100.")
 

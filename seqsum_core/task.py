@@ -23,7 +23,7 @@ class Sequences:
         sums: the target, shape (rows,).
     """
 
-    digits: NDArray[np.signedinteger]
+    digits: NDArray[np.int8] | NDArray[np.int16]
     lengths: NDArray[np.int32]
     sums: NDArray[np.int64]
 
@@ -96,10 +96,14 @@ def _draw_vectorised(settings: TaskSettings, length: int) -> Sequences:
     """Draw a full rectangle in one call and blank its padding in place: one byte a digit."""
     random = np.random.default_rng(settings.seed)
     low, high = settings.digits
-    dtype = np.int8 if -128 <= low and high <= 127 else np.int16
+    byte_sized = low >= -128 and high <= 127
     shape = (settings.sequences, length)
     lengths = random.integers(settings.min_length, length + 1, settings.sequences, dtype=np.int32)
-    digits = random.integers(low, high + 1, shape, dtype=dtype)
+    digits: NDArray[np.int8] | NDArray[np.int16] = (
+        random.integers(low, high + 1, shape, dtype=np.int8)
+        if byte_sized
+        else random.integers(low, high + 1, shape, dtype=np.int16)
+    )
     steps = np.arange(length, dtype=np.int32)
     if settings.padding == "post":
         digits *= steps < lengths[:, np.newaxis]

@@ -1,0 +1,1 @@
+"""How seqsum measures: plan, workers, records, tables. Never imports Keras outside a worker."""

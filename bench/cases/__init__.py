@@ -1,0 +1,1 @@
+"""The cells as pytest-benchmark cases: `pytest --benchmark-only`."""

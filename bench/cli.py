@@ -1,0 +1,156 @@
+"""The command line: parse, call one function, print. Data to stdout, everything else to stderr."""
+
+import json
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from bench import doctor as doctoring
+from bench import interpreters, printing, runner, store, sweeps, tables
+from bench.errors import UserError
+from bench.progress import Progress
+from bench.records import Failure
+from seqsum_core import __version__
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+errors = Console(stderr=True)
+
+Results = Annotated[Path, typer.Option(help="Folder of all runs.", show_default=True)]
+Pythons = Annotated[list[str], typer.Option("--python", metavar="BACKEND=PATH", help="Interpreter of a backend.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"seqsum {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Benchmark recurrent training in Keras 3 under JAX, PyTorch and TensorFlow."""
+
+
+@app.command()
+def run(
+    profile: Annotated[str, typer.Option(help="smoke, standard or full.")] = "standard",
+    sweep: Annotated[Path | None, typer.Option(help="A sweep file (TOML) instead of a profile.")] = None,
+    backend: Annotated[list[str], typer.Option(help="jax, torch or tensorflow (tf). Default: all that are here.")] = [],
+    device: Annotated[str | None, typer.Option(help="cpu or gpu.")] = None,
+    model: Annotated[list[str], typer.Option(help="simple_rnn, lstm, gru or package.module:function.")] = [],
+    length: Annotated[list[int], typer.Option(help="Longest sequence, in timesteps.")] = [],
+    seeds: Annotated[int | None, typer.Option(help="Seeds of the accuracy trials.")] = None,
+    results: Results = Path("results"),
+    python: Pythons = [],
+) -> None:
+    """Measure speed and accuracy, and print the tables.
+
+    Example: seqsum run --profile smoke --backend jax --model lstm --length 12
+    """
+    pythons = interpreters.parse_pythons(python)
+    changes = _changes(backend, device, model, length, seeds)
+    measured = sweeps.read_sweep(sweep, changes) if sweep else sweeps.read_profile(profile, changes)
+    if not backend and not (sweep and "backends" in measured.model_fields_set):
+        found = interpreters.available_backends(device=measured.device, pythons=pythons)
+        measured = measured.model_copy(update={"backends": tuple(found)})
+    progress = Progress(errors)
+    try:
+        written = runner.run_sweep(
+            measured,
+            profile=sweep.stem if sweep else profile,
+            command=shlex.join(["seqsum", *sys.argv[1:]]),
+            results=results,
+            pythons=pythons,
+            progress=progress,
+        )
+    finally:
+        progress.close()
+    printing.print_tables(tables.select([store.load_run(written.folder)]), [])
+    if any(isinstance(record, Failure) for record in written.records):
+        raise typer.Exit(1)
+
+
+def _changes(
+    backend: list[str], device: str | None, model: list[str], length: list[int], seeds: int | None
+) -> dict[str, Any]:
+    """Collect what the command line says against the profile or sweep file."""
+    backends = [interpreters.parse_backend(name) for name in backend]
+    given = {
+        "backends": backends,
+        "device": device and interpreters.parse_device(device),
+        "models": model,
+        "lengths": length,
+        "seeds": seeds,
+    }
+    return {name: value for name, value in given.items() if value not in (None, [])}
+
+
+@app.command()
+def table(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of single runs. Default: all that are alike.")
+    ] = None,
+    results: Results = Path("results"),
+    show: Annotated[list[str], typer.Option(help=f"Which: {', '.join(tables.TABLES)} or all.")] = [],
+    format: Annotated[Literal["text", "markdown", "csv"], typer.Option(help="How to print.")] = "text",  # noqa: A002
+) -> None:
+    """Print tables of what has been measured.
+
+    Example: seqsum table --show accuracy --show lengths --format markdown
+    """
+    problems: list[str] = []
+    if runs:
+        loaded = [store.load_run(folder) for folder in sorted(runs)]
+    else:
+        loaded, problems = store.load_runs(results)
+    for problem in [*problems, *(problem for run in loaded for problem in run.problems)]:
+        errors.print(problem, markup=False, highlight=False)
+    if loaded:
+        printing.print_tables(tables.select(loaded), show, form=format)
+    if problems or any(run.problems for run in loaded):
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    device: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
+    python: Pythons = [],
+) -> None:
+    """Say whether this machine can measure, with which backends, and what is in the way.
+
+    Example: seqsum doctor
+    """
+    diagnosis = doctoring.diagnose(device=interpreters.parse_device(device), pythons=interpreters.parse_pythons(python))
+    if json_:
+        print(json.dumps(diagnosis.model_dump(), indent=2))
+    else:
+        doctoring.show(diagnosis, Console(highlight=False))
+    if not diagnosis.workers:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line and exit code 2."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app(prog_name="seqsum")
+    except UserError as error:
+        errors.print(f"seqsum: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        errors.print("seqsum: interrupted; what was measured is kept.", markup=False)
+        sys.exit(130)

@@ -1,0 +1,118 @@
+"""Say what can be measured here and what would spoil the numbers. Imports no framework."""
+
+from concurrent.futures import ThreadPoolExecutor
+from time import sleep
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.errors import UserError
+from bench.interpreters import check_keras_backend, find_interpreter
+from bench.machine import CpuWatch, describe_machine, load_average, usable_cores
+from bench.plan import BACKENDS, BackendName, Cell, Device, Frozen
+from bench.processes import WorkerLostError, WorkerProcess
+from bench.records import Machine, Worker
+
+WATCHED_S = 1.0
+
+
+class Diagnosis(Frozen):
+    """What was found.
+
+    Args:
+        machine: hardware and system.
+        load_average: mean number of running processes over the last minute.
+        others_cpu_share: cores that other processes used during one second just now.
+        workers: the backends that start here, proved.
+        interpreters: the Python of each of them.
+        missing: why the others do not.
+        obstacles: what would spoil a measurement.
+    """
+
+    machine: Machine
+    load_average: float
+    others_cpu_share: float
+    workers: tuple[Worker, ...]
+    interpreters: dict[str, str]
+    missing: dict[str, str]
+    obstacles: tuple[str, ...]
+
+
+def diagnose(*, device: Device, pythons: dict[str, str]) -> Diagnosis:
+    """Watch the machine for a second, then start every backend once."""
+    watch = CpuWatch()
+    watch.start()
+    sleep(WATCHED_S)
+    share = watch.others_cpu_s() / WATCHED_S
+    load = load_average()
+    with ThreadPoolExecutor(len(usable_cores())) as pool:
+        answers = list(pool.map(lambda backend: _try_backend(backend, device, pythons), BACKENDS))
+    found = dict(zip(BACKENDS, answers, strict=True))
+    return Diagnosis(
+        machine=describe_machine(),
+        load_average=load,
+        others_cpu_share=round(share, 2),
+        workers=tuple(answer[0] for answer in answers if isinstance(answer, tuple)),
+        interpreters={name: answer[1] for name, answer in found.items() if isinstance(answer, tuple)},
+        missing={name: answer for name, answer in found.items() if isinstance(answer, str)},
+        obstacles=tuple(_obstacles(share, load)),
+    )
+
+
+def _try_backend(backend: BackendName, device: Device, pythons: dict[str, str]) -> tuple[Worker, str] | str:
+    """Return the proved worker and its interpreter, or why there is none."""
+    try:
+        python = find_interpreter(backend, device=device, pythons=pythons)
+        cell = Cell(backend=backend, device=device, model="simple_rnn", length=4)
+        with WorkerProcess(python, cell, threads="default", cores=usable_cores(), limit_s=120) as worker:
+            return worker.ready(), python
+    except (UserError, WorkerLostError) as error:
+        return str(error)
+
+
+def _obstacles(share: float, load: float) -> list[str]:
+    obstacles = []
+    if share > 0.1:
+        obstacles.append(f"Other processes use {share:.1f} cores right now: end them before measuring.")
+    if load > 0.5:
+        obstacles.append(f"The load of the last minute was {load:.1f}: wait until it is below 0.5.")
+    if len(usable_cores()) < 2:
+        obstacles.append("There is one core only: the coordinator disturbs what it measures.")
+    governor = describe_machine().governor
+    if governor not in ("performance", "unknown"):
+        obstacles.append(f"The CPU frequency governor is {governor}: set it to performance.")
+    try:
+        check_keras_backend(list(BACKENDS))
+    except UserError as error:
+        obstacles.append(str(error))
+    return obstacles
+
+
+def show(diagnosis: Diagnosis, console: Console) -> None:
+    """Print a diagnosis for a person."""
+    machine = diagnosis.machine
+    console.print(
+        f"{machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 2**30:.0f} GiB, {machine.system}",
+        markup=False,
+    )
+    for gpu in machine.gpus:
+        console.print(gpu, markup=False)
+    console.print(f"load {diagnosis.load_average:.2f}, others use {diagnosis.others_cpu_share:.2f} cores\n")
+    shown = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("backend", "version", "keras", "device", "threads", "python"):
+        shown.add_column(heading)
+    for worker in diagnosis.workers:
+        versions = worker.versions
+        threads = str(worker.threads) if worker.threads else "not told"
+        shown.add_row(
+            worker.backend, versions[worker.backend], versions["keras"], worker.device, threads, worker.python
+        )
+    if diagnosis.workers:
+        console.print(shown)
+    for reason in diagnosis.missing.values():
+        console.print(f"missing: {reason}", markup=False)
+    console.print()
+    for obstacle in diagnosis.obstacles:
+        console.print(f"in the way: {obstacle}", markup=False)
+    if not diagnosis.obstacles:
+        console.print("Nothing is in the way of measuring.")

@@ -1,0 +1,121 @@
+"""What machine this is, what state its code is in, and how much CPU others take meanwhile.
+
+Times are CPU seconds. Imports no framework.
+"""
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import psutil
+
+from bench.records import Machine
+
+
+def describe_machine() -> Machine:
+    """Describe the hardware and the system."""
+    import cpuinfo  # takes half a second, which only those who ask shall pay
+
+    return Machine(
+        cpu=cpuinfo.get_cpu_info().get("brand_raw", platform.processor() or "unknown"),
+        cores=len(usable_cores()),
+        memory_bytes=psutil.virtual_memory().total,
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        governor=_governor(),
+        gpus=tuple(_gpus()),
+    )
+
+
+def usable_cores() -> list[int]:
+    """List the logical cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def pin(cores: list[int]) -> None:
+    """Keep this process on the given cores, where the system can do that."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+
+
+def load_average() -> float:
+    """Return the mean number of running processes over the last minute."""
+    return os.getloadavg()[0]
+
+
+def code_commit() -> str:
+    """Name the commit of the code that measures, "+changes" behind it if edited, or "unknown"."""
+    source = Path(__file__).parent
+    commit = _git(source, "rev-parse", "--short=12", "HEAD")
+    tracked = _git(source, "ls-files", "--error-unmatch", __file__)
+    if not commit or not tracked:
+        return "unknown"
+    edited = _git(source, "status", "--porcelain", "--untracked-files=no", "--", source.parent.as_posix())
+    return commit + ("+changes" if edited else "")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        answer = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
+
+
+def _governor() -> str:
+    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return path.read_text().strip() if path.exists() else "unknown"
+
+
+def _gpus() -> list[str]:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        driver = pynvml.nvmlSystemGetDriverVersion()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return [f"{pynvml.nvmlDeviceGetName(handle)}, driver {driver}" for handle in handles]
+    except pynvml.NVMLError:
+        return []
+
+
+class CpuWatch:
+    """Count the CPU seconds that everybody else uses between `start` and `others_cpu_s`."""
+
+    def __init__(self) -> None:
+        self._start = 0.0
+
+    def start(self) -> None:
+        """Begin to count."""
+        self._start = _others_cpu_s()
+
+    def others_cpu_s(self) -> float:
+        """Return CPU seconds of all other processes, the hypervisor's steal included."""
+        return max(0.0, _others_cpu_s() - self._start)
+
+
+def _others_cpu_s() -> float:
+    """Subtract this process' CPU time from what the whole system was busy."""
+    system = psutil.cpu_times()
+    guests = getattr(system, "guest", 0.0) + getattr(system, "guest_nice", 0.0)  # counted in user already
+    busy = sum(system) - system.idle - getattr(system, "iowait", 0.0) - guests
+    own = psutil.Process().cpu_times()
+    return float(busy - own.user - own.system)
+
+
+def peak_rss_bytes() -> int:
+    """Return the most memory this process has held since it started or since `reset_peak_rss`."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return int(psutil.Process().memory_info().rss)
+
+
+def reset_peak_rss() -> None:
+    """Start the count of `peak_rss_bytes` again, where the system can do that."""
+    clear = Path("/proc/self/clear_refs")
+    if clear.exists():
+        clear.write_text("5")

@@ -1,0 +1,114 @@
+"""Print tables: for a terminal (80 columns unless it is wider), as Markdown, as CSV.
+
+Data go to stdout; nothing is derived here.
+"""
+
+import sys
+from io import StringIO
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from bench.errors import UserError
+from bench.records import Failure
+from bench.tables import TABLES, Selection, Table, provenance
+
+WIDEST_COLUMN = 20
+
+
+def print_tables(chosen: Selection, names: list[str], *, form: str = "text") -> None:
+    """Print some tables, the failures too if there are any, and where the figures are from.
+
+    Args:
+        chosen: records that may stand together.
+        names: of tables, or "all"; none means the three that matter most.
+        form: "text", "markdown" or "csv".
+
+    Raises:
+        UserError: if a name is unknown, or CSV shall hold several tables.
+    """
+    for name in names:
+        if name not in (*TABLES, "all"):
+            raise UserError(f"`--show` must be one of {', '.join(TABLES)} or all. Received: {name!r}. Choose one.")
+    if form == "csv":
+        if len(names) > 1 or names == ["all"]:
+            raise UserError("CSV holds one table. Received: several. Give --show once, speed, say.")
+        print(to_csv(TABLES[names[0] if names else "speed"](chosen)), end="")
+        return
+    names = list(TABLES) if "all" in names else names or ["speed", "start", "accuracy"]
+    if chosen.of(Failure) and "failures" not in names:
+        names = [*names, "failures"]
+    made = [made for name in names if not (made := TABLES[name](chosen)).frame.empty]
+    if form == "markdown":
+        print("\n\n".join(to_markdown(table) for table in made))
+        print("\n" + "\n".join(f"- {line}" for line in provenance(chosen)))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 80, highlight=False)
+    for line in provenance(chosen):
+        console.print(Text(line))
+    for table in made:
+        print_text(table, console)
+
+
+def print_text(table: Table, console: Console) -> None:
+    """Print a table on a terminal, its headings folded to the width of its figures."""
+    cells = table.frame.map(format_value)
+    shown = RichTable(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for name in table.frame.columns:
+        numeric = pd.api.types.is_numeric_dtype(table.frame[name])
+        widest = max([*map(len, cells[name]), *map(len, name.split())])
+        long = widest > WIDEST_COLUMN
+        shown.add_column(
+            Text(name),
+            justify="right" if numeric else "left",
+            width=None if long else widest,
+            min_width=WIDEST_COLUMN if long else widest,
+            vertical="bottom",
+            overflow="fold",
+        )
+    for row in cells.itertuples(index=False):
+        shown.add_row(*(Text(value) for value in row))
+    console.print(Text(f"\n{table.title}", style="bold"))
+    console.print(shown)
+    for note in table.notes:
+        console.print(Text(note, style="dim"))
+
+
+def to_markdown(table: Table) -> str:
+    """Return a table in Markdown, its notes below it."""
+    cells = table.frame.map(lambda value: " ".join(format_value(value).replace("|", "\\|").splitlines()))
+    align = ["right" if pd.api.types.is_numeric_dtype(kind) else "left" for kind in table.frame.dtypes]
+    text = cells.to_markdown(index=False, disable_numparse=True, colalign=align)
+    return "\n".join([f"### {table.title}", "", text, "", *(f"{note}  " for note in table.notes)])
+
+
+def to_csv(table: Table) -> str:
+    """Return a table as CSV with all digits."""
+    text = StringIO()
+    table.frame.to_csv(text, index=False)
+    return text.getvalue()
+
+
+def format_value(value: Any) -> str:
+    """Write a value as a person reads it: three digits that count, nothing for a missing one."""
+    if isinstance(value, str):
+        return value
+    if value is None or pd.isna(value):
+        return ""
+    if isinstance(value, int | np.integer):
+        return f"{value:,}"
+    if value == 0:
+        return "0"
+    if not np.isfinite(value):
+        return f"{value:g}"
+    if abs(value) < 1e-3:
+        return f"{value:.0e}"
+    if abs(value) >= 1e8:
+        return f"{value:.2e}"
+    rounded = float(f"{value:.2e}")
+    digits = max(0, 2 - int(np.floor(np.log10(abs(rounded)))))
+    return f"{rounded:,.{digits}f}"

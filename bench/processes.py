@@ -1,0 +1,215 @@
+"""Start a worker, talk to it, and end it: the coordinator's end of `bench.worker`."""
+
+import queue
+import subprocess
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from pydantic import ValidationError
+
+from bench.errors import UserError
+from bench.interpreters import worker_environment
+from bench.plan import Cell, Trial
+from bench.records import Accuracy, Failure, Speed, Worker
+from bench.worker import ANSWER, Answer, Done, Epoch, Failed, Phase, Ready, Request, Start, Wrong
+
+
+class WorkerLostError(Exception):
+    """A worker crashed, fell silent or said nonsense; the message says which."""
+
+
+class WorkerProcess:
+    """A running worker. Use it in a `with` statement: it is ended when the statement is left.
+
+    Args:
+        python: the interpreter.
+        cell: any cell of the backend and device that it shall run.
+        threads: "one" or "default".
+        cores: logical cores it stays on.
+        limit_s: how long it may be silent.
+    """
+
+    def __init__(self, python: str, cell: Cell, *, threads: str, cores: list[int], limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        start = Start(backend=cell.backend, device=cell.device, cores=tuple(cores), started_at_s=time.time())
+        self._process = subprocess.Popen(
+            [python, "-m", "bench.worker", start.model_dump_json()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=worker_environment(cell.backend, cell.device, threads),
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,  # Ctrl-C reaches the coordinator only, which then ends the worker
+        )
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.phase = "import"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+        self._process.wait()
+        self._reader.join()
+        for pipe in (self._process.stdin, self._process.stdout, self._errors):
+            with suppress(OSError):  # what was not yet sent to a dead worker
+                pipe.close()  # type: ignore[union-attr]
+
+    def end(self) -> None:
+        """Kill the process, whatever it is at."""
+        self._process.kill()
+
+    def ready(self) -> Worker:
+        """Wait until the backend is imported and proved.
+
+        Raises:
+            UserError: if the worker says that the device or backend asked for is not there.
+            WorkerLostError: if it does not get so far.
+        """
+        match self._next_answer():
+            case Ready(worker=worker):
+                return worker
+            case Wrong(message=message):
+                raise UserError(message)
+        raise WorkerLostError("answered out of turn")
+
+    def check(self, trial: Trial) -> None:
+        """Let the worker build a trial's model.
+
+        Raises:
+            UserError: if the model cannot be used.
+            WorkerLostError: if the worker does not answer.
+        """
+        answer = self._ask(Request(do="check", trial=trial))
+        if isinstance(answer, Wrong | Failed):
+            raise UserError(answer.message if isinstance(answer, Wrong) else answer.reason)
+
+    def measure(self, trial: Trial) -> Speed | Accuracy | Failure:
+        """Let the worker measure a trial; whatever goes wrong becomes a failure.
+
+        Returns:
+            The record, which also says so if the worker is lost; then `alive` is False.
+        """
+        try:
+            return self._record(trial, self._ask(Request(do="measure", trial=trial)))
+        except WorkerLostError as lost:
+            return failure(trial, self.phase, str(lost))
+
+    def park(self, trial: Trial) -> float:
+        """Let the worker begin a speed trial and wait until it is parked behind its warm-up.
+
+        Returns:
+            Seconds of the last warm-up epoch.
+
+        Raises:
+            WorkerLostError: if it does not get so far.
+        """
+        return self._epoch(self._ask(Request(do="step", trial=trial)))
+
+    def release(self, epochs: int) -> None:
+        """Let a parked fit run so many epochs and end.
+
+        Raises:
+            WorkerLostError: if it is gone.
+        """
+        self._write(str(epochs))
+
+    def step(self) -> None:
+        """Wait until the next epoch of a released fit ends.
+
+        Raises:
+            WorkerLostError: if it does not.
+        """
+        self._epoch(self._answer())
+
+    def finish(self, trial: Trial) -> Speed | Accuracy | Failure:
+        """Return the record of a released fit whose epochs have all been waited for."""
+        try:
+            return self._record(trial, self._answer())
+        except WorkerLostError as lost:
+            return failure(trial, self.phase, str(lost))
+
+    def _epoch(self, answer: Answer) -> float:
+        if isinstance(answer, Epoch):
+            return answer.epoch_s
+        raise WorkerLostError(answer.reason if isinstance(answer, Failed) else f"answered out of turn: {answer.answer}")
+
+    def _record(self, trial: Trial, answer: Answer) -> Speed | Accuracy | Failure:
+        match answer:
+            case Done(record=record) if record is not None:
+                return record
+            case Failed(reason=reason):
+                return failure(trial, self.phase, reason)
+        return failure(trial, self.phase, f"answered out of turn: {answer.answer}")
+
+    @property
+    def pid(self) -> int:
+        """Return the process' number."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether the worker can be asked again."""
+        return self._process.poll() is None
+
+    def _ask(self, request: Request) -> Answer:
+        self._write(request.model_dump_json())
+        return self._answer()
+
+    def _write(self, line: str) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise WorkerLostError(self._how_it_ended()) from None
+
+    def _answer(self) -> Answer:
+        """Return the next answer that ends something; phases pass by."""
+        while True:
+            answer = self._next_answer()
+            if not isinstance(answer, Phase):
+                return answer
+            self.phase = answer.phase
+
+    def _next_answer(self) -> Answer:
+        try:
+            line = self._lines.get(timeout=self._limit_s)
+        except queue.Empty:
+            self._process.kill()
+            raise WorkerLostError(f"silent for {self._limit_s:g} s, ended") from None
+        if line is None:
+            raise WorkerLostError(self._how_it_ended())
+        try:
+            return ANSWER.validate_json(line)
+        except ValidationError:
+            self._process.kill()
+            raise WorkerLostError(f"said something else than an answer: {line[:80]!r}") from None
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def _how_it_ended(self) -> str:
+        """Say the exit code, or the signal as a negative number, and the last line it printed."""
+        code = self._process.wait()
+        self._errors.seek(0)
+        printed = [line.strip() for line in self._errors if line.strip()]
+        return f"ended with exit code {code}" + (f": {printed[-1][:300]}" if printed else "")
+
+
+def failure(trial: Trial, phase: str, reason: str) -> Failure:
+    """Record that a trial left no numbers."""
+    return Failure(trial=trial.kind, cell=trial.cell, index=trial.index, phase=phase, reason=reason)

@@ -1,0 +1,126 @@
+"""Tell a person what runs, what is done and how long it will still take; to stderr, always.
+
+A moving bar on a terminal, plain lines elsewhere.
+"""
+
+import threading
+from pathlib import Path
+from statistics import median
+from time import monotonic
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from bench.plan import Trial
+from bench.records import Accuracy, Failure, Record, Speed
+
+
+class Progress:
+    """Show a run as it goes.
+
+    The time left is the expected time of the trials still to come, scaled by how much slower or
+    faster than expected those before them were.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._lock = threading.Lock()
+        self._running: list[Trial] = []
+        self._done = self._trials = self._slots = 0
+        self._expected_s = self._passed_s = 0.0
+        self._begun_s = monotonic()
+        self._bar = Bar(
+            SpinnerColumn(),
+            MofNCompleteColumn(),
+            BarColumn(20),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.description}"),
+            console=self._console,
+            transient=True,
+            refresh_per_second=2,
+            disable=not self._console.is_terminal,
+        )
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    def begin(self, trials: list[Trial], *, slots: int) -> None:
+        """Begin to count; `slots` accuracy trials run at once."""
+        self._trials, self._slots = len(trials), slots
+        self._expected_s = sum(self._share_s(trial) for trial in trials)
+        self._begun_s = monotonic()
+        self._task = self._bar.add_task("", total=len(trials), left=self._left())
+        self._bar.start()
+
+    def trial_begins(self, trial: Trial) -> None:
+        """Show what runs now."""
+        with self._lock:
+            self._running.append(trial)
+            self._refresh()
+
+    def trial_ends(self, trial: Trial, record: Record) -> None:
+        """Count a trial and say in a few words what came out."""
+        with self._lock:
+            self._running = [running for running in self._running if running is not trial]
+            self._done += 1
+            self._passed_s += self._share_s(trial)
+            self._refresh()
+            if not self._console.is_terminal:
+                self.say(f"[{self._done}/{self._trials}] {trial}: {summary(record)} ({self._left()})")
+            elif isinstance(record, Failure):
+                self.say(f"{trial}: {summary(record)}")
+
+    def end(self, folder: Path) -> None:
+        """Take the bar away and say where the records are."""
+        self.close()
+        self.say(f"Measured {self._done} trials in {_duration(monotonic() - self._begun_s)}. Records: {folder}")
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    def _refresh(self) -> None:
+        running = ", ".join(str(trial) for trial in self._running)
+        self._bar.update(self._task, completed=self._done, description=running, left=self._left())
+
+    def _share_s(self, trial: Trial) -> float:
+        return expected_s(trial) / (self._slots if trial.kind == "accuracy" else 1)
+
+    def _left(self) -> str:
+        pace = (monotonic() - self._begun_s) / self._passed_s if self._passed_s > 20 else 1.0
+        return f"about {_duration(max(0.0, self._expected_s - self._passed_s) * pace)} left"
+
+
+def summary(record: Record) -> str:
+    """Say in a few words what a trial found."""
+    match record:
+        case Speed():
+            return f"{1e3 * median(record.steady_s):.3g} ms an epoch"
+        case Accuracy():
+            return f"val_mse {record.val_loss[-1]:.3g} after {record.epochs} epochs"
+        case Failure():
+            return f"FAILED in {record.phase}: {record.reason}"
+    return "done"
+
+
+def expected_s(trial: Trial) -> float:
+    """Guess how long a trial takes; only the time left that is shown hangs on it.
+
+    Source: one standard run on two cores without a GPU, rounded.
+    """
+    start_s, epoch_s, step_s = {
+        "jax": (5.0, 0.006, 0.0002),
+        "torch": (5.0, 0.03, 0.006),
+        "tensorflow": (6.0, 0.07, 0.0015),
+    }[trial.cell.backend]
+    timing, training = trial.settings.timing, trial.settings.training
+    one_epoch_s = epoch_s + step_s * trial.cell.length
+    if trial.kind == "accuracy":
+        return start_s / 2 + one_epoch_s * training.epochs / 2
+    return start_s + max(timing.steady_s, timing.steady_epochs * one_epoch_s)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

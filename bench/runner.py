@@ -1,0 +1,285 @@
+"""Measure a sweep on this machine: prove the workers, time the cells one by one, then train for accuracy.
+
+Timing trials have the machine to themselves, each in a fresh process. Accuracy trials are not
+timed, so they share the cores, one worker on each. Never imports a framework.
+"""
+
+import json
+import os
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bench.errors import UserError
+from bench.interpreters import check_keras_backend, find_interpreter
+from bench.machine import code_commit, describe_machine, load_average, pin, usable_cores
+from bench.plan import BackendName, Cell, Sweep, Trial
+from bench.processes import WorkerLostError, WorkerProcess, failure
+from bench.progress import Progress
+from bench.records import Accuracy, Baseline, Failure, Harness, Header, Record, Speed, Worker
+from bench.store import RunWriter, check_writable, new_run_name, start_run
+from seqsum_core import __version__, task
+from seqsum_core.baselines import baseline_errors
+
+
+def run_sweep(
+    sweep: Sweep, *, profile: str, command: str, results: Path, pythons: Mapping[str, str], progress: Progress
+) -> RunWriter:
+    """Measure all cells of a sweep and write a run.
+
+    Args:
+        sweep: what to measure.
+        profile: its name, which becomes part of the run's name.
+        command: what the user typed, for the record.
+        results: folder of all runs.
+        pythons: interpreters named on the command line, by backend.
+        progress: told what happens.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UserError: if anything the user gave is wrong; nothing was measured then.
+    """
+    check_keras_backend(list(sweep.backends))
+    interpreters = {
+        backend: find_interpreter(backend, device=sweep.device, pythons=pythons) for backend in sweep.backends
+    }
+    check_writable(results)
+    with machine_lock():
+        progress.say(f"Starting {', '.join(sweep.backends)} ...")
+        workers = prove_workers(sweep, interpreters)
+        header = new_header(sweep, workers, profile=profile, command=command, harness="seqsum run")
+        writer = start_run(results, header)
+        trials = [*sweep.speed_trials(), *sweep.accuracy_trials()]
+        progress.begin(trials, slots=slots(sweep))
+        _time_cells(sweep, interpreters, writer, progress)
+        train_for_accuracy(sweep, interpreters, writer, progress)
+    progress.end(writer.folder)
+    return writer
+
+
+def new_header(sweep: Sweep, workers: tuple[Worker, ...], *, profile: str, command: str, harness: Harness) -> Header:
+    """Write down what is true of the whole run, before it begins."""
+    return Header(
+        run=new_run_name(profile if harness == "seqsum run" else f"{profile}-{sweep.backends[0]}"),
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        seqsum_version=__version__,
+        commit=code_commit(),
+        harness=harness,
+        profile=profile,
+        command=command,
+        load_average=round(load_average(), 2),
+        machine=describe_machine(),
+        sweep=sweep,
+        workers=workers,
+    )
+
+
+@contextmanager
+def machine_lock() -> Iterator[None]:
+    """Let one run at a time measure on this machine.
+
+    Raises:
+        UserError: naming the run that measures already.
+    """
+    place = Path(tempfile.gettempdir())
+    holder = place / "seqsum-measuring.json"
+    try:
+        with FileLock(place / "seqsum-measuring.lock", timeout=0, mode=0o666):
+            holder.write_text(json.dumps({"process": os.getpid(), "since": f"{datetime.now():%H:%M:%S}"}))
+            yield
+    except Timeout:
+        who = json.loads(holder.read_text()) if holder.exists() else {"process": "unknown", "since": "unknown"}
+        raise UserError(
+            f"Another run measures on this machine (process {who['process']}, since {who['since']}). "
+            "Two at once would spoil both: wait for it."
+        ) from None
+
+
+def prove_workers(sweep: Sweep, interpreters: Mapping[BackendName, str]) -> tuple[Worker, ...]:
+    """Start each backend once, prove its device, and build the models that are the user's own.
+
+    Raises:
+        UserError: if a backend does not start, lacks the device, or cannot use a model.
+    """
+    first_cells = {cell.backend: cell for cell in reversed([cell for block in sweep.blocks() for cell in block])}
+
+    def prove_one(backend: BackendName) -> Worker:
+        cores = usable_cores()
+        cell = first_cells[backend]
+        try:
+            with _worker(interpreters, cell, sweep, cores) as worker:
+                proved = worker.ready()
+                for trial in _own_models(sweep, backend):
+                    worker.check(trial)
+                return proved
+        except WorkerLostError as lost:
+            raise UserError(
+                f"Backend {backend} does not start: {lost}. Its interpreter is {interpreters[backend]}."
+            ) from None
+
+    with ThreadPoolExecutor(slots(sweep)) as pool:
+        return tuple(pool.map(prove_one, dict.fromkeys(sweep.backends)))
+
+
+def _own_models(sweep: Sweep, backend: BackendName) -> list[Trial]:
+    cells = [cell for block in sweep.blocks() for cell in block if cell.backend == backend and ":" in cell.model]
+    return [Trial(kind="accuracy", cell=cell, index=0, settings=sweep.settings) for cell in cells]
+
+
+def _time_cells(sweep: Sweep, interpreters: Mapping[BackendName, str], writer: RunWriter, progress: Progress) -> None:
+    """Run the speed trials one after another, each in a fresh process on the last core."""
+    worker_cores, own_cores = timing_cores(sweep.timing.threads, usable_cores())
+    with pinned(own_cores):
+        for trial in sweep.speed_trials():
+            progress.trial_begins(trial)
+            for _ in range(1 + sweep.timing.repeats):
+                record = _measure_fresh(trial, interpreters, sweep, worker_cores)
+                writer.append(record)
+                if not (isinstance(record, Speed) and record.disturbed):
+                    break
+                progress.say(f"{trial}: other processes took CPU meanwhile; kept, marked as disturbed")
+            progress.trial_ends(trial, record)
+
+
+def timing_cores(threads: str, cores: list[int]) -> tuple[list[int], list[int]]:
+    """Share the cores: those of the worker that is timed, and those of the coordinator."""
+    if threads == "default" or len(cores) < 2:
+        return cores, cores
+    return cores[-1:], cores[:-1]
+
+
+@contextmanager
+def pinned(cores: list[int]) -> Iterator[None]:
+    """Keep this process on some cores for a while."""
+    before = usable_cores()
+    pin(cores)
+    try:
+        yield
+    finally:
+        pin(before)
+
+
+def _measure_fresh(
+    trial: Trial, interpreters: Mapping[BackendName, str], sweep: Sweep, cores: list[int]
+) -> Speed | Accuracy | Failure:
+    with _worker(interpreters, trial.cell, sweep, cores) as worker:
+        try:
+            worker.ready()
+        except (WorkerLostError, UserError) as lost:
+            return failure(trial, worker.phase, str(lost))
+        return worker.measure(trial)
+
+
+def train_for_accuracy(
+    sweep: Sweep, interpreters: Mapping[BackendName, str], writer: RunWriter, progress: Progress
+) -> None:
+    """Run the accuracy trials, one worker on each core, and what a baseline gets beside them."""
+    waiting = {backend: deque[Trial]() for backend in dict.fromkeys(sweep.backends)}
+    for trial in sweep.accuracy_trials():
+        waiting[trial.cell.backend].append(trial)
+    crew = _Crew(sweep, interpreters, waiting, writer, progress)
+    for length in sorted(set(sweep.lengths)):
+        data = task.split(task.draw(sweep.task, length=length), sweep.task)
+        for name, errors in baseline_errors(data).items():
+            writer.append(Baseline(name=name, length=length, test=errors))
+    crew.work()
+
+
+class _Crew:
+    """Slots that take accuracy trials from the same queues, each with one worker at a time."""
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        interpreters: Mapping[BackendName, str],
+        waiting: dict[BackendName, deque[Trial]],
+        writer: RunWriter,
+        progress: Progress,
+    ) -> None:
+        self._sweep, self._interpreters, self._waiting = sweep, interpreters, waiting
+        self._writer, self._progress = writer, progress
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._workers: set[WorkerProcess] = set()
+
+    def work(self) -> None:
+        """Empty the queues. Ctrl-C ends the workers and drops what they were at."""
+        count = slots(self._sweep)
+        with ThreadPoolExecutor(count) as pool:
+            futures = [pool.submit(self._fill_slot, slot) for slot in range(count)]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException:
+                self._stop.set()
+                for worker in list(self._workers):
+                    worker.end()
+                raise
+
+    def _fill_slot(self, slot: int) -> None:
+        """Serve the backends one after another; each slot begins with another one."""
+        backends = list(self._waiting)
+        turn = slot % len(backends)
+        for backend in backends[turn:] + backends[:turn]:
+            while self._waiting[backend] and not self._stop.is_set():
+                self._serve(backend, usable_cores()[slot])
+
+    def _serve(self, backend: BackendName, core: int) -> None:
+        """Give one worker all waiting trials of its backend, until there are none or it is lost."""
+        first = self._next(backend)
+        if first is None:
+            return
+        with _worker(self._interpreters, first.cell, self._sweep, [core], threads="one") as worker:
+            self._workers.add(worker)
+            trial: Trial | None = first
+            try:
+                worker.ready()
+            except (WorkerLostError, UserError) as lost:
+                self._keep(first, failure(first, worker.phase, str(lost)))
+                trial = None
+            while trial and not self._stop.is_set():
+                self._progress.trial_begins(trial)
+                self._keep(trial, worker.measure(trial))
+                trial = self._next(backend) if worker.alive else None
+            self._workers.discard(worker)
+
+    def _next(self, backend: BackendName) -> Trial | None:
+        with self._lock:
+            return self._waiting[backend].popleft() if self._waiting[backend] else None
+
+    def _keep(self, trial: Trial, record: Record) -> None:
+        if self._stop.is_set():
+            return
+        with self._lock:
+            self._writer.append(record)
+        self._progress.trial_ends(trial, record)
+
+
+def _worker(
+    interpreters: Mapping[BackendName, str],
+    cell: Cell,
+    sweep: Sweep,
+    cores: list[int],
+    threads: str | None = None,
+) -> WorkerProcess:
+    return WorkerProcess(
+        interpreters[cell.backend],
+        cell,
+        threads=threads or sweep.timing.threads,
+        cores=cores,
+        limit_s=sweep.timing.limit_s,
+    )
+
+
+def slots(sweep: Sweep) -> int:
+    """Count the accuracy workers that fit: one a core, but one only on a GPU."""
+    return 1 if sweep.device == "gpu" else len(usable_cores())

@@ -1,0 +1,217 @@
+"""One backend's process: proves its backend, then measures the trials it is sent, one at a time.
+
+The only module of `bench`, with `trials`, that runs where Keras is. It reads one JSON request a
+line on stdin and answers on what was stdout; whatever a framework prints goes to stderr.
+"""
+
+import os
+import sys
+import time
+from dataclasses import asdict
+from typing import Annotated, Any, Literal, TextIO
+
+from pydantic import Field, TypeAdapter
+
+from bench.machine import pin
+from bench.plan import Backend, Device, Frozen, Trial
+from bench.records import Accuracy, Speed, Worker
+
+
+class Start(Frozen):
+    """What a worker is started as; its only command-line argument.
+
+    Args:
+        backend: must be what KERAS_BACKEND says.
+        device: where tensors must lie.
+        cores: logical cores to stay on.
+        started_at_s: wall clock just before the process was started.
+    """
+
+    backend: Backend
+    device: Device
+    cores: tuple[int, ...]
+    started_at_s: float
+
+
+class Request(Frozen):
+    """What a worker is asked.
+
+    Args:
+        do: "measure" a trial; "step" measures a speed trial too, but parks its fit after the warm-up
+            until a line says how many epochs shall follow, and tells when each of them ends; "check"
+            only builds the model.
+        trial: which.
+    """
+
+    do: Literal["measure", "step", "check"]
+    trial: Trial
+
+
+class Ready(Frozen):
+    """The backend is imported and proved."""
+
+    answer: Literal["ready"] = "ready"
+    worker: Worker
+    import_s: float
+
+
+class Phase(Frozen):
+    """A phase begins; the coordinator's patience starts anew."""
+
+    answer: Literal["phase"] = "phase"
+    phase: str
+
+
+class Epoch(Frozen):
+    """An epoch of a stepped fit has ended; behind the last warm-up epoch the fit is parked."""
+
+    answer: Literal["epoch"] = "epoch"
+    epoch_s: float
+
+
+class Done(Frozen):
+    """The request is done; a check has no record."""
+
+    answer: Literal["done"] = "done"
+    record: Speed | Accuracy | None = None
+
+
+class Wrong(Frozen):
+    """The user's input is wrong: device, backend or model."""
+
+    answer: Literal["wrong"] = "wrong"
+    message: str
+
+
+class Failed(Frozen):
+    """The trial failed, the worker goes on."""
+
+    answer: Literal["failed"] = "failed"
+    reason: str
+
+
+Answer = Ready | Phase | Epoch | Done | Wrong | Failed
+ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="answer")])
+
+
+def main() -> None:
+    """Serve requests until stdin ends."""
+    begun_at_s = time.time()
+    answers = _private_stdout()
+    start = Start.model_validate_json(sys.argv[1])
+    pin(list(start.cores))
+    die_with_parent()
+    try:
+        ready = import_backend(start.backend, start.device)
+    except ValueError as error:
+        return _say(answers, Wrong(message=str(error)))
+    _say(answers, ready)
+    while line := sys.stdin.readline():
+        request = Request.model_validate_json(line)
+        _say(answers, serve(request, answers, process_start_s=begun_at_s - start.started_at_s, import_s=ready.import_s))
+
+
+def import_backend(backend: str, device: str) -> Ready:
+    """Import Keras and its backend and prove them.
+
+    Raises:
+        ValueError: if another backend or device runs than was asked for.
+    """
+    begin = time.perf_counter()
+    from seqsum_core.backend import prove
+
+    proof = prove(backend=backend, device=device)
+    import_s = time.perf_counter() - begin
+    environment = {name: os.environ[name] for name in sorted(os.environ) if name.isupper() and _decides_speed(name)}
+    worker = Worker(**asdict(proof), python=sys.version.split()[0], environment=environment)
+    return Ready(worker=worker, import_s=import_s)
+
+
+def _decides_speed(name: str) -> bool:
+    prefixes = (
+        "KERAS_",
+        "TF_",
+        "XLA_",
+        "JAX_",
+        "OMP_",
+        "MKL_",
+        "OPENBLAS_",
+        "CUDA_",
+        "NVIDIA_",
+        "PYTHONHASHSEED",
+    )
+    return name.startswith(prefixes)
+
+
+def serve(request: Request, answers: TextIO, *, process_start_s: float, import_s: float) -> Answer:
+    """Answer one request; whatever goes wrong in it is an answer too."""
+    from bench import trials
+
+    def report(phase: str) -> None:
+        _say(answers, Phase(phase=phase))
+
+    steady_epochs = 0
+
+    def stepped(epochs_s: list[float]) -> bool:
+        nonlocal steady_epochs
+        warm = 1 + trial.settings.timing.warmup_epochs
+        if len(epochs_s) < warm:
+            return True
+        _say(answers, Epoch(epoch_s=epochs_s[-1]))
+        if len(epochs_s) == warm:
+            steady_epochs = int(sys.stdin.readline())
+        return len(epochs_s) < warm + steady_epochs
+
+    trial = request.trial
+    try:
+        if request.do == "check":
+            trials.check_model(trial)
+            return Done()
+        if trial.kind == "accuracy":
+            return Done(record=trials.measure_accuracy(trial, report=report))
+        return Done(
+            record=trials.measure_speed(
+                trial,
+                process_start_s=process_start_s,
+                import_s=import_s,
+                report=report,
+                go_on=stepped if request.do == "step" else trials.enough_epochs(trial.settings),
+            )
+        )
+    except ValueError as error:
+        if request.do == "check":
+            return Wrong(message=str(error))
+        return Failed(reason=_reason(error))
+    except Exception as error:  # whatever a framework raises ends this trial, not the run
+        return Failed(reason=_reason(error))
+
+
+def _reason(error: Exception) -> str:
+    """Say in one line what was raised."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"[:500]
+
+
+def _private_stdout() -> TextIO:
+    """Keep stdout for answers and send everything else that is printed to stderr."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return answers
+
+
+def _say(answers: TextIO, answer: Any) -> None:
+    print(answer.model_dump_json(), file=answers, flush=True)
+
+
+def die_with_parent() -> None:
+    """Ask Linux to end this process when its coordinator ends, however that happens."""
+    if sys.platform == "linux":
+        import ctypes
+        import signal
+
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG in <sys/prctl.h>
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Prove which backend and device run, and read what only the framework knows.
+
+Imports Keras, and inside functions the one framework that is the backend.
+"""
+
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+import keras
+
+PACKAGES = ("keras", "jax", "jaxlib", "torch", "tensorflow", "numpy", "scikit-learn", "scipy")
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was found to run, as opposed to what was asked for.
+
+    Args:
+        backend: Keras' backend.
+        device: "cpu" or "gpu": where a freshly made tensor lies.
+        device_name: the framework's name of it.
+        threads: threads the framework uses inside an operation; 0 where it does not say.
+        float32_precision: how float32 products are computed: "float32" or "tf32".
+        versions: of Keras, the framework and what they stand on.
+    """
+
+    backend: str
+    device: str
+    device_name: str
+    threads: int
+    float32_precision: str
+    versions: dict[str, str]
+
+
+def prove(*, backend: str, device: str) -> Proof:
+    """Check that Keras runs on the backend and device asked for.
+
+    Args:
+        backend: "jax", "torch" or "tensorflow".
+        device: "cpu" or "gpu".
+
+    Returns:
+        What really runs.
+
+    Raises:
+        ValueError: if it is another backend, or the tensors lie on another device.
+    """
+    found = keras.backend.backend()
+    if found != backend:
+        raise ValueError(f"Keras runs on {found}, not on {backend}. Unset KERAS_BACKEND.")
+    kind, name = _device_of(keras.ops.ones(()))
+    if kind != device:
+        raise ValueError(
+            f"`device` {device} was asked for, but {backend} puts its tensors on {kind} ({name}). "
+            f"Use --device {kind}" + (f", or the tox environment {_tox_name(backend)}-gpu." if device == "gpu" else ".")
+        )
+    return Proof(backend, kind, name, _threads(), _use_full_float32(kind), _versions())
+
+
+def _tox_name(backend: str) -> str:
+    return "tf" if backend == "tensorflow" else backend
+
+
+def _device_of(tensor: Any) -> tuple[str, str]:
+    match keras.backend.backend():
+        case "jax":
+            (device,) = tensor.devices()
+            kind, name = device.platform, device.device_kind
+        case "torch":
+            import torch
+
+            kind = tensor.device.type
+            name = torch.cuda.get_device_name(tensor.device) if kind == "cuda" else kind
+        case _:
+            name = tensor.device
+            kind = "gpu" if "GPU" in name else "cpu"
+    return ("cpu" if kind == "cpu" else "gpu"), name
+
+
+def _threads() -> int:
+    match keras.backend.backend():
+        case "torch":
+            import torch
+
+            return int(torch.get_num_threads())
+        case "tensorflow":
+            import tensorflow
+
+            return int(tensorflow.config.threading.get_intra_op_parallelism_threads())
+    return 0
+
+
+def _use_full_float32(device: str) -> str:
+    """Switch TF32 off, so that all backends multiply alike, and say what is in force."""
+    match keras.backend.backend():
+        case "jax":
+            import jax
+
+            jax.config.update("jax_default_matmul_precision", "float32")
+        case "torch":
+            import torch
+
+            torch.backends.cuda.matmul.fp32_precision = "ieee"
+            torch.backends.cudnn.fp32_precision = "ieee"
+        case _ if device == "gpu":
+            import tensorflow
+
+            tensorflow.config.experimental.enable_tensor_float_32_execution(False)
+    return "float32"
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def peak_device_bytes(device: str) -> int | None:
+    """Read the most memory the framework held on a GPU, or None on a CPU or where it keeps no count."""
+    if device == "cpu":
+        return None
+    match keras.backend.backend():
+        case "jax":
+            import jax
+
+            return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+        case "torch":
+            import torch
+
+            return int(torch.cuda.max_memory_allocated())
+    import tensorflow
+
+    return int(tensorflow.config.experimental.get_memory_info("GPU:0")["peak"])

@@ -1,0 +1,35 @@
+"""What a model without recurrence gets, so that an accuracy can be judged.
+
+scikit-learn. Two bars: the mean of the fitted sums, which is what a network that has learned
+nothing reaches, and linear regression on the padded digits. The second one SOLVES the task: a sum
+is a linear function of the digits. No recurrent model is needed to add digits; the task measures
+what a recurrent model keeps of its past, not how hard addition is.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sklearn.dummy import DummyRegressor
+from sklearn.linear_model import LinearRegression
+
+from seqsum_core.metrics import Errors, errors
+from seqsum_core.task import Split
+
+BASELINES = {"mean": DummyRegressor, "linear_regression": LinearRegression}
+
+
+def baseline_errors(data: Split) -> Mapping[str, Errors]:
+    """Fit each baseline on the fitted rows and judge it on the test rows.
+
+    Args:
+        data: fitted and test rows.
+
+    Returns:
+        Errors on the test rows by name of the baseline.
+    """
+    return {name: _test_errors(regressor(), data) for name, regressor in BASELINES.items()}
+
+
+def _test_errors(regressor: Any, data: Split) -> Errors:
+    regressor.fit(data.fitted.digits, data.fitted.sums)
+    return errors(regressor.predict(data.test.digits), data.test.sums)

@@ -1,0 +1,197 @@
+"""Train a built model: once for its speed, once for its accuracy; never both in one fit.
+
+Times are seconds of `time.perf_counter`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from seqsum_core.settings import TrainingSettings
+from seqsum_core.task import Sequences, Split
+
+EpochsSoFar = list[float]
+
+
+class EpochClock(keras.callbacks.Callback):  # type: ignore[misc]
+    """Time each epoch of one running fit, and ask after each whether to go on.
+
+    Keras turns the logs into floats before `on_epoch_end`, so the device has finished by then.
+    There is deliberately no hook per batch: one would switch off asynchronous dispatch.
+
+    Args:
+        go_on: called with all epoch times so far, outside the timed part; it may block, which
+            parks the fit. False ends it.
+    """
+
+    def __init__(self, go_on: Callable[[EpochsSoFar], bool]) -> None:
+        super().__init__()
+        self.epochs_s: EpochsSoFar = []
+        self._go_on = go_on
+        self._start = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Start the clock."""
+        self._start = perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Stop the clock, then ask."""
+        self.epochs_s.append(perf_counter() - self._start)
+        if not self._go_on(self.epochs_s):
+            self.model.stop_training = True
+
+
+def fit_for_speed(
+    model: keras.Model,
+    rows: Sequences,
+    *,
+    batch_size: int,
+    most_epochs: int,
+    go_on: Callable[[EpochsSoFar], bool],
+) -> EpochsSoFar:
+    """Run one plain fit on in-memory arrays, as users do, and time its epochs.
+
+    Args:
+        model: a compiled model.
+        rows: the fitted rows.
+        batch_size: rows a step.
+        most_epochs: where the fit ends whatever `go_on` says.
+        go_on: see `EpochClock`.
+
+    Returns:
+        Seconds of each epoch; the first one contains tracing and compilation.
+    """
+    clock = EpochClock(go_on)
+    model.fit(
+        rows.inputs(),
+        rows.targets(),
+        batch_size=batch_size,
+        epochs=most_epochs,
+        verbose=0,
+        callbacks=[clock],
+    )
+    return clock.epochs_s
+
+
+def validation_s(model: keras.Model, rows: Sequences, *, batch_size: int, repeats: int) -> list[float]:
+    """Time whole calls of `model.evaluate`; the first one contains tracing and compilation."""
+    inputs, targets = rows.inputs(), rows.targets()
+    times = []
+    for _ in range(repeats):
+        start = perf_counter()
+        model.evaluate(inputs, targets, batch_size=batch_size, verbose=0)
+        times.append(perf_counter() - start)
+    return times
+
+
+class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    """All epochs' batches in a given order, for one fit with `shuffle=False`.
+
+    Batch k of epoch e depends on e and k alone, so that no backend's way of walking through a data
+    set (workers, restarts between epochs) can change it.
+
+    Args:
+        inputs: what the model reads, shape (rows, timesteps, 1).
+        targets: what it shall output, shape (rows, 1).
+        batch_size: rows a step; the last batch of an epoch may be smaller.
+        order: row indices of each epoch, shape (epochs, rows).
+    """
+
+    def __init__(
+        self,
+        inputs: NDArray[Any],
+        targets: NDArray[Any],
+        *,
+        batch_size: int,
+        order: NDArray[np.intp],
+    ) -> None:
+        super().__init__(workers=1, use_multiprocessing=False)
+        self._inputs, self._targets = inputs, targets
+        self._batch_size, self._order = batch_size, order
+        self.steps_per_epoch: int = ceil(order.shape[1] / batch_size)
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch * len(self._order)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        epoch, step = divmod(index, self.steps_per_epoch)
+        rows = self._order[epoch, step * self._batch_size : (step + 1) * self._batch_size]
+        return self._inputs[rows], self._targets[rows]
+
+
+def batch_order(rows: int, *, epochs: int, seed: int) -> NDArray[np.intp]:
+    """Draw the order in which each epoch visits the rows, the same on every backend.
+
+    Returns:
+        Row indices, shape (epochs, rows).
+    """
+    random = np.random.default_rng([seed, 1])
+    return np.stack([random.permutation(rows) for _ in range(epochs)])
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What an accuracy fit leaves.
+
+    Args:
+        loss: training loss of each epoch.
+        val_loss: validation loss of each epoch.
+        stopped_early: whether patience ended it.
+        predictions: outputs for the test rows after the last epoch, shape (rows,).
+    """
+
+    loss: list[float]
+    val_loss: list[float]
+    stopped_early: bool
+    predictions: NDArray[np.float32]
+
+
+def fit_for_accuracy(
+    model: keras.Model, data: Split, training: TrainingSettings, *, seed: int, csv_log: Path | None = None
+) -> Trained:
+    """Train by the article's protocol and predict the test rows with the weights of the last epoch.
+
+    Args:
+        model: a compiled model with its starting weights.
+        data: fitted, validation and test rows.
+        training: batch size, epochs and patience.
+        seed: of the batch order.
+        csv_log: where Keras' CSVLogger writes, if anywhere.
+
+    Returns:
+        Losses and test predictions.
+    """
+    callbacks: list[Any] = []
+    if training.patience >= 0:
+        callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=training.patience))
+    if csv_log is not None:
+        callbacks.append(keras.callbacks.CSVLogger(str(csv_log)))
+    batches = OrderedBatches(
+        data.fitted.inputs(),
+        data.fitted.targets(),
+        batch_size=training.batch_size,
+        order=batch_order(len(data.fitted), epochs=training.epochs, seed=seed),
+    )
+    history = model.fit(
+        batches,
+        epochs=training.epochs,
+        steps_per_epoch=batches.steps_per_epoch,
+        shuffle=False,
+        validation_data=(data.validation.inputs(), data.validation.targets()),
+        validation_batch_size=training.batch_size,
+        verbose=0,
+        callbacks=callbacks,
+    ).history
+    return Trained(
+        loss=[float(value) for value in history["loss"]],
+        val_loss=[float(value) for value in history["val_loss"]],
+        stopped_early=any(getattr(callback, "stopped_epoch", 0) > 0 for callback in callbacks),
+        predictions=model.predict(data.test.inputs(), batch_size=training.batch_size, verbose=0).ravel(),
+    )

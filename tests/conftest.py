@@ -1,0 +1,27 @@
+"""Markers for what needs a backend or runs whole commands, and figures kept small enough to be quick."""
+
+from importlib.util import find_spec
+
+import pytest
+
+BACKENDS = ("jax", "torch", "tensorflow")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "backend: runs Keras in this process, on the backend of KERAS_BACKEND")
+    config.addinivalue_line("markers", "end_to_end: calls the real commands, on every backend that is installed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests are skipped for want of a backend."""
+    if any(find_spec(backend) for backend in BACKENDS) and find_spec("keras"):
+        return
+    skip = pytest.mark.skip(reason="no backend is installed here; tox -e backends has all three")
+    for item in items:
+        if item.get_closest_marker("backend") or item.get_closest_marker("end_to_end"):
+            item.add_marker(skip)
+
+
+def installed_backends() -> list[str]:
+    """Return the backends that can be run here."""
+    return [backend for backend in BACKENDS if find_spec(backend)]

@@ -1,0 +1,125 @@
+"""Records and runs made by hand, for the tests of what reads them."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from bench.plan import BackendName, Cell, Sweep, Trial
+from bench.records import Accuracy, Baseline, Failure, Header, Machine, Record, Speed, Worker
+from bench.store import Run
+from seqsum_core.metrics import Errors
+
+MACHINE = Machine(cpu="Test CPU", cores=2, memory_bytes=8 * 2**30, system="Linux 6 x86_64", governor="performance")
+VERSIONS = {"keras": "3.15.1", "jax": "0.9.0", "torch": "2.13.0", "tensorflow": "2.21.0"}
+
+
+def make_cell(backend: BackendName = "jax", model: str = "lstm", length: int = 12) -> Cell:
+    return Cell(backend=backend, device="cpu", model=model, length=length)
+
+
+def make_sweep(**fields: Any) -> Sweep:
+    return Sweep.model_validate({"lengths": (4, 12), **fields})
+
+
+def make_worker(backend: BackendName = "jax", *, version: str | None = None) -> Worker:
+    return Worker(
+        backend=backend,
+        device="cpu",
+        device_name="cpu",
+        threads=1,
+        float32_precision="float32",
+        python="3.13.0",
+        versions={"keras": VERSIONS["keras"], backend: version or VERSIONS[backend]},
+        environment={"KERAS_BACKEND": backend},
+    )
+
+
+def make_header(run: str = "2030-01-01T00-00-00-test", **fields: Any) -> Header:
+    known: dict[str, Any] = {
+        "run": run,
+        "started_at": "2030-01-01T00:00:00+00:00",
+        "seqsum_version": "0.1.0",
+        "commit": "0123456789ab",
+        "harness": "seqsum run",
+        "profile": "test",
+        "command": "seqsum run",
+        "load_average": 0.1,
+        "machine": MACHINE,
+        "sweep": make_sweep(),
+        "workers": (make_worker("jax"),),
+    }
+    return Header(**(known | fields))
+
+
+def make_run(records: Sequence[Record], run: str = "2030-01-01T00-00-00-test", **fields: Any) -> Run:
+    return Run(make_header(run, **fields), tuple(records))
+
+
+def make_speed(
+    cell: Cell | None = None,
+    *,
+    steady_s: Sequence[float] = (0.01, 0.01, 0.01),
+    process: int = 0,
+    others_cpu_s: float = 0.0,
+    **fields: Any,
+) -> Speed:
+    known: dict[str, Any] = {
+        "process_start_s": 0.05,
+        "import_s": 2.5,
+        "build_s": 0.25,
+        "validation_s": (0.5, 0.002, 0.003, 0.004),
+        "steps_per_epoch": 17,
+        "rows_per_epoch": 1620,
+        "peak_rss_bytes": 512 * 2**20,
+        "peak_device_bytes": None,
+    }
+    return Speed(
+        cell=cell or make_cell(),
+        process=process,
+        epochs_s=(1.5, 0.75, 0.75, *steady_s),
+        warmup_epochs=2,
+        others_cpu_s=others_cpu_s,
+        **(known | fields),
+    )
+
+
+def make_errors(mse: float = 0.5, *, rows: int = 200, mae: float = 0.25, exact_sum_rate: float = 0.75) -> Errors:
+    return Errors(rows=rows, mse=mse, mae=mae, exact_sum_rate=exact_sum_rate)
+
+
+def make_accuracy(
+    cell: Cell | None = None,
+    *,
+    seed: int = 0,
+    val_loss: Sequence[float] = (2.0, 1.0),
+    test: Errors | None = None,
+    **fields: Any,
+) -> Accuracy:
+    known: dict[str, Any] = {
+        "test_by_length": {2: make_errors(0.25, rows=90), 12: make_errors(0.75, rows=110)},
+        "predictions": (3.7, -0.09, 7.8, -0.09, 6.7, 5.1),
+        "sums": (4, 0, 8, 0, 7, 5),
+    }
+    return Accuracy(
+        cell=cell or make_cell(),
+        seed=seed,
+        start="numpy",
+        loss=tuple(2 * loss for loss in val_loss),
+        val_loss=tuple(val_loss),
+        stopped_early=True,
+        test=test or make_errors(),
+        **(known | fields),
+    )
+
+
+def make_baseline(name: str = "mean", length: int = 12, mse: float = 9.0) -> Baseline:
+    return Baseline(name=name, length=length, test=make_errors(mse))
+
+
+def make_failure(
+    cell: Cell | None = None, *, trial: Literal["speed", "accuracy"] = "speed", reason: str = "ended with exit code -9"
+) -> Failure:
+    return Failure(trial=trial, cell=cell or make_cell(), index=0, phase="fit", reason=reason)
+
+
+def make_trial(cell: Cell | None = None, *, kind: Literal["speed", "accuracy"] = "speed", index: int = 0) -> Trial:
+    return Trial(kind=kind, cell=cell or make_cell(), index=index, settings=make_sweep().settings)

@@ -1,0 +1,139 @@
+"""Records: what is written is read back equal, and nothing unknown passes."""
+
+import json
+
+import pytest
+from factories import make_accuracy, make_baseline, make_failure, make_header, make_speed, make_sweep
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from bench.plan import BACKENDS, Cell
+from bench.records import RECORD, Accuracy, Baseline, Failure, Header, Record, Speed
+from seqsum_core.metrics import Errors
+from seqsum_core.settings import VariantSettings
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+SECONDS = st.floats(0, 1e6)
+LOSSES = st.floats(0, 3.5e38)
+COUNTS = st.integers(0, 2**40)
+ERRORS = st.builds(Errors, rows=COUNTS, mse=LOSSES, mae=LOSSES, exact_sum_rate=st.floats(0, 1))
+CELLS = st.builds(
+    Cell,
+    backend=st.sampled_from(BACKENDS),
+    device=st.sampled_from(["cpu", "gpu"]),
+    model=TEXT,
+    length=COUNTS,
+    variant=st.builds(
+        VariantSettings,
+        unroll=st.booleans(),
+        jit_compile=st.sampled_from([True, False, "auto"]),
+        steps_per_execution=st.integers(1, 99),
+    ),
+)
+SPEEDS = st.builds(
+    Speed,
+    kind=st.just("speed"),
+    cell=CELLS,
+    process=COUNTS,
+    process_start_s=st.none() | SECONDS,
+    import_s=SECONDS,
+    build_s=SECONDS,
+    epochs_s=st.lists(SECONDS, max_size=5).map(tuple),
+    warmup_epochs=COUNTS,
+    validation_s=st.lists(SECONDS, max_size=5).map(tuple),
+    steps_per_epoch=COUNTS,
+    rows_per_epoch=COUNTS,
+    peak_rss_bytes=COUNTS,
+    peak_device_bytes=st.none() | COUNTS,
+    others_cpu_s=SECONDS,
+)
+ACCURACIES = st.builds(
+    Accuracy,
+    kind=st.just("accuracy"),
+    cell=CELLS,
+    seed=COUNTS,
+    start=st.sampled_from(["numpy", "keras"]),
+    loss=st.lists(LOSSES, max_size=5).map(tuple),
+    val_loss=st.lists(LOSSES, max_size=5).map(tuple),
+    stopped_early=st.booleans(),
+    test=ERRORS,
+    test_by_length=st.dictionaries(COUNTS, ERRORS, max_size=3),
+    predictions=st.lists(st.floats(-1e30, 1e30), max_size=6).map(tuple),
+    sums=st.lists(st.integers(), max_size=6).map(tuple),
+)
+FAILURES = st.builds(
+    Failure,
+    kind=st.just("failure"),
+    trial=st.sampled_from(["speed", "accuracy"]),
+    cell=CELLS,
+    index=COUNTS,
+    phase=TEXT,
+    reason=TEXT,
+)
+BASELINES = st.builds(Baseline, kind=st.just("baseline"), name=TEXT, length=COUNTS, test=ERRORS)
+RECORDS: st.SearchStrategy[Record] = st.one_of(SPEEDS, ACCURACIES, FAILURES, BASELINES)
+
+ONE_OF_EACH: list[Record] = [make_speed(), make_accuracy(), make_baseline(), make_failure()]
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(RECORDS)
+def test_a_record_is_read_back_equal(record: Record) -> None:
+    line = record.model_dump_json()
+    assert "\n" not in line
+    assert RECORD.validate_json(line) == record
+
+
+def test_a_header_is_read_back_equal() -> None:
+    sweep = make_sweep(task={"source": "generated", "digits": (0, 9)}, variant={"jit_compile": False})
+    header = make_header(sweep=sweep, profile="näme [x]")
+    assert Header.model_validate_json(header.model_dump_json()) == header
+
+
+@pytest.mark.parametrize("record", ONE_OF_EACH, ids=lambda record: record.kind)
+def test_an_unknown_field_is_refused(record: Record) -> None:
+    fields = json.loads(record.model_dump_json()) | {"colour": "red"}
+    with pytest.raises(ValidationError, match="colour"):
+        RECORD.validate_json(json.dumps(fields))
+
+
+@pytest.mark.parametrize("part", ["cell", "test"])
+def test_an_unknown_field_inside_a_part_is_refused(part: str) -> None:
+    fields = json.loads(make_accuracy().model_dump_json())
+    fields[part]["colour"] = "red"
+    with pytest.raises(ValidationError, match=f"{part}.colour"):
+        RECORD.validate_json(json.dumps(fields))
+
+
+@pytest.mark.parametrize("record", ONE_OF_EACH, ids=lambda record: record.kind)
+def test_a_record_without_one_of_its_fields_is_refused(record: Record) -> None:
+    fields = json.loads(record.model_dump_json())
+    for name in fields.keys() - {"kind"}:
+        with pytest.raises(ValidationError, match=name):
+            RECORD.validate_json(json.dumps({key: value for key, value in fields.items() if key != name}))
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(ValidationError, match="kind"):
+        RECORD.validate_json('{"kind": "rumour"}')
+
+
+def test_a_record_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        make_speed().import_s = 0.0
+
+
+def test_the_first_epoch_and_the_warm_up_are_not_steady() -> None:
+    speed = make_speed(steady_s=(0.1, 0.2, 0.3))
+    assert speed.epochs_s == (1.5, 0.75, 0.75, 0.1, 0.2, 0.3)
+    assert speed.steady_s == (0.1, 0.2, 0.3)
+
+
+@pytest.mark.parametrize(("others_cpu_s", "disturbed"), [(0.0, False), (0.05, False), (0.07, True)])
+def test_a_tenth_of_a_core_disturbs(others_cpu_s: float, disturbed: bool) -> None:
+    assert make_speed(steady_s=(0.1, 0.2, 0.3), others_cpu_s=others_cpu_s).disturbed is disturbed
+
+
+def test_epochs_are_counted_from_the_losses() -> None:
+    assert make_accuracy(val_loss=(3.0, 2.0, 1.0)).epochs == 3

@@ -1,0 +1,169 @@
+"""The coordinator: what it starts, in which order, what it keeps when workers fail, and the lock."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from fake_worker import fake_python
+from rich.console import Console
+
+from bench.errors import UserError
+from bench.plan import Sweep, Timing
+from bench.progress import Progress
+from bench.records import Accuracy, Baseline, Failure, Speed
+from bench.runner import machine_lock, run_sweep, timing_cores
+from bench.store import RunWriter, load_run
+
+TIMING = Timing(warmup_epochs=1, steady_epochs=3, most_epochs=20, limit_s=60.0)
+
+
+def sweep(**changes: Any) -> Sweep:
+    fields: dict[str, Any] = {"lengths": (4, 12), "models": ("simple_rnn", "lstm"), "seeds": 2, "timing": TIMING}
+    return Sweep(**(fields | changes))
+
+
+@pytest.fixture(autouse=True)
+def _own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tests lock a folder of their own, not the machine."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+
+
+def run(folder: Path, behaviours: dict[str, str] | None = None, **changes: Any) -> RunWriter:
+    told = {"jax": "good", "torch": "good", "tensorflow": "good"} | (behaviours or {})
+    return run_sweep(
+        sweep(**changes),
+        profile="test",
+        command="seqsum run",
+        results=folder / "results",
+        pythons={backend: fake_python(folder, behaviour) for backend, behaviour in told.items()},
+        progress=Progress(Console(quiet=True)),
+    )
+
+
+def test_every_trial_leaves_one_record_and_the_disk_holds_them_all(tmp_path: Path) -> None:
+    written = run(tmp_path)
+    loaded = load_run(written.folder)
+    assert loaded.records == tuple(written.records) and not loaded.problems
+    kinds = [type(record) for record in loaded.records]
+    assert kinds.count(Speed) == 3 * 2 * 2 and kinds.count(Accuracy) == 3 * 2 * 2 * 2
+    assert kinds.count(Baseline) == 2 * 2 and Failure not in kinds
+    assert {worker.backend for worker in loaded.header.workers} == {"jax", "torch", "tensorflow"}
+
+
+def test_same_seeds_on_every_backend(tmp_path: Path) -> None:
+    trials = {
+        (record.cell.backend, record.cell.model, record.cell.length, record.seed)
+        for record in run(tmp_path).records
+        if isinstance(record, Accuracy)
+    }
+    per_backend = {backend: {trial[1:] for trial in trials if trial[0] == backend} for backend in ("jax", "torch")}
+    assert per_backend["jax"] == per_backend["torch"] and len(per_backend["jax"]) == 8
+
+
+def test_speed_comes_first_and_in_blocks_of_backends(tmp_path: Path) -> None:
+    records = run(tmp_path).records
+    kinds = [record.kind for record in records]
+    assert kinds.index("accuracy") > max(index for index, kind in enumerate(kinds) if kind == "speed")
+    speeds = [record for record in records if isinstance(record, Speed)]
+    for block in (speeds[start : start + 3] for start in range(0, len(speeds), 3)):
+        assert len({(record.cell.model, record.cell.length) for record in block}) == 1
+        assert {record.cell.backend for record in block} == {"jax", "torch", "tensorflow"}
+
+
+def test_crashing_cell_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
+    records = run(tmp_path, {"torch": "crashes at 12"}).records
+    failures = [record for record in records if isinstance(record, Failure)]
+    assert {(record.cell.backend, record.cell.length) for record in failures} == {("torch", 12)}
+    assert sorted(record.trial for record in failures) == ["accuracy"] * 4 + ["speed"] * 2
+    measured = [record for record in records if isinstance(record, Speed | Accuracy)]
+    assert len(measured) + len(failures) == 12 + 24
+
+
+def test_disturbed_trial_is_kept_and_repeated_as_often_as_allowed(tmp_path: Path) -> None:
+    timing = TIMING.model_copy(update={"repeats": 2})
+    records = run(tmp_path, {"jax": "disturbed"}, backends=("jax",), lengths=(4,), models=("lstm",), timing=timing)
+    speeds = [record for record in records.records if isinstance(record, Speed)]
+    assert len(speeds) == 3 and all(record.disturbed for record in speeds)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "message"),
+    [
+        ("no gpu", "Use --device cpu"),
+        ("dies at import", "does not start"),
+        ("wrong model", "must return a keras.Model"),
+    ],
+)
+def test_what_the_user_must_mend_is_said_before_anything_is_measured(
+    tmp_path: Path, behaviour: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run(tmp_path, {"jax": behaviour}, models=("lstm", "x:y"))
+    assert not list((tmp_path / "results").iterdir())
+
+
+def test_second_run_is_refused_and_told_who_measures(tmp_path: Path) -> None:
+    with machine_lock(), pytest.raises(UserError, match=f"process {os.getpid()}"):
+        run(tmp_path)
+
+
+def test_results_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("")
+    with pytest.raises(UserError, match="must be a folder that can be written"):
+        run(tmp_path)
+
+
+def test_contradicting_keras_backend_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    with pytest.raises(UserError, match="KERAS_BACKEND is set to 'torch'"):
+        run(tmp_path, backends=("jax",))
+
+
+@pytest.mark.parametrize(
+    ("threads", "cores", "shared"),
+    [("one", [0, 1, 2], ([2], [0, 1])), ("one", [5], ([5], [5])), ("default", [0, 1], ([0, 1], [0, 1]))],
+)
+def test_worker_and_coordinator_share_the_cores(
+    threads: str, cores: list[int], shared: tuple[list[int], list[int]]
+) -> None:
+    assert timing_cores(threads, cores) == shared
+
+
+COORDINATOR = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+import tempfile; tempfile.tempdir = {folder!r}
+from test_runner import run
+run(Path({folder!r}), {{"jax": "hangs"}}, backends=("jax",))
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, None), (signal.SIGKILL, -9)])
+def test_no_worker_outlives_its_coordinator(tmp_path: Path, number: int, code: int | None) -> None:
+    if sys.platform != "linux" and number == signal.SIGKILL:
+        pytest.skip("only Linux ends a child with its parent")
+    script = COORDINATOR.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    coordinator = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    workers = wait_for(lambda: [child for child in psutil.Process(coordinator.pid).children() if child.is_running()])
+    wait_for(lambda: list((tmp_path / "results").glob("*/run.json")))
+    workers = wait_for(lambda: psutil.Process(coordinator.pid).children())
+    coordinator.send_signal(number)
+    assert coordinator.wait(30) == code or code is None
+    assert wait_for(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
+
+
+def wait_for(condition: Any) -> Any:
+    """Ask again until the answer is true, for a while."""
+    for _ in range(300):
+        if answer := condition():
+            return answer
+        time.sleep(0.1)
+    pytest.fail("waited in vain")

@@ -1,0 +1,114 @@
+"""Trials: what a backend's process measures, and how it answers requests."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from bench.plan import Cell, Settings, Timing, Trial
+from bench.records import Accuracy, Speed
+from bench.worker import Done
+from seqsum_core.settings import TrainingSettings
+
+pytestmark = pytest.mark.backend
+
+TIMING = Timing(warmup_epochs=1, steady_epochs=3, steady_s=0.001, most_epochs=8, validations=2)
+
+
+@pytest.fixture
+def trials() -> Any:
+    return pytest.importorskip("bench.trials", exc_type=ImportError)
+
+
+def make_trial(kind: Any, *, model: str = "simple_rnn", training: TrainingSettings | None = None) -> Trial:
+    import keras
+
+    cell = Cell(backend=keras.backend.backend(), device="cpu", model=model, length=4)
+    settings = Settings(timing=TIMING, training=training or TrainingSettings(epochs=2))
+    return Trial(kind=kind, cell=cell, index=0, settings=settings)
+
+
+def speed(trials: Any, **options: Any) -> tuple[Any, list[str]]:
+    phases: list[str] = []
+    trial = make_trial("speed")
+    go_on = options.get("go_on") or trials.enough_epochs(trial.settings)
+    record = trials.measure_speed(trial, process_start_s=0.5, import_s=1.5, report=phases.append, go_on=go_on)
+    return record, phases
+
+
+def test_speed_record_keeps_every_epoch_and_counts_the_steady_ones(trials: Any) -> None:
+    record, phases = speed(trials)
+    assert phases == ["build", "fit", "validation"]
+    assert len(record.epochs_s) == 1 + 1 + 3 and len(record.steady_s) == 3
+    assert record.steady_s == record.epochs_s[2:]
+    assert len(record.validation_s) == 2
+    assert (record.process_start_s, record.import_s) == (0.5, 1.5)
+    assert (record.steps_per_epoch, record.rows_per_epoch) == (17, 1620)
+    assert record.peak_rss_bytes > 50 * 2**20 and record.peak_device_bytes is None
+
+
+def test_first_epoch_costs_more_than_a_steady_one(trials: Any) -> None:
+    record, _ = speed(trials)
+    assert record.epochs_s[0] > min(record.steady_s)
+
+
+def test_steady_epochs_go_on_until_they_are_long_enough(trials: Any) -> None:
+    settings = Settings(timing=Timing(warmup_epochs=1, steady_epochs=2, steady_s=10.0))
+    go_on = trials.enough_epochs(settings)
+    assert go_on([9.0, 9.0, 4.0])
+    assert go_on([9.0, 9.0, 4.0, 4.0])
+    assert not go_on([9.0, 9.0, 4.0, 4.0, 2.5])
+
+
+def test_accuracy_record_holds_losses_errors_and_predictions(trials: Any) -> None:
+    record = trials.measure_accuracy(make_trial("accuracy"), report=lambda _: None)
+    assert record.start == "numpy" and record.epochs == 2 and len(record.val_loss) == 2
+    assert record.sums == (4, 0, 8, 0, 7, 5) and len(record.predictions) == 6
+    assert sum(errors.rows for errors in record.test_by_length.values()) == record.test.rows == 200
+    weighted = sum(errors.rows * errors.mse for errors in record.test_by_length.values()) / 200
+    assert weighted == pytest.approx(record.test.mse)
+
+
+def test_own_model_of_other_layers_is_marked_as_started_by_keras(trials: Any) -> None:
+    record = trials.measure_accuracy(make_trial("accuracy", model="own_models:uncompiled"), report=lambda _: None)
+    assert record.start == "keras"
+
+
+def test_diverging_training_is_a_failure_that_names_the_epoch(trials: Any) -> None:
+    training = TrainingSettings(optimizer="sgd", learning_rate=1e30, epochs=3, patience=-1)
+    with pytest.raises(ArithmeticError, match=r"the loss of epoch \d is not finite"):
+        trials.measure_accuracy(make_trial("accuracy", training=training), report=lambda _: None)
+
+
+def test_worker_answers_a_request_with_phases_and_a_record(trials: Any) -> None:
+    from bench.worker import Request, serve
+
+    said = io.StringIO()
+    answer = serve(Request(do="measure", trial=make_trial("accuracy")), said, process_start_s=0.0, import_s=0.0)
+    assert [json.loads(line)["phase"] for line in said.getvalue().splitlines()] == ["build", "fit"]
+    assert isinstance(answer, Done) and isinstance(answer.record, Accuracy)
+
+
+def test_worker_calls_a_wrong_model_wrong_only_when_asked_to_check(trials: Any) -> None:
+    from bench.worker import Request, serve
+
+    trial = make_trial("accuracy", model="own_models:wrong_output")
+    assert serve(Request(do="check", trial=trial), io.StringIO(), process_start_s=0.0, import_s=0.0).answer == "wrong"
+    failed = serve(Request(do="measure", trial=trial), io.StringIO(), process_start_s=0.0, import_s=0.0)
+    assert failed.answer == "failed" and "must output shape" in failed.reason
+
+
+def test_stepped_fit_tells_each_epoch_and_runs_as_many_as_it_was_told(
+    trials: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.worker import Request, serve
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("4\n"))
+    said = io.StringIO()
+    answer = serve(Request(do="step", trial=make_trial("speed")), said, process_start_s=0.0, import_s=0.0)
+    told = [json.loads(line) for line in said.getvalue().splitlines()]
+    epochs = [line["epoch_s"] for line in told if line["answer"] == "epoch"]
+    assert len(epochs) == 1 + 4
+    assert isinstance(answer, Done) and isinstance(answer.record, Speed)
+    assert answer.record.steady_s == tuple(epochs[1:])
