@@ -26,7 +26,7 @@ def hard_sigmoid(x: Any) -> Any:
     return ops.clip(0.2 * x + 0.5, 0.0, 1.0)
 
 
-class RMSprop(keras.optimizers.Optimizer):
+class RMSprop(keras.optimizers.Optimizer):  # type: ignore[misc]
     """Keras 2's RMSprop: epsilon is added outside the root.
 
     `a = rho * a + (1 - rho) * g * g; p = p - learning_rate * g / (sqrt(a) + epsilon)`. Keras 3 adds

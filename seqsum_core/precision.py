@@ -88,9 +88,7 @@ def prove_float64(model: keras.Model, inputs: NDArray[np.float64], targets: NDAr
         "the weights": {variable.dtype for variable in model.trainable_variables},
         "the activations": {keras.backend.standardize_dtype(outputs.dtype)},
         "the loss": {keras.backend.standardize_dtype(_loss(model, inputs, targets).dtype)},
-        "the optimizer state": {
-            variable.dtype for variable in model.optimizer.variables if "float" in variable.dtype
-        },
+        "the optimizer state": {variable.dtype for variable in model.optimizer.variables if "float" in variable.dtype},
     }
     for what, found in dtypes.items():
         _demand(found == {"float64"}, f"{what} are {', '.join(sorted(found))}")

@@ -129,7 +129,7 @@ def load(path: Path) -> Reference:
     """
     arrays = reference_file.read(path)
     return Reference(
-        name=path.name,
+        name=path.name if path.name not in CASES else f"{path.name} (file)",  # never mistaken for the case
         inputs=arrays["X_pad"],
         targets=arrays["y"],
         train_rows=arrays["train_idx"],
@@ -168,9 +168,7 @@ def case(name: str, dtype: Dtype = "float32") -> Reference:
         ValueError: if there is no such case, or none in this precision.
     """
     known = CASES if dtype == "float32" else FLOAT64_CASES
-    require(
-        name in known, f"`case` in {dtype} must be one of {', '.join(known)}.", name, "Choose one of them."
-    )
+    require(name in known, f"`case` in {dtype} must be one of {', '.join(known)}.", name, "Choose one of them.")
     settings = TaskSettings()
     with resources.files("seqsum_core").joinpath("data", f"{name}.npz").open("rb") as file:
         arrays = dict(np.load(file, allow_pickle=False))

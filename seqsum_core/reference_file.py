@@ -80,7 +80,7 @@ def _load(path: Path) -> Arrays:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as opened:
             arrays = {name: np.asarray(opened[name]) for name in RULES if name in opened.files}
-    except Exception as error:  # noqa: BLE001 - zipfile, zlib and NumPy raise a dozen types on damage
+    except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         require(
             "allow_pickle" not in reason,
@@ -105,9 +105,7 @@ def _check_dtypes(arrays: Arrays) -> None:
             str(array.dtype),
             REMEDY,
         )
-    dtypes = sorted(
-        {str(arrays[f"init_{name}"].dtype) for name in WEIGHTS} | {str(arrays["test_pred"].dtype)}
-    )
+    dtypes = sorted({str(arrays[f"init_{name}"].dtype) for name in WEIGHTS} | {str(arrays["test_pred"].dtype)})
     require(
         len(dtypes) == 1,
         "`reference`: weights and `test_pred` must be of one dtype, that of the run.",

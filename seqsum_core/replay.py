@@ -3,6 +3,7 @@
 Imports Keras, so only a worker may import it. What comes back is plain NumPy, for `verdict` to judge.
 """
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,10 +13,13 @@ from numpy.typing import NDArray
 
 from seqsum_core import keras2, precision
 from seqsum_core.reference import BATCH_SIZE, Dtype, Reference
+from seqsum_core.training import OrderedBatches
 from seqsum_core.verdict import Replayed
 
+Report = Callable[[str], None]
 
-def replay(reference: Reference, dtype: Dtype = "float32") -> Replayed:
+
+def replay(reference: Reference, dtype: Dtype = "float32", *, report: Report = lambda _: None) -> Replayed:
     """Repeat a run from its initial weights.
 
     Training stops at the first worse epoch if the reference did; otherwise it runs as many epochs.
@@ -23,6 +27,7 @@ def replay(reference: Reference, dtype: Dtype = "float32") -> Replayed:
     Args:
         reference: the run to repeat.
         dtype: precision of everything that is computed.
+        report: told each epoch that begins.
 
     Returns:
         Losses of each epoch and predictions.
@@ -35,7 +40,7 @@ def replay(reference: Reference, dtype: Dtype = "float32") -> Replayed:
         model = build(reference)
         if dtype == "float64":
             precision.prove_float64(model, *rows.validation)
-        return _train(model, rows, reference, dtype)
+        return _train(model, rows, reference, dtype, report)
 
 
 class Rows:
@@ -58,33 +63,7 @@ class Rows:
         return self._inputs[rows], self._targets[rows]
 
 
-class OrderedBatches(keras.utils.PyDataset):
-    """All batches of all epochs, in the reference's order.
-
-    Stateless: which rows a batch holds follows from its index alone, so it does not matter how
-    often, or how early, a backend asks for one.
-
-    Args:
-        inputs: fitted rows, shape (rows, timesteps, 1).
-        targets: their sums, shape (rows, 1).
-        order: the rows that each epoch visits, shape (epochs, rows).
-    """
-
-    def __init__(self, inputs: NDArray[Any], targets: NDArray[Any], order: NDArray[np.integer]) -> None:
-        super().__init__()
-        self._inputs, self._targets, self._order = inputs, targets, order
-        self.steps_per_epoch = -(-order.shape[1] // BATCH_SIZE)
-
-    def __len__(self) -> int:
-        return len(self._order) * self.steps_per_epoch
-
-    def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        epoch, step = divmod(index, self.steps_per_epoch)
-        rows = self._order[epoch, step * BATCH_SIZE : (step + 1) * BATCH_SIZE]
-        return self._inputs[rows], self._targets[rows]
-
-
-class WeightsAfter(keras.callbacks.Callback):
+class WeightsAfter(keras.callbacks.Callback):  # type: ignore[misc]
     """Keep the weights as they are after one epoch.
 
     Args:
@@ -97,6 +76,7 @@ class WeightsAfter(keras.callbacks.Callback):
         self.weights: list[NDArray[Any]] | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Copy them if this is the epoch."""
         if epoch == self._epoch:
             self.weights = self.model.get_weights()
 
@@ -121,9 +101,12 @@ def build(reference: Reference) -> keras.Model:
     return model
 
 
-def _train(model: keras.Model, rows: Rows, reference: Reference, dtype: Dtype) -> Replayed:
-    batches = OrderedBatches(*rows.fitted, reference.order)
+def _train(model: keras.Model, rows: Rows, reference: Reference, dtype: Dtype, report: Report) -> Replayed:
+    batches = OrderedBatches(*rows.fitted, batch_size=BATCH_SIZE, order=reference.order.astype(np.intp))
     at_stop = WeightsAfter(reference.stop_epoch)
+    telling = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: report(f"epoch {epoch} of {reference.epochs}")
+    )
     stopping = [keras.callbacks.EarlyStopping(patience=0)] if reference.stopped_early else []
     history = model.fit(
         batches,
@@ -132,9 +115,10 @@ def _train(model: keras.Model, rows: Rows, reference: Reference, dtype: Dtype) -
         shuffle=False,
         validation_data=rows.validation,
         validation_batch_size=BATCH_SIZE,
-        callbacks=[at_stop, *stopping],
+        callbacks=[telling, at_stop, *stopping],
         verbose=0,
     ).history
+    report("prediction")
     test_predictions = _predict(model, rows.test)
     loss, val_loss = (np.array(history[name], np.float64) for name in ("loss", "val_loss"))
     if dtype == "float64":

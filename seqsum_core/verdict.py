@@ -131,7 +131,7 @@ def _exact(reference: Reference, replayed: Replayed) -> bool:
 
 
 def _float64_bars(reference: Reference, replayed: Replayed) -> tuple[Bar, ...]:
-    epochs = _compared_epoch(reference, replayed) + 1
+    epochs = compared_epoch(reference, replayed) + 1
     return (
         _stop_bar(reference, replayed),
         *(
@@ -168,7 +168,7 @@ def _file_bars(reference: Reference, replayed: Replayed, other: Replayed | None)
 
 def _widened(limits: Limits, reference: Reference, replayed: Replayed, other: Replayed) -> Limits:
     """Raise limits to what rounding alone does to this run."""
-    epochs = min(_compared_epoch(reference, replayed) + 1, len(other.val_loss))
+    epochs = min(compared_epoch(reference, replayed) + 1, len(other.val_loss))
     val_loss = _worst(replayed.val_loss, other.val_loss, epochs)
     predictions = _farthest(replayed, other.stop_predictions)
     return Limits(
@@ -179,7 +179,7 @@ def _widened(limits: Limits, reference: Reference, replayed: Replayed, other: Re
 
 def _end_bars(reference: Reference, replayed: Replayed, limits: Limits) -> list[Bar]:
     """Compare where the reference stopped; predictions only if both runs have those of that epoch."""
-    epoch = _compared_epoch(reference, replayed)
+    epoch = compared_epoch(reference, replayed)
     measured = _relative(replayed.val_loss[epoch], reference.val_loss[epoch])
     bars = [Bar("val_loss at the stop, relative", float(measured), limits.val_loss)]
     if limits.predictions is not None and epoch == reference.epochs - 1:
@@ -189,7 +189,7 @@ def _end_bars(reference: Reference, replayed: Replayed, limits: Limits) -> list[
 
 
 def _early_bar(reference: Reference, replayed: Replayed) -> Bar:
-    epochs = min(EARLY_EPOCHS, _compared_epoch(reference, replayed) + 1)
+    epochs = min(EARLY_EPOCHS, compared_epoch(reference, replayed) + 1)
     worst = _worst(replayed.val_loss, reference.val_loss, epochs)
     return Bar(f"val_loss of the first {epochs} epochs, relative", worst, EARLY_LIMIT)
 
@@ -212,8 +212,16 @@ def _missed_margin(reference: Reference, replayed: Replayed) -> float:
     return float(_relative(reference.val_loss[:epoch].min(), reference.val_loss[epoch]))
 
 
-def _compared_epoch(reference: Reference, replayed: Replayed) -> int:
-    """Return the reference's stop epoch or its last, or the replay's last where that ended before."""
+def compared_epoch(reference: Reference, replayed: Reference | Replayed) -> int:
+    """Return the epoch whose val_loss and predictions are compared.
+
+    Args:
+        reference: the run that was repeated.
+        replayed: what came out, or the reference itself.
+
+    Returns:
+        The reference's stop epoch or its last, or the replay's last where that ended before.
+    """
     return min(_stop(reference), reference.epochs - 1, len(replayed.val_loss) - 1)
 
 

@@ -3,6 +3,8 @@
 import io
 import pickle
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,12 +25,12 @@ VAL_LOSS = {
 }
 
 
-def _arrays(gates=4, units=3, length=5, dtype=np.float32):
+def _arrays(gates: Any = 4, units: Any = 3, length: Any = 5, dtype: Any = np.float32) -> Any:
     """Return a small file's arrays: 12 rows, 8 for training of which 6 are fitted, 3 epochs."""
     random = np.random.default_rng(0)
     inputs = random.integers(0, 4, (12, length), dtype=np.int8)
 
-    def weights(*shape):
+    def weights(*shape: Any) -> Any:
         return random.normal(size=shape).astype(dtype)
 
     return {
@@ -50,17 +52,17 @@ def _arrays(gates=4, units=3, length=5, dtype=np.float32):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: Any) -> Any:
     return tmp_path_factory.mktemp("references")
 
 
-def _load(folder, arrays):
+def _load(folder: Path, arrays: Any) -> Any:
     path = folder / "some.npz"
     np.savez(path, **arrays)
     return reference.load(path)
 
 
-def _refusal(path):
+def _refusal(path: Path) -> Any:
     """Return the one line that a file is refused with."""
     with pytest.raises(ValueError) as caught:
         reference.load(path)
@@ -70,7 +72,7 @@ def _refusal(path):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_case_stops_where_the_reference_stopped_at_its_val_loss(name):
+def test_a_case_stops_where_the_reference_stopped_at_its_val_loss(name: str) -> None:
     case = reference.case(name)
     assert case.stop_epoch == STOPS[name]
     assert case.stopped_early == (name != "lstm-25")
@@ -80,7 +82,7 @@ def test_a_case_stops_where_the_reference_stopped_at_its_val_loss(name):
 
 
 @pytest.mark.parametrize("name", FLOAT64_CASES)
-def test_a_float64_case_goes_on_past_the_same_stop_from_the_same_weights(name):
+def test_a_float64_case_goes_on_past_the_same_stop_from_the_same_weights(name: str) -> None:
     double, single = reference.case(name, "float64"), reference.case(name)
     assert double.stop_epoch == STOPS[name] and not double.stopped_early and double.epochs == 100
     assert double.dtype == "float64" and double.test_predictions.dtype == np.float64
@@ -89,25 +91,25 @@ def test_a_float64_case_goes_on_past_the_same_stop_from_the_same_weights(name):
 
 
 @pytest.mark.parametrize("name", ["rnn-4", "rnn-12"])
-def test_the_article_printed_what_the_reference_predicts(name):
+def test_the_article_printed_what_the_reference_predicts(name: str) -> None:
     case = reference.case(name)
     assert len(case.printed) == 6
     np.testing.assert_allclose(case.printed, case.test_predictions[:6], atol=1.8e-5, rtol=0)
 
 
-def test_cases_holds_six_runs_in_float32_and_four_in_float64():
+def test_cases_holds_six_runs_in_float32_and_four_in_float64() -> None:
     assert tuple(reference.cases()) == CASES
     assert tuple(reference.cases("float64")) == FLOAT64_CASES
 
 
-def test_an_unknown_case_is_refused_with_the_known_ones():
+def test_an_unknown_case_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"rnn-4, lstm-4.*Received: 'rnn-5'"):
         reference.case("rnn-5")
     with pytest.raises(ValueError, match="in float64"):
         reference.case("rnn-25", "float64")
 
 
-def test_the_first_worse_epoch_is_compared_with_the_best_before_it():
+def test_the_first_worse_epoch_is_compared_with_the_best_before_it() -> None:
     assert first_worse_epoch(np.array([3.0, 2.0, 1.0])) is None
     assert first_worse_epoch(np.array([3.0, 2.0, 2.0, 1.0])) == 2
     assert first_worse_epoch(np.array([1.0, 2.0, 0.5])) == 1
@@ -116,7 +118,9 @@ def test_the_first_worse_epoch_is_compared_with_the_best_before_it():
 
 @pytest.mark.parametrize(("gates", "model"), [(1, "simple_rnn"), (4, "lstm")])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_users_file_brings_its_own_rows_order_units_and_length(folder, gates, model, dtype):
+def test_a_users_file_brings_its_own_rows_order_units_and_length(
+    folder: Path, gates: Any, model: Any, dtype: str
+) -> None:
     arrays = _arrays(gates=gates, dtype=dtype)
     loaded = _load(folder, arrays | {"wall_s": np.zeros(3), "unknown": np.array(["text"])})
     assert (loaded.model, loaded.units, loaded.length, loaded.epochs) == (model, 3, 5, 3)
@@ -125,7 +129,7 @@ def test_a_users_file_brings_its_own_rows_order_units_and_length(folder, gates, 
 
 
 @pytest.mark.parametrize("name", reference_file.RULES)
-def test_a_missing_array_is_named(folder, name):
+def test_a_missing_array_is_named(folder: Path, name: str) -> None:
     arrays = _arrays()
     del arrays[name]
     with pytest.raises(ValueError, match=rf"missing. Received: \['{name}'\]"):
@@ -133,14 +137,14 @@ def test_a_missing_array_is_named(folder, name):
 
 
 @pytest.mark.parametrize("name", reference_file.RULES)
-def test_an_array_with_another_axis_is_named(folder, name):
+def test_an_array_with_another_axis_is_named(folder: Path, name: str) -> None:
     arrays = _arrays()
     with pytest.raises(ValueError, match=rf"`{name}` must have the shape \(.*Received: \("):
         _load(folder, arrays | {name: arrays[name][..., np.newaxis]})
 
 
 @pytest.mark.parametrize("name", sorted(set(reference_file.RULES) - {"stopped_epoch"}))
-def test_an_array_that_is_too_short_is_refused(folder, name):
+def test_an_array_that_is_too_short_is_refused(folder: Path, name: str) -> None:
     arrays = _arrays()
     with pytest.raises(ValueError, match="Received: "):
         _load(folder, arrays | {name: arrays[name][:-1]})
@@ -148,23 +152,21 @@ def test_an_array_that_is_too_short_is_refused(folder, name):
 
 @pytest.mark.parametrize("name", reference_file.RULES)
 @pytest.mark.parametrize("dtype", ["U3", "complex128", "float16"])
-def test_an_array_of_another_dtype_is_named(folder, name, dtype):
+def test_an_array_of_another_dtype_is_named(folder: Path, name: str, dtype: str) -> None:
     arrays = _arrays()
     with pytest.raises(ValueError, match=rf"`{name}` must hold .*Received: "):
         _load(folder, arrays | {name: arrays[name].astype(dtype)})
 
 
-def test_weights_of_two_precisions_are_refused(folder):
+def test_weights_of_two_precisions_are_refused(folder: Path) -> None:
     arrays = _arrays()
     with pytest.raises(ValueError, match="one dtype"):
         _load(folder, arrays | {"init_bias": arrays["init_bias"].astype(np.float64)})
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, rule in reference_file.RULES.items() if rule.kind != "integers"]
-)
+@pytest.mark.parametrize("name", [name for name, rule in reference_file.RULES.items() if rule.kind != "integers"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_value_that_is_not_finite_is_refused(folder, name, bad):
+def test_a_value_that_is_not_finite_is_refused(folder: Path, name: str, bad: Any) -> None:
     arrays = _arrays()
     arrays[name].flat[0] = bad
     with pytest.raises(ValueError, match=f"`{name}` must be finite. Received: '1 values"):
@@ -181,49 +183,51 @@ def test_a_value_that_is_not_finite_is_refused(folder, name, bad):
         ("stopped_epoch", (), 1, "the last epoch"),
     ],
 )
-def test_rows_and_epochs_that_do_not_exist_are_refused(folder, name, position, value, rule):
+def test_rows_and_epochs_that_do_not_exist_are_refused(
+    folder: Path, name: str, position: Any, value: Any, rule: Any
+) -> None:
     arrays = _arrays()
     arrays[name][position] = value
     with pytest.raises(ValueError, match=rule):
         _load(folder, arrays)
 
 
-def test_a_layer_that_is_neither_simple_rnn_nor_lstm_is_refused(folder):
-    with pytest.raises(ValueError, match="SimpleRNN or .* LSTM"):
+def test_a_layer_that_is_neither_simple_rnn_nor_lstm_is_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"SimpleRNN or .* LSTM"):
         _load(folder, _arrays(gates=3))
 
 
-def test_a_file_without_validation_rows_is_refused(folder):
+def test_a_file_without_validation_rows_is_refused(folder: Path) -> None:
     arrays = _arrays()
     with pytest.raises(ValueError, match="for validation"):
         _load(folder, arrays | {"train_idx": arrays["train_idx"][:6]})
 
 
-def test_an_array_that_needs_pickle_is_refused_and_never_run(folder):
+def test_an_array_that_needs_pickle_is_refused_and_never_run(folder: Path) -> None:
     path = folder / "pickled.npz"
     np.savez(path, **(_arrays() | {"loss": np.array([_Bomb()], object)}), allow_pickle=True)
     assert "needs pickle" in _refusal(path)
 
 
 class _Bomb:
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return (pytest.fail, ("a pickle was run",))
 
 
 @pytest.mark.parametrize("content", [b"", b"not an npz", pickle.dumps([1, 2, 3])])
-def test_what_is_no_npz_is_refused(folder, content):
+def test_what_is_no_npz_is_refused(folder: Path, content: Any) -> None:
     path = folder / "no.npz"
     path.write_bytes(content)
     assert "must be an .npz file" in _refusal(path)
 
 
-def test_a_lone_array_a_folder_and_a_path_that_is_not_there_are_refused(folder):
+def test_a_lone_array_a_folder_and_a_path_that_is_not_there_are_refused(folder: Path) -> None:
     np.save(folder / "lone.npy", np.zeros(3))
     for path in (folder / "lone.npy", folder, folder / "nothing.npz"):
         assert "must be an .npz file" in _refusal(path)
 
 
-def test_a_zip_of_something_else_is_refused(folder):
+def test_a_zip_of_something_else_is_refused(folder: Path) -> None:
     path = folder / "text.npz"
     with zipfile.ZipFile(path, "w") as archive:
         for name in reference_file.RULES:
@@ -231,7 +235,7 @@ def test_a_zip_of_something_else_is_refused(folder):
     _refusal(path)
 
 
-def _whole_file():
+def _whole_file() -> Any:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **_arrays())
     return buffer.getvalue()
@@ -245,7 +249,7 @@ WHOLE = _whole_file()
     cut=st.integers(0, len(WHOLE)),
     changes=st.dictionaries(st.integers(0, len(WHOLE) - 1), st.integers(0, 255), max_size=8),
 )
-def test_a_damaged_file_is_read_or_refused_but_never_a_crash(folder, cut, changes):
+def test_a_damaged_file_is_read_or_refused_but_never_a_crash(folder: Path, cut: Any, changes: Any) -> None:
     """Bytes changed and the end cut off: either the arrays still hold together, or one line says why not."""
     damaged = bytearray(WHOLE)
     for position, value in changes.items():

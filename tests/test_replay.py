@@ -1,58 +1,62 @@
 """The current backend retraces the runs of 2017, and a wrong formula does not."""
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-keras = pytest.importorskip("keras", exc_type=ImportError)
+from seqsum_core import reference
+from seqsum_core.reference import Reference
+from seqsum_core.verdict import Bar, Replayed, verdict
 
-from seqsum_core import keras2, reference
-from seqsum_core import replay as replay_module
-from seqsum_core.replay import OrderedBatches, replay
-from seqsum_core.verdict import verdict
+pytestmark = pytest.mark.backend
 
 
-def _failed(run, replayed):
+@pytest.fixture
+def replaying() -> Any:
+    return pytest.importorskip("seqsum_core.replay", exc_type=ImportError)
+
+
+def failed_bars(run: Reference, replayed: Replayed) -> list[Bar]:
     return [bar for bar in verdict(run, replayed) if not bar.passed]
 
 
-def _shortened(run, epochs):
+def shortened(run: Reference, epochs: int) -> Reference:
     """Return a run as if it had ended earlier."""
-    return dataclasses.replace(
-        run, order=run.order[:epochs], loss=run.loss[:epochs], val_loss=run.val_loss[:epochs]
-    )
+    return dataclasses.replace(run, order=run.order[:epochs], loss=run.loss[:epochs], val_loss=run.val_loss[:epochs])
 
 
 @pytest.mark.parametrize(("name", "stop"), [("rnn-4", 23), ("lstm-4", 24)])
-def test_a_short_case_is_retraced_in_float32(name, stop):
+def test_a_short_case_is_retraced_in_float32(replaying: Any, name: str, stop: int) -> None:
     run = reference.case(name)
-    replayed = replay(run)
-    assert _failed(run, replayed) == []
+    replayed = replaying.replay(run)
+    assert failed_bars(run, replayed) == []
     assert replayed.stop_epoch == stop and len(replayed.loss) == len(replayed.val_loss) == stop + 1
-    assert replayed.backend == keras.backend.backend() and replayed.dtype == "float32"
+    assert replayed.backend == replaying.keras.backend.backend() and replayed.dtype == "float32"
 
 
-def test_a_run_that_never_stopped_is_retraced_in_float64_to_its_end():
+def test_a_run_that_never_stopped_is_retraced_in_float64_to_its_end(replaying: Any) -> None:
     run = reference.case("rnn-4", "float64")
-    replayed = replay(run, "float64")
-    assert _failed(run, replayed) == []
+    replayed = replaying.replay(run, "float64")
+    assert failed_bars(run, replayed) == []
     assert len(replayed.loss) == 100 and replayed.stop_epoch == 23
     np.testing.assert_allclose(replayed.test_predictions, run.test_predictions, rtol=1e-9)
 
 
-def test_predictions_at_the_stop_are_those_the_article_printed_even_if_training_went_on():
-    run = _shortened(reference.case("rnn-4", "float64"), 26)
-    replayed = replay(run, "float64")
+def test_predictions_at_the_stop_are_those_the_article_printed_even_if_training_went_on(replaying: Any) -> None:
+    run = shortened(reference.case("rnn-4", "float64"), 26)
+    replayed = replaying.replay(run, "float64")
     np.testing.assert_allclose(replayed.stop_predictions[:6], run.printed, atol=2e-5, rtol=0)
     assert np.abs(replayed.stop_predictions - replayed.test_predictions).max() > 1e-3
 
 
-def test_a_users_file_is_replayed_from_its_own_arrays(tmp_path):
+def test_a_users_file_is_replayed_from_its_own_arrays(replaying: Any, tmp_path: Path) -> None:
     """Rows, units, length and order of the file count, not those of the article."""
     random = np.random.default_rng(1)
     inputs = random.integers(0, 4, (260, 3), dtype=np.int8)
-    arrays = {
+    arrays: dict[str, Any] = {
         "X_pad": inputs,
         "y": inputs.sum(axis=1).astype(np.int16),
         "train_idx": np.arange(250, 0, -1),
@@ -70,25 +74,25 @@ def test_a_users_file_is_replayed_from_its_own_arrays(tmp_path):
     }
     np.savez(tmp_path / "own.npz", **arrays)
     run = reference.load(tmp_path / "own.npz")
-    replayed = replay(run, "float64")
-    loss, predictions = _trained_in_numpy(arrays)
+    told: list[str] = []
+    replayed = replaying.replay(run, "float64", report=told.append)
+    loss, predictions = train_in_numpy(arrays)
     np.testing.assert_allclose(replayed.loss, loss, rtol=1e-12)
     np.testing.assert_allclose(replayed.test_predictions, predictions, rtol=1e-10)
+    assert told == ["epoch 0 of 2", "epoch 1 of 2", "prediction"]
 
 
-def _trained_in_numpy(arrays):
+def train_in_numpy(arrays: dict[str, Any]) -> tuple[list[float], Any]:
     """Train the file's SimpleRNN by hand: forward, backward through time, Keras 2's RMSprop."""
     names = ("kernel", "recurrent_kernel", "bias", "dense_kernel", "dense_bias")
     weights = [arrays[f"init_{name}"].copy() for name in names]
     squares = [np.zeros_like(weight) for weight in weights]
     x, y = arrays["X_pad"].astype(float), arrays["y"].astype(float)[:, None]
 
-    def states(rows):
+    def states(rows: Any) -> list[Any]:
         hidden = [np.zeros((len(rows), len(weights[1])))]
         for step in range(x.shape[1]):
-            hidden.append(
-                np.tanh(x[rows, step : step + 1] @ weights[0] + hidden[-1] @ weights[1] + weights[2])
-            )
+            hidden.append(np.tanh(x[rows, step : step + 1] @ weights[0] + hidden[-1] @ weights[1] + weights[2]))
         return hidden
 
     losses = []
@@ -117,33 +121,21 @@ def _trained_in_numpy(arrays):
     return losses, (states(arrays["test_idx"])[-1] @ weights[3] + weights[4])[:, 0]
 
 
-@pytest.mark.parametrize(
-    ("name", "planted", "wrong"),
-    [
-        ("rnn-4", "RMSprop", lambda: keras.optimizers.RMSprop(0.001)),
-        ("lstm-4", "hard_sigmoid", keras.activations.hard_sigmoid),
-    ],
-)
-def test_a_formula_of_keras_3_fails_already_in_the_first_epochs(monkeypatch, name, planted, wrong):
-    monkeypatch.setattr(replay_module.keras2, planted, wrong)
-    run = _shortened(reference.case(name), 6)
-    failed = [bar.name for bar in _failed(run, replay(run))]
+@pytest.mark.parametrize(("name", "planted"), [("rnn-4", "RMSprop"), ("lstm-4", "hard_sigmoid")])
+def test_a_formula_of_keras_3_fails_already_in_the_first_epochs(
+    replaying: Any, monkeypatch: pytest.MonkeyPatch, name: str, planted: str
+) -> None:
+    keras = replaying.keras
+    wrong = {"RMSprop": lambda: keras.optimizers.RMSprop(0.001), "hard_sigmoid": keras.activations.hard_sigmoid}
+    monkeypatch.setattr(replaying.keras2, planted, wrong[planted])
+    run = shortened(reference.case(name), 6)
+    failed = [bar.name for bar in failed_bars(run, replaying.replay(run))]
     assert any(bar.startswith("val_loss of the first") for bar in failed)
 
 
-def test_batches_follow_the_order_whenever_they_are_asked_for():
-    inputs, targets = np.arange(130)[:, None, None], np.arange(130)[:, None]
-    order = np.array([np.random.default_rng(seed).permutation(130) for seed in range(3)])
-    batches = OrderedBatches(inputs, targets, order)
-    assert (len(batches), batches.steps_per_epoch) == (6, 2)
-    assert [len(batches[index][0]) for index in range(6)] == [100, 30] * 3
-    backwards = [batches[index][1][:, 0] for index in reversed(range(6))]
-    assert np.array_equal(np.concatenate(backwards[::-1]).reshape(3, 130), order)
-
-
-def test_the_network_starts_with_the_references_weights():
+def test_the_network_starts_with_the_references_weights(replaying: Any) -> None:
     run = reference.case("lstm-4")
-    model = replay_module.build(run)
+    model = replaying.build(run)
     for ours, theirs in zip(model.get_weights(), run.weights, strict=True):
         assert np.array_equal(ours, theirs)
-    assert isinstance(model.optimizer, keras2.RMSprop)
+    assert isinstance(model.optimizer, replaying.keras2.RMSprop)
