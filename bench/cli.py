@@ -11,11 +11,12 @@ import typer
 from rich.console import Console
 
 from bench import doctor as doctoring
-from bench import interpreters, printing, runner, store, sweeps, tables
+from bench import interpreters, printing, replay_tables, replays, runner, store, sweeps, tables
 from bench.errors import UserError
 from bench.progress import Progress
 from bench.records import Failure
 from seqsum_core import __version__
+from seqsum_core.reference import CASES
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -140,6 +141,50 @@ def doctor(
     else:
         doctoring.show(diagnosis, Console(highlight=False))
     if not diagnosis.workers:
+        raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    case: Annotated[list[str], typer.Option(help=f"{', '.join(CASES)}. Default: all of this precision.")] = [],
+    reference: Annotated[Path | None, typer.Option(help="A reference file (.npz) instead of a case.")] = None,
+    backend: Annotated[list[str], typer.Option(help="jax, torch or tensorflow (tf). Default: all that are here.")] = [],
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    python: Pythons = [],
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document with everything.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the losses into this PNG or SVG file.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the losses of each epoch into this CSV file.")] = None,
+) -> None:
+    """Repeat the article's training runs of 2017 and say whether each backend retraces them.
+
+    Example: seqsum replay --case rnn-4 --case lstm-4 --plot losses.png
+    """
+    asked = [interpreters.parse_backend(name) for name in backend]
+    pythons = interpreters.parse_pythons(python)
+    chosen = replays.choose(case, reference, replays.parse_dtype(dtype))
+    if plot:
+        replay_tables.check_target(plot, "--plot", (".png", ".svg"))
+    if csv:
+        replay_tables.check_target(csv, "--csv", (".csv",))
+    found, missing = interpreters.find_interpreters(asked, device="cpu", pythons=pythons)
+    interpreters.check_keras_backend([*found, *missing])
+    progress = Progress(errors)
+    for reason in missing.values():
+        progress.say(reason)
+    with runner.machine_lock():
+        result = replays.replay_all(chosen, found, missing, progress)
+    if json_:
+        print(json.dumps(replay_tables.document(result), indent=2))
+    else:
+        replay_tables.print_replays(result)
+    for written in replay_tables.write_csv(result, csv) if csv else []:
+        progress.say(f"Wrote {written}")
+    if plot:
+        from bench import replay_plot  # Matplotlib takes half a second to import
+
+        replay_plot.write_plot(result, plot)
+        progress.say(f"Wrote {plot}")
+    if not result.passed:
         raise typer.Exit(1)
 
 

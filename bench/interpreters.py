@@ -46,6 +46,7 @@ _ONE_THREAD = {
 }
 _NO_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
 _GPU = {"JAX_PLATFORMS": "cuda"}
+_NONE_HERE = "No backend is installed here. Build them with: tox -e jax,torch,tf --notest"
 
 # Asks an interpreter what it has without importing any of it.
 _PROBE = """
@@ -125,8 +126,38 @@ def available_backends(*, device: str, pythons: Mapping[str, str]) -> list[Backe
             continue
         found.append(backend)
     if not found:
-        raise UserError("No backend is installed here. Build them with: tox -e jax,torch,tf --notest")
+        raise UserError(_NONE_HERE)
     return found
+
+
+def find_interpreters(
+    asked: list[BackendName], *, device: str, pythons: Mapping[str, str]
+) -> tuple[dict[BackendName, str], dict[BackendName, str]]:
+    """Find a Python for every backend, where one that is missing shall not stop the others.
+
+    Args:
+        asked: backends that are wanted; none means all that are here.
+        device: see `find_interpreter`.
+        pythons: see `find_interpreter`.
+
+    Returns:
+        The interpreters, and why there is none for the others that were asked for, or whose
+        interpreter was named.
+
+    Raises:
+        UserError: if nothing was asked for and nothing is here.
+    """
+    found: dict[BackendName, str] = {}
+    missing: dict[BackendName, str] = {}
+    for backend in dict.fromkeys(asked or BACKENDS):
+        try:
+            found[backend] = find_interpreter(backend, device=device, pythons=pythons)
+        except UserError as error:
+            if asked or backend in pythons or os.environ.get(_variable(backend)):
+                missing[backend] = str(error)
+    if not found and not missing:
+        raise UserError(_NONE_HERE)
+    return found, missing
 
 
 def check_keras_backend(backends: list[BackendName]) -> None:

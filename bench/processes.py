@@ -15,7 +15,20 @@ from bench.errors import UserError
 from bench.interpreters import worker_environment
 from bench.plan import Cell, Trial
 from bench.records import Accuracy, Failure, Speed, Worker
-from bench.worker import ANSWER, Answer, Done, Epoch, Failed, Phase, Ready, Request, Start, Wrong
+from bench.worker import (
+    ANSWER,
+    Answer,
+    Done,
+    Epoch,
+    Failed,
+    Phase,
+    Ready,
+    ReplayDone,
+    ReplayRequest,
+    Request,
+    Start,
+    Wrong,
+)
 
 
 class WorkerLostError(Exception):
@@ -139,6 +152,18 @@ class WorkerProcess:
         except WorkerLostError as lost:
             return failure(trial, self.phase, str(lost))
 
+    def replay(self, request: ReplayRequest) -> ReplayDone | Failed:
+        """Let the worker repeat a run of 2017; whatever goes wrong becomes a failure.
+
+        Returns:
+            What came out, or why nothing did; if the worker is lost, `alive` is False then.
+        """
+        try:
+            answer = self._ask(request)
+        except WorkerLostError as lost:
+            return Failed(reason=f"{lost}, in {self.phase}")
+        return answer if isinstance(answer, ReplayDone | Failed) else Failed(reason="answered out of turn")
+
     def _epoch(self, answer: Answer) -> float:
         if isinstance(answer, Epoch):
             return answer.epoch_s
@@ -162,7 +187,7 @@ class WorkerProcess:
         """Tell whether the worker can be asked again."""
         return self._process.poll() is None
 
-    def _ask(self, request: Request) -> Answer:
+    def _ask(self, request: Request | ReplayRequest) -> Answer:
         self._write(request.model_dump_json())
         return self._answer()
 

@@ -4,16 +4,21 @@ Imported by the worker and by the pytest cases only, after the backend was chose
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from bench import machine
 from bench.plan import Settings, Trial
 from bench.records import Accuracy, Speed
-from seqsum_core import backend, metrics, models, task, training
+from seqsum_core import backend, metrics, models, reference, task, training
+from seqsum_core.reference import Dtype
+from seqsum_core.replay import replay
+from seqsum_core.verdict import Replayed
 
 Report = Callable[[str], None]
 GoOn = Callable[[training.EpochsSoFar], bool]
@@ -113,7 +118,7 @@ def measure_accuracy(trial: Trial, *, report: Report) -> Accuracy:
     drawn = models.set_start(model, seed=trial.index)
     report("fit")
     trained = training.fit_for_accuracy(model, data, trial.settings.training, seed=trial.index)
-    _check_finite(trained)
+    _check_finite(trained.loss, trained.val_loss)
     return Accuracy(
         cell=trial.cell,
         seed=trial.index,
@@ -126,6 +131,32 @@ def measure_accuracy(trial: Trial, *, report: Report) -> Accuracy:
         predictions=tuple(float(value) for value in trained.predictions[:6]),
         sums=tuple(int(value) for value in data.test.sums[:6]),
     )
+
+
+def replay_run(dtype: Dtype, *, case: str | None, file: Path | None, report: Report) -> Replayed:
+    """Repeat a run of 2017.
+
+    Args:
+        dtype: precision of the replay.
+        case: name of one of the package's runs; used if `file` is None.
+        file: a reference file.
+        report: told the phase that begins.
+
+    Returns:
+        Losses and predictions.
+
+    Raises:
+        ValueError: if there is no such case or the file is not what it should be.
+        ArithmeticError: if a loss or prediction is no number.
+    """
+    report("build")
+    keras.utils.clear_session()
+    run = reference.load(file) if file is not None else reference.case(str(case), dtype)
+    replayed = replay(run, dtype, report=report)
+    _check_finite(replayed.loss, replayed.val_loss)
+    if not np.isfinite([*replayed.test_predictions, *replayed.stop_predictions]).all():
+        raise ArithmeticError("a prediction is not finite")
+    return replayed
 
 
 def check_model(trial: Trial) -> None:
@@ -152,12 +183,12 @@ def _build(trial: Trial) -> Any:
     )
 
 
-def _check_finite(trained: training.Trained) -> None:
+def _check_finite(loss: ArrayLike, val_loss: ArrayLike) -> None:
     """Turn losses that are no numbers into a failure: they would end every mean in NaN.
 
     Raises:
         ArithmeticError: naming the first such epoch.
     """
-    bad = np.flatnonzero(~np.isfinite([trained.loss, trained.val_loss]).all(axis=0))
+    bad = np.flatnonzero(~np.isfinite(np.array([loss, val_loss])).all(axis=0))
     if len(bad):
         raise ArithmeticError(f"the loss of epoch {bad[0] + 1} is not finite")

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
 
 from pydantic import Field, TypeAdapter
@@ -47,6 +48,26 @@ class Request(Frozen):
     trial: Trial
 
 
+class ReplayRequest(Frozen):
+    """A worker is asked to repeat a run of 2017: one of the package's, or that of a file.
+
+    Args:
+        dtype: precision of the replay.
+        case: name of one of the package's runs, or
+        file: a reference file.
+    """
+
+    do: Literal["replay"] = "replay"
+    dtype: Literal["float32", "float64"]
+    case: str | None = None
+    file: Path | None = None
+
+
+REQUEST: TypeAdapter[Request | ReplayRequest] = TypeAdapter(
+    Annotated[Request | ReplayRequest, Field(discriminator="do")]
+)
+
+
 class Ready(Frozen):
     """The backend is imported and proved."""
 
@@ -76,6 +97,16 @@ class Done(Frozen):
     record: Speed | Accuracy | None = None
 
 
+class ReplayDone(Frozen):
+    """A run was repeated; the arrays are those of `seqsum_core.verdict.Replayed`."""
+
+    answer: Literal["replayed"] = "replayed"
+    loss: tuple[float, ...]
+    val_loss: tuple[float, ...]
+    test_predictions: tuple[float, ...]
+    stop_predictions: tuple[float, ...]
+
+
 class Wrong(Frozen):
     """The user's input is wrong: device, backend or model."""
 
@@ -90,7 +121,7 @@ class Failed(Frozen):
     reason: str
 
 
-Answer = Ready | Phase | Epoch | Done | Wrong | Failed
+Answer = Ready | Phase | Epoch | Done | ReplayDone | Wrong | Failed
 ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="answer")])
 
 
@@ -107,7 +138,10 @@ def main() -> None:
         return _say(answers, Wrong(message=str(error)))
     _say(answers, ready)
     while line := sys.stdin.readline():
-        request = Request.model_validate_json(line)
+        request = REQUEST.validate_json(line)
+        if isinstance(request, ReplayRequest):
+            _say(answers, serve_replay(request, answers))
+            continue
         _say(answers, serve(request, answers, process_start_s=begun_at_s - start.started_at_s, import_s=ready.import_s))
 
 
@@ -183,6 +217,25 @@ def serve(request: Request, answers: TextIO, *, process_start_s: float, import_s
             return Wrong(message=str(error))
         return Failed(reason=_reason(error))
     except Exception as error:  # whatever a framework raises ends this trial, not the run
+        return Failed(reason=_reason(error))
+
+
+def serve_replay(request: ReplayRequest, answers: TextIO) -> Answer:
+    """Repeat a run of 2017; whatever goes wrong in it is an answer too."""
+    from bench import trials
+
+    def report(phase: str) -> None:
+        _say(answers, Phase(phase=phase))
+
+    try:
+        replayed = trials.replay_run(request.dtype, case=request.case, file=request.file, report=report)
+        return ReplayDone(
+            loss=tuple(replayed.loss.tolist()),
+            val_loss=tuple(replayed.val_loss.tolist()),
+            test_predictions=tuple(replayed.test_predictions.tolist()),
+            stop_predictions=tuple(replayed.stop_predictions.tolist()),
+        )
+    except Exception as error:  # whatever a framework raises ends this replay, not the others
         return Failed(reason=_reason(error))
 
 

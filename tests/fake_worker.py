@@ -120,6 +120,24 @@ def fake_trials(behaviour: str) -> Any:
             sums=(4, 0),
         )
 
+    def replay_run(dtype: Any, *, case: Any, file: Any, report: Any) -> Any:
+        """Play a replay that retraces its reference exactly, except where it shall not."""
+        import numpy as np
+
+        from seqsum_core import reference
+        from seqsum_core.verdict import Replayed
+
+        run = reference.load(file) if file else reference.case(case, dtype)
+        report("epoch 0 of 1")
+        misbehave(SimpleNamespace(cell=SimpleNamespace(length=run.length)))
+        if behaviour == "no float64" and dtype == "float64":
+            raise RuntimeError("Keras 9 on jax does not compute in float64")
+        wrong = 1.1 if behaviour == "learns otherwise" else 1.0
+        predictions = run.test_predictions.astype(np.float64)
+        if run.printed:
+            predictions[:6] = run.printed
+        return Replayed("jax", dtype, run.loss, run.val_loss * wrong, predictions, predictions)
+
     def enough_epochs(settings: Any) -> Any:
         return lambda epochs_s: len(epochs_s) < 1 + settings.timing.warmup_epochs + settings.timing.steady_epochs
 
@@ -132,4 +150,5 @@ def fake_trials(behaviour: str) -> Any:
         measure_accuracy=measure_accuracy,
         enough_epochs=enough_epochs,
         check_model=check_model,
+        replay_run=replay_run,
     )

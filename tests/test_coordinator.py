@@ -6,7 +6,16 @@ import sys
 import pytest
 
 FRAMEWORKS = ("keras", "jax", "torch", "tensorflow")
-COORDINATOR = ("bench.cli", "bench.runner", "bench.worker", "bench.cases.plugin", "bench.doctor", "seqsum_core.task")
+COORDINATOR = (
+    "bench.cli",
+    "bench.runner",
+    "bench.worker",
+    "bench.cases.plugin",
+    "bench.doctor",
+    "bench.replay_plot",
+    "seqsum_core.task",
+    "seqsum_core.verdict",
+)
 
 
 @pytest.mark.parametrize("module", COORDINATOR)
@@ -17,6 +26,6 @@ def test_no_framework_is_imported(module: str) -> None:
 
 
 def test_core_does_not_import_bench() -> None:
-    code = "import seqsum_core.task, seqsum_core.baselines, sys; print('bench' in sys.modules)"
+    code = "import seqsum_core.task, seqsum_core.baselines, seqsum_core.verdict, sys; print('bench' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
