@@ -77,6 +77,10 @@ def run(
             pythons=pythons,
             progress=progress,
         )
+    except KeyboardInterrupt:
+        progress.close()
+        errors.print(f"seqsum: interrupted; what was measured is kept: seqsum table --results {results}", markup=False)
+        raise typer.Exit(130) from None
     finally:
         progress.close()
     printing.print_tables(tables.select([store.load_run(written.folder)]), [])
@@ -196,6 +200,3 @@ def main() -> None:
     except UserError as error:
         errors.print(f"seqsum: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        errors.print("seqsum: interrupted; what was measured is kept.", markup=False)
-        sys.exit(130)

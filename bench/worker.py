@@ -136,6 +136,11 @@ def main() -> None:
         ready = import_backend(start.backend, start.device)
     except ValueError as error:
         return _say(answers, Wrong(message=str(error)))
+    except Exception as error:  # each framework says in its own way that it finds no GPU
+        if start.device == "cpu":
+            raise
+        message = f"`device` gpu was asked for, but {start.backend} cannot use one. Received: {_reason(error)}. "
+        return _say(answers, Wrong(message=message + "Use --device cpu, or an environment that has CUDA."))
     _say(answers, ready)
     while line := sys.stdin.readline():
         request = REQUEST.validate_json(line)
@@ -241,8 +246,8 @@ def serve_replay(request: ReplayRequest, answers: TextIO) -> Answer:
 
 def _reason(error: Exception) -> str:
     """Say in one line what was raised."""
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"[:500]
+    first_line = str(error).strip().partition("\n")[0]
+    return ": ".join(filter(None, (type(error).__name__, first_line)))[:500]
 
 
 def _private_stdout() -> TextIO:

@@ -26,7 +26,8 @@ def test_links_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_options_in_the_documents_exist(document: Path) -> None:
     """Every `seqsum COMMAND --option` that is written down is known to that command."""
-    for command, rest in re.findall(r"^\S*seqsum (\w+)(.*)$", document.read_text("utf-8"), re.MULTILINE):
+    blocks = "\n".join(re.findall(r"```\n(.*?)```", document.read_text("utf-8"), re.DOTALL))
+    for command, rest in re.findall(r"seqsum (\w+)(.*)$", blocks, re.MULTILINE):
         known = subprocess.run([sys.executable, "-m", "bench", command, "--help"], capture_output=True, text=True)
         assert known.returncode == 0, command
         for option in re.findall(r"--[a-z]+", rest.partition("#")[0]):

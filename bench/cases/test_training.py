@@ -13,8 +13,8 @@ import pytest
 
 from bench.cases.plugin import accuracy_of
 from bench.machine import usable_cores
-from bench.plan import Cell, Sweep, Trial
-from bench.processes import WorkerProcess
+from bench.plan import Cell, Sweep, Timing, Trial
+from bench.processes import WorkerLostError, WorkerProcess, failure
 from bench.records import Accuracy, Failure, Header, Speed
 from bench.runner import pinned, timing_cores
 from bench.store import RunWriter
@@ -33,20 +33,28 @@ def test_training(cell: Cell, benchmark: Any, sweep: Sweep, run: tuple[Header, R
             sys.executable, cell, threads=timing.threads, cores=worker_cores, limit_s=timing.limit_s
         ) as worker,
     ):
-        worker.ready()
-        warm_s = worker.park(trial)
-        rounds = min(max(timing.steady_epochs, ceil(timing.steady_s / warm_s)), timing.most_epochs - 10)
-        worker.release(rounds)
-        benchmark.pedantic(worker.step, rounds=rounds, iterations=1)
-        record = worker.finish(trial)
+        try:
+            worker.ready()
+            rounds = _rounds(timing, worker.park(trial))
+            worker.release(rounds)
+            benchmark.pedantic(worker.step, rounds=rounds, iterations=1)
+            record = worker.finish(trial)
+        except WorkerLostError as lost:
+            record = failure(trial, worker.phase, str(lost))
     writer.append(record)
     if isinstance(record, Failure):
         pytest.fail(f"{record.phase}: {record.reason}")
     assert isinstance(record, Speed)
     benchmark.extra_info.update(_speed_info(record), **_accuracy_info(accuracy_of(writer, cell)))
     benchmark.extra_info["worker"] = header.workers[0].model_dump(mode="json")
-    assert len(record.steady_s) == rounds
+    assert len(record.steady_s) == rounds, "an epoch was lost between the two clocks"
     assert {trial.seed for trial in accuracy_of(writer, cell)} == set(range(sweep.seeds)), "an accuracy trial failed"
+
+
+def _rounds(timing: Timing, warm_s: float) -> int:
+    """Ask for as many epochs as the settings want, judging by one that lasted `warm_s`."""
+    most = timing.most_epochs - 1 - timing.warmup_epochs
+    return min(max(timing.steady_epochs, ceil(timing.steady_s / warm_s)), most)
 
 
 def _speed_info(record: Speed) -> dict[str, Any]:
