@@ -158,7 +158,7 @@ def test_notes_stand_below_the_table_whole(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_an_unknown_table_is_refused() -> None:
-    with pytest.raises(UserError, match=r"`--show` must be one of speed, .*\. Received: 'sped'\. Choose one\."):
+    with pytest.raises(UserError, match=r"`--show` must be one of overview, .*\. Received: 'sped'\. Choose one\."):
         print_tables(everything(), ["sped"])
 
 

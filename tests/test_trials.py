@@ -48,11 +48,6 @@ def test_speed_record_keeps_every_epoch_and_counts_the_steady_ones(trials: Any) 
     assert record.peak_rss_bytes > 50 * 2**20 and record.peak_device_bytes is None
 
 
-def test_first_epoch_costs_more_than_a_steady_one(trials: Any) -> None:
-    record, _ = speed(trials)
-    assert record.epochs_s[0] > min(record.steady_s)
-
-
 def test_steady_epochs_go_on_until_they_are_long_enough(trials: Any) -> None:
     settings = Settings(timing=Timing(warmup_epochs=1, steady_epochs=2, steady_s=10.0))
     go_on = trials.enough_epochs(settings)
