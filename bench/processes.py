@@ -15,7 +15,21 @@ from bench.errors import UserError
 from bench.interpreters import worker_environment
 from bench.plan import Cell, Trial
 from bench.records import Accuracy, Failure, Speed, Worker
-from bench.worker import ANSWER, Answer, Done, Epoch, Failed, Phase, Ready, Request, Start, Wrong
+from bench.worker import (
+    ANSWER,
+    Answer,
+    Computed,
+    Done,
+    Epoch,
+    Failed,
+    ParityRequest,
+    Phase,
+    Ready,
+    Request,
+    Start,
+    Wrong,
+)
+from seqsum_core.parity_case import Case, Quantity
 
 
 class WorkerLostError(Exception):
@@ -138,6 +152,18 @@ class WorkerProcess:
             return self._record(trial, self._answer())
         except WorkerLostError as lost:
             return failure(trial, self.phase, str(lost))
+
+    def compute(self, case: Case) -> tuple[Quantity, ...]:
+        """Let the worker compute its side of a case of a parity certificate.
+
+        Raises:
+            WorkerLostError: if it does not; then `alive` tells whether the worker is lost too.
+        """
+        self._write(ParityRequest(case=case).model_dump_json())
+        answer = self._answer()
+        if isinstance(answer, Computed):
+            return answer.quantities
+        raise WorkerLostError(answer.reason if isinstance(answer, Failed) else f"answered out of turn: {answer.answer}")
 
     def _epoch(self, answer: Answer) -> float:
         if isinstance(answer, Epoch):

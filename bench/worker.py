@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter
 from bench.machine import pin
 from bench.plan import Backend, Device, Frozen, Trial
 from bench.records import Accuracy, Speed, Worker
+from seqsum_core.parity_case import Case, Quantity
 
 
 class Start(Frozen):
@@ -45,6 +46,13 @@ class Request(Frozen):
 
     do: Literal["measure", "step", "check"]
     trial: Trial
+
+
+class ParityRequest(Frozen):
+    """A worker is asked for its side of a case of a parity certificate."""
+
+    do: Literal["parity"] = "parity"
+    case: Case
 
 
 class Ready(Frozen):
@@ -90,8 +98,18 @@ class Failed(Frozen):
     reason: str
 
 
-Answer = Ready | Phase | Epoch | Done | Wrong | Failed
+class Computed(Frozen):
+    """What this backend computed for a parity certificate."""
+
+    answer: Literal["computed"] = "computed"
+    quantities: tuple[Quantity, ...]
+
+
+Answer = Ready | Phase | Epoch | Done | Wrong | Failed | Computed
 ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="answer")])
+REQUEST: TypeAdapter[Request | ParityRequest] = TypeAdapter(
+    Annotated[Request | ParityRequest, Field(discriminator="do")]
+)
 
 
 def main() -> None:
@@ -107,7 +125,10 @@ def main() -> None:
         return _say(answers, Wrong(message=str(error)))
     _say(answers, ready)
     while line := sys.stdin.readline():
-        request = Request.model_validate_json(line)
+        request = REQUEST.validate_json(line)
+        if isinstance(request, ParityRequest):
+            _say(answers, serve_parity(request))
+            continue
         _say(answers, serve(request, answers, process_start_s=begun_at_s - start.started_at_s, import_s=ready.import_s))
 
 
@@ -183,6 +204,16 @@ def serve(request: Request, answers: TextIO, *, process_start_s: float, import_s
             return Wrong(message=str(error))
         return Failed(reason=_reason(error))
     except Exception as error:  # whatever a framework raises ends this trial, not the run
+        return Failed(reason=_reason(error))
+
+
+def serve_parity(request: ParityRequest) -> Answer:
+    """Answer one request for a side of a parity certificate."""
+    from seqsum_core import parity
+
+    try:
+        return Computed(quantities=tuple(parity.compute(request.case)))
+    except Exception as error:  # whatever a framework raises is this backend's failure
         return Failed(reason=_reason(error))
 
 

@@ -6,7 +6,15 @@ import sys
 import pytest
 
 FRAMEWORKS = ("keras", "jax", "torch", "tensorflow")
-COORDINATOR = ("bench.cli", "bench.runner", "bench.worker", "bench.cases.plugin", "bench.doctor", "seqsum_core.task")
+COORDINATOR = (
+    "bench.cli",
+    "bench.runner",
+    "bench.worker",
+    "bench.cases.plugin",
+    "bench.doctor",
+    "seqsum_core.task",
+    "bench.sides",
+)
 
 
 @pytest.mark.parametrize("module", COORDINATOR)
