@@ -21,14 +21,15 @@ LENGTHS = (4, 12, 50)
 EPOCHS = 5
 UPDATES = 3
 
-# The largest relative difference that rounding is granted. Source: docs/parity.md.
+# The largest relative difference that rounding is granted: ten times the largest that was measured,
+# for "start", where none was, two roundings. Source: docs/parity.md.
 LIMITS: Mapping[CheckName, float] = {
     "start": 2.5e-7,
-    "loss": 1e-6,
-    "gradient": 1e-5,
-    "update": 1e-6,
-    "curve": 1e-4,
-    "output": 1e-3,
+    "loss": 2.5e-6,
+    "gradient": 6e-6,
+    "update": 2e-6,
+    "curve": 2.5e-6,
+    "output": 3.5e-6,
 }
 SEPARATED_ABOVE = 1e-6
 

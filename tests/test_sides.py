@@ -19,7 +19,7 @@ CASES = all_cases(lengths=(4,), epochs=1)[:3]
 
 def gather(folder: Path, *asked: BackendName, **behaviours: str) -> tuple[Certificate, list[str]]:
     """Certify played backends on a few cases; return what was said too."""
-    pythons = {backend: fake_python(folder, behaviours.get(backend, "good")) for backend in BACKENDS}
+    pythons: dict[str, str] = {backend: fake_python(folder, behaviours.get(backend, "good")) for backend in BACKENDS}
     said: list[str] = []
     return sides.certify_backends(asked, pythons=pythons, say=said.append, cases=CASES), said
 
