@@ -81,7 +81,7 @@ def test_ignored_mask_fails(parity: Any, wrong: Any) -> None:
 
 
 def test_epsilon_outside_the_root_fails(parity: Any, wrong: Any) -> None:
-    """The curve alone would not show it: the task's gradients are far larger than epsilon's root."""
+    """Small gradients show it most; the task's own are mostly far larger than epsilon's root."""
     certificate = judge(OPTIMIZER, parity.compute(OPTIMIZER, build=wrong.epsilon_outside_the_root))
     assert certificate.verdict == "fail" and failed(certificate) == {"update"}
 
