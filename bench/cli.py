@@ -10,8 +10,19 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from bench import (
+    certificate_tables,
+    interpreters,
+    printing,
+    replay_tables,
+    replays,
+    runner,
+    sides,
+    store,
+    sweeps,
+    tables,
+)
 from bench import doctor as doctoring
-from bench import interpreters, printing, replay_tables, replays, runner, store, sweeps, tables
 from bench.errors import UserError
 from bench.progress import Progress
 from bench.records import Failure
@@ -189,6 +200,29 @@ def replay(
         replay_plot.write_plot(result, plot)
         progress.say(f"Wrote {plot}")
     if not result.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def parity(
+    backend: Annotated[list[str], typer.Option(help="jax, torch or tensorflow (tf). Default: all that are here.")] = [],
+    python: Pythons = [],
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Certify that the backends compute the same: loss, gradients, optimizer, training curve.
+
+    Example: seqsum parity --backend jax --backend torch
+    """
+    certificate = sides.certify_backends(
+        [interpreters.parse_backend(name) for name in backend],
+        pythons=interpreters.parse_pythons(python),
+        say=lambda line: errors.print(line, markup=False, highlight=False, soft_wrap=True),
+    )
+    if json_:
+        print(json.dumps(certificate.model_dump(), indent=2))
+    else:
+        certificate_tables.show(certificate, Console(width=None if sys.stdout.isatty() else 80, highlight=False))
+    if certificate.verdict == "fail":
         raise typer.Exit(1)
 
 

@@ -18,9 +18,11 @@ from bench.records import Accuracy, Failure, Speed, Worker
 from bench.worker import (
     ANSWER,
     Answer,
+    Computed,
     Done,
     Epoch,
     Failed,
+    ParityRequest,
     Phase,
     Ready,
     ReplayDone,
@@ -29,6 +31,7 @@ from bench.worker import (
     Start,
     Wrong,
 )
+from seqsum_core.parity_case import Case, Quantity
 
 
 class WorkerLostError(Exception):
@@ -163,6 +166,18 @@ class WorkerProcess:
         except WorkerLostError as lost:
             return Failed(reason=f"{lost}, in {self.phase}")
         return answer if isinstance(answer, ReplayDone | Failed) else Failed(reason="answered out of turn")
+
+    def compute(self, case: Case) -> tuple[Quantity, ...]:
+        """Let the worker compute its side of a case of a parity certificate.
+
+        Raises:
+            WorkerLostError: if it does not; then `alive` tells whether the worker is lost too.
+        """
+        self._write(ParityRequest(case=case).model_dump_json())
+        answer = self._answer()
+        if isinstance(answer, Computed):
+            return answer.quantities
+        raise WorkerLostError(answer.reason if isinstance(answer, Failed) else f"answered out of turn: {answer.answer}")
 
     def _epoch(self, answer: Answer) -> float:
         if isinstance(answer, Epoch):

@@ -16,6 +16,7 @@ from pydantic import Field, TypeAdapter
 from bench.machine import pin
 from bench.plan import Backend, Device, Frozen, Trial
 from bench.records import Accuracy, Speed, Worker
+from seqsum_core.parity_case import Case, Quantity
 
 
 class Start(Frozen):
@@ -63,9 +64,11 @@ class ReplayRequest(Frozen):
     file: Path | None = None
 
 
-REQUEST: TypeAdapter[Request | ReplayRequest] = TypeAdapter(
-    Annotated[Request | ReplayRequest, Field(discriminator="do")]
-)
+class ParityRequest(Frozen):
+    """A worker is asked for its side of a case of a parity certificate."""
+
+    do: Literal["parity"] = "parity"
+    case: Case
 
 
 class Ready(Frozen):
@@ -121,8 +124,18 @@ class Failed(Frozen):
     reason: str
 
 
-Answer = Ready | Phase | Epoch | Done | ReplayDone | Wrong | Failed
+class Computed(Frozen):
+    """What this backend computed for a parity certificate."""
+
+    answer: Literal["computed"] = "computed"
+    quantities: tuple[Quantity, ...]
+
+
+Answer = Ready | Phase | Epoch | Done | ReplayDone | Computed | Wrong | Failed
 ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="answer")])
+REQUEST: TypeAdapter[Request | ReplayRequest | ParityRequest] = TypeAdapter(
+    Annotated[Request | ReplayRequest | ParityRequest, Field(discriminator="do")]
+)
 
 
 def main() -> None:
@@ -146,6 +159,9 @@ def main() -> None:
         request = REQUEST.validate_json(line)
         if isinstance(request, ReplayRequest):
             _say(answers, serve_replay(request, answers))
+            continue
+        if isinstance(request, ParityRequest):
+            _say(answers, serve_parity(request))
             continue
         _say(answers, serve(request, answers, process_start_s=begun_at_s - start.started_at_s, import_s=ready.import_s))
 
@@ -241,6 +257,16 @@ def serve_replay(request: ReplayRequest, answers: TextIO) -> Answer:
             stop_predictions=tuple(replayed.stop_predictions.tolist()),
         )
     except Exception as error:  # whatever a framework raises ends this replay, not the others
+        return Failed(reason=_reason(error))
+
+
+def serve_parity(request: ParityRequest) -> Answer:
+    """Answer one request for a side of a parity certificate."""
+    from seqsum_core import parity
+
+    try:
+        return Computed(quantities=tuple(parity.compute(request.case)))
+    except Exception as error:  # whatever a framework raises is this backend's failure
         return Failed(reason=_reason(error))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqsum_core.settings import MODELS, NetworkSettings, TrainingSettings, VariantSettings
+from seqsum_core.start import glorot_uniform, orthogonal
 
 LAYERS = {"simple_rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
 
@@ -150,24 +151,10 @@ def _draw_weight(layer: Any, weight: Any, random: np.random.Generator) -> NDArra
         return None
     shape = tuple(weight.shape)
     if weight.name == "kernel":
-        return _glorot_uniform(shape, random)
+        return glorot_uniform(shape, random)
     if weight.name == "recurrent_kernel":
-        return _orthogonal(shape, random)
+        return orthogonal(shape, random)
     bias = np.zeros(shape, np.float32)
     if isinstance(layer, keras.layers.LSTM):
         bias[layer.units : 2 * layer.units] = 1.0
     return bias
-
-
-def _glorot_uniform(shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.float32]:
-    """Draw a kernel of shape (inputs, outputs). Source: Glorot and Bengio, 2010."""
-    limit = np.sqrt(6.0 / sum(shape))
-    return random.uniform(-limit, limit, shape).astype(np.float32)
-
-
-def _orthogonal(shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.float32]:
-    """Draw (units, units * gates) with orthonormal rows. Source: Saxe et al., 2014."""
-    tall = random.normal(size=(max(shape), min(shape)))
-    q, r = np.linalg.qr(tall)
-    q *= np.sign(np.diag(r))
-    return (q if shape[0] >= shape[1] else q.T).astype(np.float32)

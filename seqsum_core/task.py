@@ -1,4 +1,4 @@
-"""Draw padded sequences of digits whose target is their sum, and split them.
+"""Draw padded sequences of digits whose target is their sum, split them, and order them for training.
 
 NumPy only. Digits are small signed integers; `inputs` and `targets` turn the rows that a model
 sees into float32.
@@ -142,3 +142,13 @@ def split_rows(settings: TaskSettings) -> tuple[NDArray[np.intp], NDArray[np.int
     """Return the indices of the test rows and of all others, in their order."""
     order = np.random.RandomState(0).permutation(settings.sequences)
     return order[: settings.test_rows], order[settings.test_rows :]
+
+
+def batch_order(rows: int, *, epochs: int, seed: int) -> NDArray[np.intp]:
+    """Draw the order in which each epoch visits the rows, the same on every backend.
+
+    Returns:
+        Row indices, shape (epochs, rows).
+    """
+    random = np.random.default_rng([seed, 1])
+    return np.stack([random.permutation(rows) for _ in range(epochs)])

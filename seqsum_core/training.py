@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqsum_core.settings import TrainingSettings
-from seqsum_core.task import Sequences, Split
+from seqsum_core.task import Sequences, Split, batch_order
 
 EpochsSoFar = list[float]
 
@@ -124,16 +124,6 @@ class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
         epoch, step = divmod(index, self.steps_per_epoch)
         rows = self._order[epoch, step * self._batch_size : (step + 1) * self._batch_size]
         return self._inputs[rows], self._targets[rows]
-
-
-def batch_order(rows: int, *, epochs: int, seed: int) -> NDArray[np.intp]:
-    """Draw the order in which each epoch visits the rows, the same on every backend.
-
-    Returns:
-        Row indices, shape (epochs, rows).
-    """
-    random = np.random.default_rng([seed, 1])
-    return np.stack([random.permutation(rows) for _ in range(epochs)])
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ def main(behaviour: str) -> None:
     import bench
 
     bench.trials = sys.modules["bench.trials"]
+    sys.modules["seqsum_core.parity"] = fake_parity(behaviour)
     worker.main()
 
 
@@ -152,3 +153,18 @@ def fake_trials(behaviour: str) -> Any:
         check_model=check_model,
         replay_run=replay_run,
     )
+
+
+def fake_parity(behaviour: str) -> Any:
+    """Play a backend's side of the certificate by the float64 reference, or misbehave."""
+    from seqsum_core.parity_case import Case, Quantity, quantity, reference
+
+    def compute(case: Case) -> list[Quantity]:
+        if behaviour == "crashes":
+            os.abort()
+        if behaviour == "raises":
+            raise RuntimeError("out of memory")
+        factor = 1.01 if behaviour == "wrong numbers" else 1.0
+        return [quantity(one.check, one.name, factor * one.array()) for one in reference(case)]
+
+    return SimpleNamespace(compute=compute)

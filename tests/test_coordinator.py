@@ -13,6 +13,7 @@ COORDINATOR = (
     "bench.cases.plugin",
     "bench.doctor",
     "bench.replay_plot",
+    "bench.sides",
     "seqsum_core.task",
     "seqsum_core.verdict",
 )

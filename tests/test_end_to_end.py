@@ -130,6 +130,16 @@ def test_interrupted_run_keeps_what_it_measured(tmp_path: Path) -> None:
     assert table.returncode == 0 and "simple_rnn" in table.stdout
 
 
+def test_parity_certifies_every_backend(tmp_path: Path) -> None:
+    answer = call(tmp_path, "seqsum", "parity", "--json")
+    assert answer.returncode == 0, answer.stdout[-3000:] + answer.stderr
+    told = json.loads(answer.stdout)
+    assert told["verdict"] == "pass" and told["missing"] == {} and len(told["cases"]) == 19
+    assert [worker["backend"] for worker in told["backends"]] == installed_backends()
+    sides = {tuple(check["sides"]) for check in told["checks"]}
+    assert len(sides) == len(installed_backends()) * (len(installed_backends()) + 1) / 2
+
+
 def pytest_command(*options: str) -> list[str]:
     cases = str(PROJECT / "bench" / "cases")
     return ["pytest", "-c", str(PROJECT / "pyproject.toml"), cases, "--benchmark-only", *options]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from seqsum_core.settings import TaskSettings
-from seqsum_core.task import Sequences, draw, split, split_rows
+from seqsum_core.task import Sequences, batch_order, draw, split, split_rows
 
 # First 16 hex digits of SHA-256 of the arrays that the 2017 stack drew: padded digits as int8, sums as int16.
 ARTICLE_HASHES = {
@@ -195,3 +195,11 @@ def test_length_below_the_shortest_sequence_is_refused(task: TaskSettings) -> No
 def test_length_equal_to_the_shortest_sequence_leaves_no_padding() -> None:
     data = draw(generated(min_length=5, digits=(1, 9)), length=5)
     assert (data.digits > 0).all()
+
+
+def test_batch_order_is_a_new_permutation_each_epoch() -> None:
+    order = batch_order(50, epochs=3, seed=7)
+    assert (np.sort(order, axis=1) == np.arange(50)).all()
+    assert not np.array_equal(order[0], order[1])
+    np.testing.assert_array_equal(order[:2], batch_order(50, epochs=2, seed=7))
+    assert not np.array_equal(order, batch_order(50, epochs=3, seed=8))

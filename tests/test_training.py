@@ -82,14 +82,6 @@ def test_batches_are_those_of_the_order_and_the_last_one_is_smaller(training: An
     assert (batches[2][0].ravel() == batches[2][1].ravel()).all()
 
 
-def test_batch_order_is_a_new_permutation_each_epoch(training: Any) -> None:
-    order = training.batch_order(50, epochs=3, seed=7)
-    assert (np.sort(order, axis=1) == np.arange(50)).all()
-    assert not np.array_equal(order[0], order[1])
-    np.testing.assert_array_equal(order[:2], training.batch_order(50, epochs=2, seed=7))
-    assert not np.array_equal(order, training.batch_order(50, epochs=3, seed=8))
-
-
 def test_fit_ends_when_told_and_waiting_is_not_timed(training: Any, data: Split) -> None:
     waited_s = 0.5
 

@@ -1,0 +1,192 @@
+"""SimpleRNN, LSTM and GRU in plain NumPy: outputs, loss, every gradient, RMSprop. Float64 throughout.
+
+What the backends are held against. It is written from the equations, not from Keras' code, and its
+gradients are proved by finite differences in the tests, so no framework vouches for another. Only
+what Keras fixes by convention is taken over: the order of the gates in a kernel, the GRU's reset
+gate behind the product, and that a masked timestep leaves the state as it was.
+
+Sources: Elman, 1990; Hochreiter and Schmidhuber, 1997, with the forget gate of Gers et al., 2000;
+Cho et al., 2014, with the reset gate as in cuDNN; Werbos, 1990, for the gradients through time.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+State = tuple[Array, ...]
+Weights = Sequence[NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One timestep of a recurrent layer, forwards and backwards.
+
+    Args:
+        states: how many arrays of shape (batch, units) it carries; the first is its output.
+        forward: from `from_input` and `from_state`, both (batch, units * gates), and the old
+            state to the new state and to what `backward` needs.
+        backward: from the gradient with respect to the new state, and that, to the gradients with
+            respect to `from_input`, to `from_state`, and directly to the old state.
+    """
+
+    states: int
+    forward: Callable[[Array, Array, State], tuple[State, tuple[Array, ...]]]
+    backward: Callable[[State, tuple[Array, ...]], tuple[Array, Array, State]]
+
+
+def _sigmoid(x: Array) -> Array:
+    """Return the logistic function, written so that it cannot overflow."""
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+def _simple_rnn_forward(from_input: Array, from_state: Array, old: State) -> tuple[State, tuple[Array, ...]]:
+    h = np.tanh(from_input + from_state)
+    return (h,), (h,)
+
+
+def _simple_rnn_backward(d_new: State, kept: tuple[Array, ...]) -> tuple[Array, Array, State]:
+    (h,) = kept
+    dz = d_new[0] * (1 - h**2)
+    return dz, dz, (np.zeros_like(h),)
+
+
+def _lstm_forward(from_input: Array, from_state: Array, old: State) -> tuple[State, tuple[Array, ...]]:
+    zi, zf, zg, zo = np.split(from_input + from_state, 4, axis=1)
+    i, f, g, o = _sigmoid(zi), _sigmoid(zf), np.tanh(zg), _sigmoid(zo)
+    c = f * old[1] + i * g
+    return (o * np.tanh(c), c), (i, f, g, o, np.tanh(c), old[1])
+
+
+def _lstm_backward(d_new: State, kept: tuple[Array, ...]) -> tuple[Array, Array, State]:
+    i, f, g, o, tanh_c, c_old = kept
+    dh, dc = d_new
+    dc = dc + dh * o * (1 - tanh_c**2)
+    dz = np.concatenate(
+        [dc * g * i * (1 - i), dc * c_old * f * (1 - f), dc * i * (1 - g**2), dh * tanh_c * o * (1 - o)], axis=1
+    )
+    return dz, dz, (np.zeros_like(dh), dc * f)
+
+
+def _gru_forward(from_input: Array, from_state: Array, old: State) -> tuple[State, tuple[Array, ...]]:
+    xz, xr, xg = np.split(from_input, 3, axis=1)
+    hz, hr, hg = np.split(from_state, 3, axis=1)
+    z, r = _sigmoid(xz + hz), _sigmoid(xr + hr)
+    g = np.tanh(xg + r * hg)
+    return (z * old[0] + (1 - z) * g,), (z, r, g, hg, old[0])
+
+
+def _gru_backward(d_new: State, kept: tuple[Array, ...]) -> tuple[Array, Array, State]:
+    z, r, g, hg, h_old = kept
+    (dh,) = d_new
+    dg = dh * (1 - z) * (1 - g**2)
+    dz = dh * (h_old - g) * z * (1 - z)
+    dr = dg * hg * r * (1 - r)
+    return np.concatenate([dz, dr, dg], axis=1), np.concatenate([dz, dr, dg * r], axis=1), (dh * z,)
+
+
+CELLS = {
+    "simple_rnn": Cell(1, _simple_rnn_forward, _simple_rnn_backward),
+    "lstm": Cell(2, _lstm_forward, _lstm_backward),
+    "gru": Cell(1, _gru_forward, _gru_backward),
+}
+
+
+def predict(model: str, weights: Weights, inputs: NDArray[Any], *, mask: bool) -> Array:
+    """Run a recurrent layer and the `Dense(1)` behind it.
+
+    Args:
+        model: "simple_rnn", "lstm" or "gru".
+        weights: in the order and shapes of `start.draw_start`, any float type.
+        inputs: shape (batch, timesteps, 1).
+        mask: whether timesteps that are zero are skipped.
+
+    Returns:
+        Outputs, shape (batch, 1).
+    """
+    return _run(model, _float64(weights), inputs, mask)[0]
+
+
+def loss_and_gradients(
+    model: str, weights: Weights, inputs: NDArray[Any], targets: NDArray[Any], *, mask: bool
+) -> tuple[float, list[Array]]:
+    """Return the mean squared error of a batch and its gradient, by back-propagation through time.
+
+    Args:
+        model: see `predict`.
+        weights: see `predict`.
+        inputs: shape (batch, timesteps, 1).
+        targets: shape (batch, 1).
+        mask: see `predict`.
+
+    Returns:
+        The loss, and a gradient of the shape of each weight.
+    """
+    weights = _float64(weights)
+    kernel, recurrent, bias, dense, _ = weights
+    outputs, h, tape = _run(model, weights, inputs, mask)
+    errors = outputs - targets
+    d_output = 2 * errors / len(errors)
+    d_state: State = (d_output @ dense.T, *(np.zeros_like(h) for _ in range(CELLS[model].states - 1)))
+    d_kernel, d_recurrent = np.zeros_like(kernel), np.zeros_like(recurrent)
+    d_biases = np.zeros((2, kernel.shape[1]))
+    for x, h_old, seen, kept in reversed(tape):
+        d_input, d_from, d_direct = CELLS[model].backward(tuple(np.where(seen, d, 0) for d in d_state), kept)
+        d_kernel += x.T @ d_input
+        d_recurrent += h_old.T @ d_from
+        d_biases += d_input.sum(axis=0), d_from.sum(axis=0)
+        d_old = (d_direct[0] + d_from @ recurrent.T, *d_direct[1:])
+        d_state = tuple(np.where(seen, d, passed) for d, passed in zip(d_old, d_state, strict=True))
+    d_bias = d_biases if bias.ndim == 2 else d_biases[0]
+    return float(np.mean(errors**2)), [d_kernel, d_recurrent, d_bias, h.T @ d_output, d_output.sum(axis=0)]
+
+
+def _run(
+    model: str, weights: Sequence[Array], inputs: NDArray[Any], mask: bool
+) -> tuple[Array, Array, list[tuple[Array, Array, NDArray[np.bool_], tuple[Array, ...]]]]:
+    """Return the outputs, the last state and, for each timestep, what the way back needs."""
+    kernel, recurrent, bias, dense, dense_bias = weights
+    input_bias, state_bias = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
+    state: State = tuple(np.zeros((len(inputs), len(recurrent))) for _ in range(CELLS[model].states))
+    tape = []
+    for x in np.moveaxis(inputs.astype(np.float64), 1, 0):
+        seen = x != 0 if mask else np.ones(x.shape, bool)
+        new, kept = CELLS[model].forward(x @ kernel + input_bias, state[0] @ recurrent + state_bias, state)
+        tape.append((x, state[0], seen, kept))
+        state = tuple(np.where(seen, fresh, old) for fresh, old in zip(new, state, strict=True))
+    return state[0] @ dense + dense_bias, state[0], tape
+
+
+def _float64(weights: Weights) -> list[Array]:
+    return [np.asarray(weight, np.float64) for weight in weights]
+
+
+class RMSprop:
+    """RMSprop as Keras 3 defines it: epsilon under the root. Keras 2 added it to the root.
+
+    Args:
+        learning_rate: the size of a step, about.
+        rho: how much of the mean square is kept at a step; Keras' default.
+        epsilon: Keras' default.
+
+    Source: Tieleman and Hinton, 2012; keras.optimizers.RMSprop of Keras 3.
+    """
+
+    def __init__(self, learning_rate: float, *, rho: float = 0.9, epsilon: float = 1e-7) -> None:
+        self._learning_rate, self._rho, self._epsilon = learning_rate, rho, epsilon
+        self._mean_squares: list[Array] = []
+
+    def step(self, weights: Sequence[Array], gradients: Sequence[Array]) -> list[Array]:
+        """Return the weights after one step."""
+        before = self._mean_squares or [np.zeros_like(weight) for weight in weights]
+        self._mean_squares = [
+            self._rho * mean_square + (1 - self._rho) * gradient**2
+            for mean_square, gradient in zip(before, gradients, strict=True)
+        ]
+        return [
+            weight - self._learning_rate * gradient / np.sqrt(mean_square + self._epsilon)
+            for weight, gradient, mean_square in zip(weights, gradients, self._mean_squares, strict=True)
+        ]
