@@ -8,7 +8,7 @@ from rich.text import Text
 
 from bench.certificate import LIMITS, Certificate, Check
 from bench.printing import print_text
-from bench.tables import Table
+from bench.selection import Table
 
 
 def show(certificate: Certificate, console: Console) -> None:

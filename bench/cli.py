@@ -17,6 +17,7 @@ from bench import (
     replay_tables,
     replays,
     runner,
+    selection,
     sides,
     store,
     sweeps,
@@ -94,7 +95,7 @@ def run(
         raise typer.Exit(130) from None
     finally:
         progress.close()
-    printing.print_tables(tables.select([store.load_run(written.folder)]), [])
+    printing.print_tables(selection.select([store.load_run(written.folder)]), [])
     if any(isinstance(record, Failure) for record in written.records):
         raise typer.Exit(1)
 
@@ -135,8 +136,34 @@ def table(
     for problem in [*problems, *(problem for run in loaded for problem in run.problems)]:
         errors.print(problem, markup=False, highlight=False)
     if loaded:
-        printing.print_tables(tables.select(loaded), show, form=format)
+        printing.print_tables(selection.select(loaded), show, form=format)
     if problems or any(run.problems for run in loaded):
+        raise typer.Exit(1)
+
+
+@app.command()
+def plot(
+    results: Results = Path("results"),
+    out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("plots"),
+    format: Annotated[Literal["png", "svg"], typer.Option(help="Of the files.")] = "png",  # noqa: A002
+) -> None:
+    """Draw what has been measured: memory and gradients k steps back, accuracy against length.
+
+    Example: seqsum plot --out docs/pictures --format svg
+    """
+    loaded, problems = store.load_runs(results)
+    problems += [problem for run in loaded for problem in run.problems]
+    written: list[Path] = []
+    if loaded:
+        from bench import plots  # Matplotlib takes half a second to import
+
+        written, missing = plots.write_plots(selection.select(loaded), out, format)
+        problems += [f"Not drawn: {reason}" for reason in missing]
+    for path in written:
+        print(path)
+    for problem in problems:
+        errors.print(problem, markup=False, highlight=False)
+    if not written:
         raise typer.Exit(1)
 
 

@@ -133,6 +133,30 @@ class Trial(Frozen):
         return f"{self.kind} {self.cell} {index}"
 
 
+class Group(Frozen):
+    """Accuracy trials that differ in their seed only, for one worker to train together.
+
+    Args:
+        cell: where.
+        seeds: which.
+        settings: how.
+    """
+
+    cell: Cell
+    seeds: tuple[int, ...]
+    settings: Settings
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Return the trials."""
+        return [Trial(kind="accuracy", cell=self.cell, index=seed, settings=self.settings) for seed in self.seeds]
+
+    def __str__(self) -> str:
+        if len(self.seeds) == 1:
+            return str(self.trials[0])
+        return f"accuracy {self.cell} seeds {self.seeds[0]} to {self.seeds[-1]}"
+
+
 class Sweep(Settings):
     """All cells of a run."""
 
@@ -184,11 +208,19 @@ class Sweep(Settings):
             for cell in order.sample(block, len(block))
         ]
 
-    def accuracy_trials(self) -> list[Trial]:
-        """Order the accuracy trials: the long ones first, so that no worker is left with one."""
+    def accuracy_groups(self) -> list[Group]:
+        """Order the accuracy trials: the long ones first, so that no worker is left with one.
+
+        A group holds as many seeds as are trained as one model; a model of the user's own cannot be.
+        """
         return [
-            Trial(kind="accuracy", cell=cell, index=seed, settings=self.settings)
+            Group(cell=cell, seeds=tuple(range(first, min(first + size, self.seeds))), settings=self.settings)
             for block in reversed(self.blocks())
-            for seed in range(self.seeds)
             for cell in block
+            for size in [self.training.replicas if cell.model in MODELS else 1]
+            for first in range(0, self.seeds, size)
         ]
+
+    def accuracy_trials(self) -> list[Trial]:
+        """Return the accuracy trials of all groups."""
+        return [trial for group in self.accuracy_groups() for trial in group.trials]

@@ -15,7 +15,8 @@ from rich.text import Text
 
 from bench.errors import UserError
 from bench.records import Failure
-from bench.tables import TABLES, Selection, Table, provenance
+from bench.selection import Selection, Table, provenance
+from bench.tables import TABLES
 
 WIDEST_COLUMN = 20
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from bench.errors import UserError
 from bench.interpreters import worker_environment
-from bench.plan import Cell, Trial
+from bench.plan import Cell, Group, Trial
 from bench.records import Accuracy, Failure, Speed, Worker
 from bench.worker import (
     ANSWER,
@@ -22,6 +22,7 @@ from bench.worker import (
     Done,
     Epoch,
     Failed,
+    GroupDone,
     ParityRequest,
     Phase,
     Ready,
@@ -29,6 +30,7 @@ from bench.worker import (
     ReplayRequest,
     Request,
     Start,
+    TrainRequest,
     Wrong,
 )
 from seqsum_core.parity_case import Case, Quantity
@@ -110,7 +112,22 @@ class WorkerProcess:
         if isinstance(answer, Wrong | Failed):
             raise UserError(answer.message if isinstance(answer, Wrong) else answer.reason)
 
-    def measure(self, trial: Trial) -> Speed | Accuracy | Failure:
+    def train(self, group: Group) -> list[Accuracy | Failure]:
+        """Let the worker train seeds of one cell; whatever goes wrong becomes a failure of each.
+
+        Returns:
+            The records; if the worker is lost, `alive` is False then.
+        """
+        try:
+            answer = self._ask(TrainRequest(group=group))
+        except WorkerLostError as lost:
+            return [failure(trial, self.phase, str(lost)) for trial in group.trials]
+        if isinstance(answer, GroupDone):
+            return list(answer.records)
+        reason = answer.reason if isinstance(answer, Failed) else f"answered out of turn: {answer.answer}"
+        return [failure(trial, self.phase, reason) for trial in group.trials]
+
+    def measure(self, trial: Trial) -> Speed | Failure:
         """Let the worker measure a trial; whatever goes wrong becomes a failure.
 
         Returns:
@@ -148,7 +165,7 @@ class WorkerProcess:
         """
         self._epoch(self._answer())
 
-    def finish(self, trial: Trial) -> Speed | Accuracy | Failure:
+    def finish(self, trial: Trial) -> Speed | Failure:
         """Return the record of a released fit whose epochs have all been waited for."""
         try:
             return self._record(trial, self._answer())
@@ -184,7 +201,7 @@ class WorkerProcess:
             return answer.epoch_s
         raise WorkerLostError(answer.reason if isinstance(answer, Failed) else f"answered out of turn: {answer.answer}")
 
-    def _record(self, trial: Trial, answer: Answer) -> Speed | Accuracy | Failure:
+    def _record(self, trial: Trial, answer: Answer) -> Speed | Failure:
         match answer:
             case Done(record=record) if record is not None:
                 return record
@@ -202,7 +219,7 @@ class WorkerProcess:
         """Tell whether the worker can be asked again."""
         return self._process.poll() is None
 
-    def _ask(self, request: Request | ReplayRequest) -> Answer:
+    def _ask(self, request: Request | TrainRequest | ReplayRequest) -> Answer:
         self._write(request.model_dump_json())
         return self._answer()
 

@@ -4,6 +4,7 @@ A moving bar on a terminal, plain lines elsewhere.
 """
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from time import monotonic
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from bench.plan import Trial
+from bench.plan import Group, Trial
 from bench.records import Accuracy, Failure, Record, Speed
 
 
@@ -26,7 +27,7 @@ class Progress:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
         self._lock = threading.Lock()
-        self._running: list[Trial] = []
+        self._running: list[Trial | Group] = []
         self._done = self._trials = self._slots = 0
         self._expected_s = self._passed_s = 0.0
         self._begun_s = monotonic()
@@ -46,31 +47,31 @@ class Progress:
         """Print a line."""
         self._console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
-    def begin(self, trials: list[Trial], *, slots: int) -> None:
+    def begin(self, trials: Sequence[Trial | Group], *, slots: int) -> None:
         """Begin to count; `slots` accuracy trials run at once."""
-        self._trials, self._slots = len(trials), slots
+        self._trials, self._slots = sum(map(_count, trials)), slots
         self._expected_s = sum(self._share_s(trial) for trial in trials)
         self._begun_s = monotonic()
-        self._task = self._bar.add_task("", total=len(trials), left=self._left())
+        self._task = self._bar.add_task("", total=self._trials, left=self._left())
         self._bar.start()
 
-    def trial_begins(self, trial: Trial) -> None:
+    def trial_begins(self, trial: Trial | Group) -> None:
         """Show what runs now."""
         with self._lock:
             self._running.append(trial)
             self._refresh()
 
-    def trial_ends(self, trial: Trial, record: Record) -> None:
-        """Count a trial and say in a few words what came out."""
+    def trial_ends(self, trial: Trial | Group, *records: Record) -> None:
+        """Count a trial, or a group, and say in a few words what came out."""
         with self._lock:
             self._running = [running for running in self._running if running is not trial]
-            self._done += 1
+            self._done += _count(trial)
             self._passed_s += self._share_s(trial)
             self._refresh()
             if not self._console.is_terminal:
-                self.say(f"[{self._done}/{self._trials}] {trial}: {summary(record)} ({self._left()})")
-            elif isinstance(record, Failure):
-                self.say(f"{trial}: {summary(record)}")
+                self.say(f"[{self._done}/{self._trials}] {trial}: {summary(*records)} ({self._left()})")
+            elif any(isinstance(record, Failure) for record in records):
+                self.say(f"{trial}: {summary(*records)}")
 
     def end(self, folder: Path) -> None:
         """Take the bar away and say where the records are."""
@@ -85,27 +86,33 @@ class Progress:
         running = ", ".join(str(trial) for trial in self._running)
         self._bar.update(self._task, completed=self._done, description=running, left=self._left())
 
-    def _share_s(self, trial: Trial) -> float:
-        return expected_s(trial) / (self._slots if trial.kind == "accuracy" else 1)
+    def _share_s(self, trial: Trial | Group) -> float:
+        return expected_s(trial) / (self._slots if isinstance(trial, Group) else 1)
 
     def _left(self) -> str:
         pace = (monotonic() - self._begun_s) / self._passed_s if self._passed_s > 20 else 1.0
         return f"about {_duration(max(0.0, self._expected_s - self._passed_s) * pace)} left"
 
 
-def summary(record: Record) -> str:
-    """Say in a few words what a trial found."""
-    match record:
-        case Speed():
+def _count(trial: Trial | Group) -> int:
+    return len(trial.seeds) if isinstance(trial, Group) else 1
+
+
+def summary(*records: Record) -> str:
+    """Say in a few words what a trial found, or a group of them."""
+    if failures := [record for record in records if isinstance(record, Failure)]:
+        return f"FAILED in {failures[0].phase}: {failures[0].reason}"
+    match records[0]:
+        case Speed() as record:
             return f"{1e3 * median(record.steady_s):.3g} ms an epoch"
         case Accuracy():
-            return f"val_mse {record.val_loss[-1]:.3g} after {record.epochs} epochs"
-        case Failure():
-            return f"FAILED in {record.phase}: {record.reason}"
+            trained = [record for record in records if isinstance(record, Accuracy)]
+            middle, epochs = median(one.val_loss[-1] for one in trained), max(one.epochs for one in trained)
+            return f"val_mse {middle:.3g} after {epochs} epochs"
     return "done"
 
 
-def expected_s(trial: Trial) -> float:
+def expected_s(trial: Trial | Group) -> float:
     """Guess how long a trial takes; only the time left that is shown hangs on it.
 
     Source: one standard run on two cores without a GPU, rounded.
@@ -117,8 +124,8 @@ def expected_s(trial: Trial) -> float:
     }[trial.cell.backend]
     timing, training = trial.settings.timing, trial.settings.training
     one_epoch_s = epoch_s + step_s * trial.cell.length
-    if trial.kind == "accuracy":
-        return start_s / 2 + one_epoch_s * training.epochs / 2
+    if isinstance(trial, Group):
+        return start_s / 2 + one_epoch_s * training.epochs / 2 * (1 + len(trial.seeds) / 5)
     return start_s + max(timing.steady_s, timing.steady_epochs * one_epoch_s)
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter
 from bench.plan import Backend, Cell, Device, Frozen, Sweep
 from seqsum_core.metrics import Errors
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 PROTOCOL_VERSION = 1
 
 Harness = Literal["seqsum run", "pytest"]
@@ -116,10 +116,30 @@ class Speed(Frozen):
 DISTURBED_SHARE = 0.1
 
 
-class Accuracy(Frozen):
-    """One cell trained once from one seed.
+class Memory(Frozen):
+    """What a trained model keeps of the digit k steps before the end; one value for each k.
 
     Args:
+        steps_back: the k: 0 is the last digit.
+        rows: test rows that have a digit there which can grow by one.
+        moved: mean change of the output when that digit grows by one; 1 is perfect memory.
+        gradient_start: mean norm of the loss gradient with respect to the hidden state k steps
+            back, with the starting weights, by name of the state: "h", for an LSTM also "c".
+        gradient: the same with the trained weights.
+    """
+
+    steps_back: tuple[int, ...]
+    rows: tuple[int, ...]
+    moved: tuple[float, ...]
+    gradient_start: dict[str, tuple[float, ...]]
+    gradient: dict[str, tuple[float, ...]]
+
+
+class Accuracy(Frozen):
+    """One cell trained once from one seed, judged where one patience ends it.
+
+    Args:
+        patience: epochs without a better val_loss that were endured; negative: all of them.
         seed: of the starting weights and the batch order; the same pair on every backend.
         start: "numpy" if the weights were drawn in NumPy, "keras" for a model of the user's whose
             weights Keras drew: such seeds are not pairs.
@@ -130,11 +150,14 @@ class Accuracy(Frozen):
         test_by_length: the same by true length.
         predictions: outputs for the first six test rows.
         sums: their true sums.
+        way: "alone", or "replica" if other seeds were trained in the same Keras model.
+        memory: what it keeps of earlier digits, or None for a user's own model.
     """
 
     kind: Literal["accuracy"] = "accuracy"
     cell: Cell
     seed: int
+    patience: int
     start: Literal["numpy", "keras"]
     loss: tuple[float, ...]
     val_loss: tuple[float, ...]
@@ -143,6 +166,8 @@ class Accuracy(Frozen):
     test_by_length: dict[int, Errors]
     predictions: tuple[float, ...]
     sums: tuple[int, ...]
+    way: Literal["alone", "replica"]
+    memory: Memory | None
 
     @property
     def epochs(self) -> int:

@@ -5,14 +5,13 @@ backends' colours are three of Okabe and Ito's, which colour-blind people tell a
 replays cover each other, the lines are of three widths and dashes as well.
 """
 
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.figure import Figure
 
-from bench.replay_tables import title, write_whole
+from bench.figures import save
+from bench.replay_tables import title
 from bench.replays import Replays, Retraced
 
 STYLES: dict[str, dict[str, Any]] = {
@@ -22,7 +21,6 @@ STYLES: dict[str, dict[str, Any]] = {
     "tensorflow": {"color": "#000000", "linewidth": 1.6, "linestyle": (0, (1, 2.5))},
 }
 ROW_INCHES, WIDTH_INCHES = 3.0, 10.0
-FIXED: Any = {"svg.hashsalt": "seqsum", "svg.fonttype": "none"}
 
 
 def write_plot(replays: Replays, path: Path) -> None:
@@ -35,12 +33,7 @@ def write_plot(replays: Replays, path: Path) -> None:
     Raises:
         UserError: if it cannot be written.
     """
-    figure = draw(replays)
-    drawn = BytesIO()
-    form = path.suffix.lower().removeprefix(".")
-    with matplotlib.rc_context(FIXED):
-        figure.savefig(drawn, format=form, dpi=120, metadata={"Date": None} if form == "svg" else None)
-    write_whole(path, drawn.getvalue())
+    save(draw(replays), path)
 
 
 def draw(replays: Replays) -> Figure:

@@ -19,7 +19,7 @@ from bench.errors import UserError
 from bench.plan import BackendName
 from bench.printing import print_text
 from bench.replays import Attempt, Replays, Retraced
-from bench.tables import Table
+from bench.selection import Table
 from seqsum_core.reference import Reference
 from seqsum_core.verdict import FIRST, Bar, compared_epoch
 

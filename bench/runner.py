@@ -9,7 +9,7 @@ import os
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,10 +20,10 @@ from filelock import FileLock, Timeout
 from bench.errors import UserError
 from bench.interpreters import check_keras_backend, find_interpreter
 from bench.machine import code_commit, describe_machine, load_average, pin, usable_cores
-from bench.plan import BackendName, Cell, Sweep, Trial
+from bench.plan import BackendName, Cell, Group, Sweep, Trial
 from bench.processes import WorkerLostError, WorkerProcess, failure
 from bench.progress import Progress
-from bench.records import Accuracy, Baseline, Failure, Harness, Header, Record, Speed, Worker
+from bench.records import Baseline, Failure, Harness, Header, Record, Speed, Worker
 from bench.store import RunWriter, check_writable, new_run_name, start_run
 from seqsum_core import __version__, task
 from seqsum_core.baselines import baseline_errors
@@ -58,7 +58,7 @@ def run_sweep(
         workers = prove_workers(sweep, interpreters)
         header = new_header(sweep, workers, profile=profile, command=command, harness="seqsum run")
         writer = start_run(results, header)
-        trials = [*sweep.speed_trials(), *sweep.accuracy_trials()]
+        trials: list[Trial | Group] = [*sweep.speed_trials(), *sweep.accuracy_groups()]
         progress.begin(trials, slots=slots(sweep))
         _time_cells(sweep, interpreters, writer, progress)
         train_for_accuracy(sweep, interpreters, writer, progress)
@@ -170,7 +170,7 @@ def pinned(cores: list[int]) -> Iterator[None]:
 
 def _measure_fresh(
     trial: Trial, interpreters: Mapping[BackendName, str], sweep: Sweep, cores: list[int]
-) -> Speed | Accuracy | Failure:
+) -> Speed | Failure:
     with _worker(interpreters, trial.cell, sweep, cores) as worker:
         try:
             worker.ready()
@@ -183,9 +183,9 @@ def train_for_accuracy(
     sweep: Sweep, interpreters: Mapping[BackendName, str], writer: RunWriter, progress: Progress
 ) -> None:
     """Run the accuracy trials, one worker on each core, and what a baseline gets beside them."""
-    waiting = {backend: deque[Trial]() for backend in dict.fromkeys(sweep.backends)}
-    for trial in sweep.accuracy_trials():
-        waiting[trial.cell.backend].append(trial)
+    waiting = {backend: deque[Group]() for backend in dict.fromkeys(sweep.backends)}
+    for group in sweep.accuracy_groups():
+        waiting[group.cell.backend].append(group)
     crew = _Crew(sweep, interpreters, waiting, writer, progress)
     for length in sorted(set(sweep.lengths)):
         data = task.split(task.draw(sweep.task, length=length), sweep.task)
@@ -201,7 +201,7 @@ class _Crew:
         self,
         sweep: Sweep,
         interpreters: Mapping[BackendName, str],
-        waiting: dict[BackendName, deque[Trial]],
+        waiting: dict[BackendName, deque[Group]],
         writer: RunWriter,
         progress: Progress,
     ) -> None:
@@ -240,28 +240,29 @@ class _Crew:
             return
         with _worker(self._interpreters, first.cell, self._sweep, [core], threads="one") as worker:
             self._workers.add(worker)
-            trial: Trial | None = first
+            group: Group | None = first
             try:
                 worker.ready()
             except (WorkerLostError, UserError) as lost:
-                self._keep(first, failure(first, worker.phase, str(lost)))
-                trial = None
-            while trial and not self._stop.is_set():
-                self._progress.trial_begins(trial)
-                self._keep(trial, worker.measure(trial))
-                trial = self._next(backend) if worker.alive else None
+                self._keep(first, [failure(trial, worker.phase, str(lost)) for trial in first.trials])
+                group = None
+            while group and not self._stop.is_set():
+                self._progress.trial_begins(group)
+                self._keep(group, worker.train(group))
+                group = self._next(backend) if worker.alive else None
             self._workers.discard(worker)
 
-    def _next(self, backend: BackendName) -> Trial | None:
+    def _next(self, backend: BackendName) -> Group | None:
         with self._lock:
             return self._waiting[backend].popleft() if self._waiting[backend] else None
 
-    def _keep(self, trial: Trial, record: Record) -> None:
+    def _keep(self, group: Group, records: Sequence[Record]) -> None:
         if self._stop.is_set():
             return
         with self._lock:
-            self._writer.append(record)
-        self._progress.trial_ends(trial, record)
+            for record in records:
+                self._writer.append(record)
+        self._progress.trial_ends(group, *records)
 
 
 def _worker(

@@ -4,20 +4,23 @@ Imported by the worker and by the pytest cases only, after the backend was chose
 """
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bench import machine
-from bench.plan import Settings, Trial
-from bench.records import Accuracy, Speed
-from seqsum_core import backend, metrics, models, reference, task, training
+from bench.plan import Group, Settings, Trial
+from bench.records import Accuracy, Failure, Memory, Speed
+from seqsum_core import backend, metrics, models, reference, replicas, task, training
+from seqsum_core.memory import Probe
 from seqsum_core.reference import Dtype
 from seqsum_core.replay import replay
+from seqsum_core.settings import MODELS
 from seqsum_core.verdict import Replayed
 
 Report = Callable[[str], None]
@@ -97,40 +100,105 @@ def measure_speed(
     )
 
 
-def measure_accuracy(trial: Trial, *, report: Report) -> Accuracy:
-    """Train one cell from one seed by the article's protocol and judge it.
+def measure_group(group: Group, *, report: Report) -> list[Accuracy | Failure]:
+    """Train seeds of one cell by the article's protocol and judge each at each patience.
 
     Args:
-        trial: an accuracy trial.
+        group: the seeds; several are trained as one Keras model if the model is one of this project.
         report: told the phase that begins.
 
     Returns:
-        Raw losses, and errors on the test rows.
+        For each seed and patience raw losses and errors on the test rows. A training whose losses
+        are no numbers is a failure of its own.
 
     Raises:
         ValueError: if the model is a user's own and not usable.
     """
     report("build")
-    data = _draw(trial)
+    data = _draw(group)
     keras.utils.clear_session()
-    keras.utils.set_random_seed(trial.index)
-    model = _build(trial)
-    drawn = models.set_start(model, seed=trial.index)
+    together = len(group.seeds) > 1 and group.cell.model in MODELS
+    started = (_fit_together if together else _fit_alone)(group, data, report)
+    report("judge")
+    judge = _Judge(group, data, "replica" if together else "alone")
+    return [
+        judge.record(seed, start, trained)
+        for seed, (start, of_seed) in zip(group.seeds, started, strict=True)
+        for trained in of_seed
+    ]
+
+
+Start = list[NDArray[np.float32]]
+
+
+def _fit_together(group: Group, data: task.Split, report: Report) -> list[tuple[Start | None, list[training.Trained]]]:
+    """Train all seeds as replicas; return the start of each and what each patience left."""
+    model = _build(group)
+    starts = [models.draw_weights(model, seed=seed) or [] for seed in group.seeds]
     report("fit")
-    trained = training.fit_for_accuracy(model, data, trial.settings.training, seed=trial.index)
-    _check_finite(trained.loss, trained.val_loss)
-    return Accuracy(
-        cell=trial.cell,
-        seed=trial.index,
-        start="numpy" if drawn else "keras",
-        loss=tuple(trained.loss),
-        val_loss=tuple(trained.val_loss),
-        stopped_early=trained.stopped_early,
-        test=metrics.errors(trained.predictions, data.test.sums),
-        test_by_length=dict(metrics.errors_by_length(trained.predictions, data.test.sums, data.test.lengths)),
-        predictions=tuple(float(value) for value in trained.predictions[:6]),
-        sums=tuple(int(value) for value in data.test.sums[:6]),
+    settings = group.settings
+    trained = replicas.fit_replicas(
+        group.cell.model, starts, data, settings.training, seeds=group.seeds, network=settings.network, report=report
     )
+    return list(zip(starts, trained, strict=True))
+
+
+def _fit_alone(group: Group, data: task.Split, report: Report) -> list[tuple[Start | None, list[training.Trained]]]:
+    """Train one seed after another; a user's model with layers of its own starts as Keras draws it."""
+    fitted = []
+    for seed in group.seeds:
+        keras.utils.set_random_seed(seed)
+        model = _build(group)
+        start = models.draw_weights(model, seed=seed)
+        if start is not None:
+            model.set_weights(start)
+        report("fit")
+        fitted.append((start, training.fit_for_accuracy(model, data, group.settings.training, seed=seed)))
+    return fitted
+
+
+class _Judge:
+    """Turns what trainings of one cell left into records."""
+
+    def __init__(self, group: Group, data: task.Split, way: Literal["alone", "replica"]) -> None:
+        self._group, self._test, self._way = group, data.test, way
+        settings = group.settings
+        self._probe = (
+            Probe(group.cell.model, rows=data.test, task=settings.task, network=settings.network)
+            if group.cell.model in MODELS
+            else None
+        )
+
+    def record(self, seed: int, start: Start | None, trained: training.Trained) -> Accuracy | Failure:
+        """Judge one training where one patience ended it."""
+        try:
+            _check_finite(trained.loss, trained.val_loss)
+            memory = self._memory(start, trained)
+        except ArithmeticError as error:
+            return Failure(
+                trial="accuracy", cell=self._group.cell, index=seed, phase="fit", reason=f"ArithmeticError: {error}"
+            )
+        sums = self._test.sums
+        return Accuracy(
+            cell=self._group.cell,
+            seed=seed,
+            patience=trained.patience,
+            start="keras" if start is None else "numpy",
+            loss=tuple(trained.loss),
+            val_loss=tuple(trained.val_loss),
+            stopped_early=trained.stopped_early,
+            test=metrics.errors(trained.predictions, sums),
+            test_by_length=dict(metrics.errors_by_length(trained.predictions, sums, self._test.lengths)),
+            predictions=tuple(float(value) for value in trained.predictions[:6]),
+            sums=tuple(int(value) for value in sums[:6]),
+            way=self._way,
+            memory=memory,
+        )
+
+    def _memory(self, start: Start | None, trained: training.Trained) -> Memory | None:
+        if self._probe is None or start is None:
+            return None
+        return Memory(**asdict(self._probe.measure(start, trained.weights)))
 
 
 def replay_run(dtype: Dtype, *, case: str | None, file: Path | None, report: Report) -> Replayed:
@@ -168,12 +236,12 @@ def check_model(trial: Trial) -> None:
     _build(trial)
 
 
-def _draw(trial: Trial) -> task.Split:
+def _draw(trial: Trial | Group) -> task.Split:
     settings = trial.settings.task
     return task.split(task.draw(settings, length=trial.cell.length), settings)
 
 
-def _build(trial: Trial) -> Any:
+def _build(trial: Trial | Group) -> Any:
     return models.build(
         trial.cell.model,
         length=trial.cell.length,

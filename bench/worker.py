@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, TextIO
 from pydantic import Field, TypeAdapter
 
 from bench.machine import pin
-from bench.plan import Backend, Device, Frozen, Trial
-from bench.records import Accuracy, Speed, Worker
+from bench.plan import Backend, Device, Frozen, Group, Trial
+from bench.records import Accuracy, Failure, Speed, Worker
 from seqsum_core.parity_case import Case, Quantity
 
 
@@ -47,6 +47,13 @@ class Request(Frozen):
 
     do: Literal["measure", "step", "check"]
     trial: Trial
+
+
+class TrainRequest(Frozen):
+    """A worker is asked to train seeds of one cell together."""
+
+    do: Literal["train"] = "train"
+    group: Group
 
 
 class ReplayRequest(Frozen):
@@ -97,7 +104,14 @@ class Done(Frozen):
     """The request is done; a check has no record."""
 
     answer: Literal["done"] = "done"
-    record: Speed | Accuracy | None = None
+    record: Speed | None = None
+
+
+class GroupDone(Frozen):
+    """All trials of a group are done, each as a record."""
+
+    answer: Literal["group"] = "group"
+    records: tuple[Accuracy | Failure, ...]
 
 
 class ReplayDone(Frozen):
@@ -131,10 +145,10 @@ class Computed(Frozen):
     quantities: tuple[Quantity, ...]
 
 
-Answer = Ready | Phase | Epoch | Done | ReplayDone | Computed | Wrong | Failed
+Answer = Ready | Phase | Epoch | Done | GroupDone | ReplayDone | Computed | Wrong | Failed
 ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="answer")])
-REQUEST: TypeAdapter[Request | ReplayRequest | ParityRequest] = TypeAdapter(
-    Annotated[Request | ReplayRequest | ParityRequest, Field(discriminator="do")]
+REQUEST: TypeAdapter[Request | TrainRequest | ReplayRequest | ParityRequest] = TypeAdapter(
+    Annotated[Request | TrainRequest | ReplayRequest | ParityRequest, Field(discriminator="do")]
 )
 
 
@@ -159,6 +173,9 @@ def main() -> None:
         request = REQUEST.validate_json(line)
         if isinstance(request, ReplayRequest):
             _say(answers, serve_replay(request, answers))
+            continue
+        if isinstance(request, TrainRequest):
+            _say(answers, serve_group(request, answers))
             continue
         if isinstance(request, ParityRequest):
             _say(answers, serve_parity(request))
@@ -222,8 +239,6 @@ def serve(request: Request, answers: TextIO, *, process_start_s: float, import_s
         if request.do == "check":
             trials.check_model(trial)
             return Done()
-        if trial.kind == "accuracy":
-            return Done(record=trials.measure_accuracy(trial, report=report))
         return Done(
             record=trials.measure_speed(
                 trial,
@@ -238,6 +253,19 @@ def serve(request: Request, answers: TextIO, *, process_start_s: float, import_s
             return Wrong(message=str(error))
         return Failed(reason=_reason(error))
     except Exception as error:  # whatever a framework raises ends this trial, not the run
+        return Failed(reason=_reason(error))
+
+
+def serve_group(request: TrainRequest, answers: TextIO) -> Answer:
+    """Train the seeds of one cell; whatever goes wrong for all of them is an answer too."""
+    from bench import trials
+
+    def report(phase: str) -> None:
+        _say(answers, Phase(phase=phase))
+
+    try:
+        return GroupDone(records=tuple(trials.measure_group(request.group, report=report)))
+    except Exception as error:  # whatever a framework raises ends this group, not the run
         return Failed(reason=_reason(error))
 
 

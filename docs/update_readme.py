@@ -9,8 +9,9 @@ from io import StringIO
 from pathlib import Path
 
 from bench.printing import print_tables, to_markdown
+from bench.selection import Selection, provenance, select
 from bench.store import load_runs
-from bench.tables import Selection, overview_table, provenance, select
+from bench.tables import overview_table
 
 PROJECT = Path(__file__).parent.parent
 REFERENCE = PROJECT / "results" / "reference"

@@ -124,7 +124,23 @@ def _import_function(name: str) -> Any:
 
 
 def set_start(model: keras.Model, *, seed: int) -> bool:
-    """Give every weight a value drawn in NumPy, the same on every backend.
+    """Give every weight the value that `draw_weights` draws.
+
+    Args:
+        model: a built model.
+        seed: the same seed draws the same weights everywhere.
+
+    Returns:
+        False, and nothing is changed, if `draw_weights` knows not how.
+    """
+    weights = draw_weights(model, seed=seed)
+    if weights is not None:
+        model.set_weights(weights)
+    return weights is not None
+
+
+def draw_weights(model: keras.Model, *, seed: int) -> list[NDArray[np.float32]] | None:
+    """Draw a value for every weight in NumPy, the same on every backend.
 
     The distributions are Keras' defaults: glorot uniform kernels, orthogonal recurrent kernels,
     zero biases with the LSTM's forget gate at one.
@@ -134,15 +150,13 @@ def set_start(model: keras.Model, *, seed: int) -> bool:
         seed: the same seed draws the same weights everywhere.
 
     Returns:
-        True if all weights were drawn; False, and nothing changed, if the model has weights whose
+        The weights as `model.get_weights()` orders them, or None if the model has some whose
         distribution is not known here (a model of your own, with other layers).
     """
     random = np.random.default_rng(seed)
     weights = [_draw_weight(layer, weight, random) for layer in model.layers for weight in layer.weights]
-    if any(weight is None for weight in weights) or len(weights) != len(model.weights):
-        return False
-    model.set_weights(weights)
-    return True
+    drawn = [weight for weight in weights if weight is not None]
+    return drawn if len(drawn) == len(weights) == len(model.weights) else None
 
 
 def _draw_weight(layer: Any, weight: Any, random: np.random.Generator) -> NDArray[np.float32] | None:

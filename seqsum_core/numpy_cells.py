@@ -9,7 +9,7 @@ Sources: Elman, 1990; Hochreiter and Schmidhuber, 1997, with the forget gate of 
 Cho et al., 2014, with the reset gate as in cuDNN; Werbos, 1990, for the gradients through time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 State = tuple[Array, ...]
 Weights = Sequence[NDArray[Any]]
+Tape = list[tuple[Array, Array, NDArray[np.bool_], tuple[Array, ...]]]
 
 
 @dataclass(frozen=True)
@@ -130,23 +131,56 @@ def loss_and_gradients(
     outputs, h, tape = _run(model, weights, inputs, mask)
     errors = outputs - targets
     d_output = 2 * errors / len(errors)
-    d_state: State = (d_output @ dense.T, *(np.zeros_like(h) for _ in range(CELLS[model].states - 1)))
     d_kernel, d_recurrent = np.zeros_like(kernel), np.zeros_like(recurrent)
     d_biases = np.zeros((2, kernel.shape[1]))
-    for x, h_old, seen, kept in reversed(tape):
-        d_input, d_from, d_direct = CELLS[model].backward(tuple(np.where(seen, d, 0) for d in d_state), kept)
+    for x, h_old, _, d_input, d_from in _through_time(model, d_output @ dense.T, recurrent, tape):
         d_kernel += x.T @ d_input
         d_recurrent += h_old.T @ d_from
         d_biases += d_input.sum(axis=0), d_from.sum(axis=0)
-        d_old = (d_direct[0] + d_from @ recurrent.T, *d_direct[1:])
-        d_state = tuple(np.where(seen, d, passed) for d, passed in zip(d_old, d_state, strict=True))
     d_bias = d_biases if bias.ndim == 2 else d_biases[0]
     return float(np.mean(errors**2)), [d_kernel, d_recurrent, d_bias, h.T @ d_output, d_output.sum(axis=0)]
 
 
-def _run(
-    model: str, weights: Sequence[Array], inputs: NDArray[Any], mask: bool
-) -> tuple[Array, Array, list[tuple[Array, Array, NDArray[np.bool_], tuple[Array, ...]]]]:
+def state_gradients(
+    model: str, weights: Weights, inputs: NDArray[Any], targets: NDArray[Any], *, mask: bool
+) -> tuple[Array, ...]:
+    """Return the gradient of each row's squared error with respect to the states after each timestep.
+
+    Args:
+        model: see `predict`.
+        weights: see `predict`.
+        inputs: shape (batch, timesteps, 1).
+        targets: shape (batch, 1).
+        mask: see `predict`.
+
+    Returns:
+        For each state an array of shape (batch, timesteps, units).
+    """
+    weights = _float64(weights)
+    outputs, _, tape = _run(model, weights, inputs, mask)
+    d_last = 2 * (outputs - targets) @ weights[3].T
+    d_states = [d_state for _, _, d_state, _, _ in _through_time(model, d_last, weights[1], tape)]
+    return tuple(np.stack(of_state[::-1], axis=1) for of_state in zip(*d_states, strict=True))
+
+
+def _through_time(
+    model: str, d_last: Array, recurrent: Array, tape: Tape
+) -> Iterator[tuple[Array, Array, State, Array, Array]]:
+    """Walk back from the gradient with respect to the last output.
+
+    Yields:
+        For each timestep its input, the output before it, and the gradients with respect to the
+        states after it, to `from_input` and to `from_state`.
+    """
+    d_state: State = (d_last, *(np.zeros_like(d_last) for _ in range(CELLS[model].states - 1)))
+    for x, h_old, seen, kept in reversed(tape):
+        d_input, d_from, d_direct = CELLS[model].backward(tuple(np.where(seen, d, 0) for d in d_state), kept)
+        yield x, h_old, d_state, d_input, d_from
+        d_old = (d_direct[0] + d_from @ recurrent.T, *d_direct[1:])
+        d_state = tuple(np.where(seen, d, passed) for d, passed in zip(d_old, d_state, strict=True))
+
+
+def _run(model: str, weights: Sequence[Array], inputs: NDArray[Any], mask: bool) -> tuple[Array, Array, Tape]:
     """Return the outputs, the last state and, for each timestep, what the way back needs."""
     kernel, recurrent, bias, dense, dense_bias = weights
     input_bias, state_bias = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))

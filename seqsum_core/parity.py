@@ -68,7 +68,7 @@ def _first_step(case: ModelCase, build: Build) -> list[Quantity]:
 
 
 def _training(case: ModelCase, build: Build) -> list[Quantity]:
-    trained = fit_for_accuracy(_started(case, build), case_rows(case), case.training, seed=case.seed)
+    (trained,) = fit_for_accuracy(_started(case, build), case_rows(case), case.training, seed=case.seed)
     return [
         quantity("curve", "loss", trained.loss),
         quantity("curve", "val_loss", trained.val_loss),

@@ -128,14 +128,18 @@ class TrainingSettings:
         batch_size: rows a step; the last batch of an epoch may be smaller.
         epochs: the most epochs an accuracy trial runs.
         patience: epochs without a better val_loss that are endured before stopping; the article
-            stops at the first one, 0. A negative number means: never stop early.
+            stops at the first one, 0. A negative number means: never stop early. Several of them
+            are judged in one training, which ends when all have stopped.
+        replicas: the most seeds that are trained side by side as one Keras model; 1 trains each
+            alone. It changes the time, not the training.
     """
 
     optimizer: Literal["rmsprop", "adam", "sgd"] = "rmsprop"
     learning_rate: float = 0.001
     batch_size: int = 100
     epochs: int = 100
-    patience: int = 0
+    patience: int | tuple[int, ...] = 0
+    replicas: int = 20
 
     def __post_init__(self) -> None:
         require(
@@ -146,6 +150,14 @@ class TrainingSettings:
         )
         require(self.batch_size >= 1, "`batch_size` must be at least 1.", self.batch_size, "Use 100.")
         require(self.epochs >= 1, "`epochs` must be at least 1.", self.epochs, "Use 100.")
+        require(self.replicas >= 1, "`replicas` must be at least 1.", self.replicas, "Use 1 to train each seed alone.")
+        distinct = 0 < len(set(self.patiences)) == len(self.patiences)
+        require(distinct, "`patience` must be a number or several different ones.", self.patience, "Use 0 or [0, 20].")
+
+    @property
+    def patiences(self) -> tuple[int, ...]:
+        """Return the patience, or all of them."""
+        return (self.patience,) if isinstance(self.patience, int) else self.patience
 
 
 @dataclass(frozen=True, kw_only=True)

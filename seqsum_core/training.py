@@ -3,7 +3,7 @@
 Times are seconds of `time.perf_counter`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqsum_core.settings import TrainingSettings
+from seqsum_core.stopping import Stops
 from seqsum_core.task import Sequences, Split, batch_order
 
 EpochsSoFar = list[float]
@@ -128,39 +129,69 @@ class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Trained:
-    """What an accuracy fit leaves.
+    """What an accuracy fit leaves where one patience ended it.
 
     Args:
+        patience: the patience.
         loss: training loss of each epoch.
         val_loss: validation loss of each epoch.
         stopped_early: whether patience ended it.
-        predictions: outputs for the test rows after the last epoch, shape (rows,).
+        weights: those after the last epoch, as `model.get_weights()` orders them.
+        predictions: outputs for the test rows with these weights, shape (rows,).
     """
 
+    patience: int
     loss: list[float]
     val_loss: list[float]
     stopped_early: bool
+    weights: list[NDArray[Any]]
     predictions: NDArray[np.float32]
+
+
+class KeepAtStops(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keep losses and weights where each patience ends the training; end it when all have.
+
+    Args:
+        patiences: epochs without a better val_loss that are endured; negative: all of them.
+    """
+
+    def __init__(self, patiences: Sequence[int]) -> None:
+        super().__init__()
+        self._stops = Stops(1, patiences)
+        self.kept: dict[int, tuple[list[float], list[float], bool, list[NDArray[Any]]]] = {}
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Note the losses of the epoch."""
+        self._keep([patience for _, patience in self._stops.add([logs["loss"]], [logs["val_loss"]])], stopped=True)
+        if not self._stops.running:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Keep the last epoch for every patience that nothing ended."""
+        self._keep([patience for _, patience in self._stops.running], stopped=False)
+
+    def _keep(self, patiences: list[int], *, stopped: bool) -> None:
+        for patience in patiences:
+            self.kept[patience] = (*self._stops.losses(0), stopped, self.model.get_weights())
 
 
 def fit_for_accuracy(
     model: keras.Model, data: Split, training: TrainingSettings, *, seed: int, csv_log: Path | None = None
-) -> Trained:
-    """Train by the article's protocol and predict the test rows with the weights of the last epoch.
+) -> list[Trained]:
+    """Train by the article's protocol and predict the test rows with the weights each patience ends at.
 
     Args:
         model: a compiled model with its starting weights.
         data: fitted, validation and test rows.
-        training: batch size, epochs and patience.
+        training: batch size, epochs and patiences.
         seed: of the batch order.
         csv_log: where Keras' CSVLogger writes, if anywhere.
 
     Returns:
-        Losses and test predictions.
+        Losses, weights and test predictions, for each patience.
     """
-    callbacks: list[Any] = []
-    if training.patience >= 0:
-        callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=training.patience))
+    stops = KeepAtStops(training.patiences)
+    callbacks: list[Any] = [stops]
     if csv_log is not None:
         callbacks.append(keras.callbacks.CSVLogger(str(csv_log)))
     batches = OrderedBatches(
@@ -169,7 +200,7 @@ def fit_for_accuracy(
         batch_size=training.batch_size,
         order=batch_order(len(data.fitted), epochs=training.epochs, seed=seed),
     )
-    history = model.fit(
+    model.fit(
         batches,
         epochs=training.epochs,
         steps_per_epoch=batches.steps_per_epoch,
@@ -178,10 +209,11 @@ def fit_for_accuracy(
         validation_batch_size=training.batch_size,
         verbose=0,
         callbacks=callbacks,
-    ).history
-    return Trained(
-        loss=[float(value) for value in history["loss"]],
-        val_loss=[float(value) for value in history["val_loss"]],
-        stopped_early=any(getattr(callback, "stopped_epoch", 0) > 0 for callback in callbacks),
-        predictions=model.predict(data.test.inputs(), batch_size=training.batch_size, verbose=0).ravel(),
     )
+    inputs, results = data.test.inputs(), []
+    for patience in training.patiences:
+        loss, val_loss, stopped_early, weights = stops.kept[patience]
+        model.set_weights(weights)
+        predictions = model.predict(inputs, batch_size=training.batch_size, verbose=0).ravel()
+        results.append(Trained(patience, loss, val_loss, stopped_early, weights, predictions))
+    return results

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from bench.plan import BackendName, Cell, Sweep, Trial
-from bench.records import Accuracy, Baseline, Failure, Header, Machine, Record, Speed, Worker
+from bench.plan import BackendName, Cell, Group, Sweep, Trial
+from bench.records import Accuracy, Baseline, Failure, Header, Machine, Memory, Record, Speed, Worker
 from bench.store import Run
 from seqsum_core.metrics import Errors
 
@@ -86,10 +86,22 @@ def make_errors(mse: float = 0.5, *, rows: int = 200, mae: float = 0.25, exact_s
     return Errors(rows=rows, mse=mse, mae=mae, exact_sum_rate=exact_sum_rate)
 
 
+def make_memory(moved: Sequence[float] = (1.0, 0.8, 0.5), **fields: Any) -> Memory:
+    sizes = tuple(0.5**k for k in range(len(moved)))
+    known: dict[str, Any] = {"gradient_start": {"h": sizes}, "gradient": {"h": sizes}}
+    return Memory(
+        steps_back=tuple(range(len(moved))),
+        rows=tuple(200 - 10 * k for k in range(len(moved))),
+        moved=tuple(moved),
+        **(known | fields),
+    )
+
+
 def make_accuracy(
     cell: Cell | None = None,
     *,
     seed: int = 0,
+    patience: int = 0,
     val_loss: Sequence[float] = (2.0, 1.0),
     test: Errors | None = None,
     **fields: Any,
@@ -98,10 +110,13 @@ def make_accuracy(
         "test_by_length": {2: make_errors(0.25, rows=90), 12: make_errors(0.75, rows=110)},
         "predictions": (3.7, -0.09, 7.8, -0.09, 6.7, 5.1),
         "sums": (4, 0, 8, 0, 7, 5),
+        "way": "replica",
+        "memory": make_memory(),
     }
     return Accuracy(
         cell=cell or make_cell(),
         seed=seed,
+        patience=patience,
         start="numpy",
         loss=tuple(2 * loss for loss in val_loss),
         val_loss=tuple(val_loss),
@@ -123,3 +138,7 @@ def make_failure(
 
 def make_trial(cell: Cell | None = None, *, kind: Literal["speed", "accuracy"] = "speed", index: int = 0) -> Trial:
     return Trial(kind=kind, cell=cell or make_cell(), index=index, settings=make_sweep().settings)
+
+
+def make_group(cell: Cell | None = None, *, seeds: Sequence[int] = (0,)) -> Group:
+    return Group(cell=cell or make_cell(), seeds=tuple(seeds), settings=make_sweep().settings)

@@ -104,13 +104,17 @@ def fake_trials(behaviour: str) -> Any:
             others_cpu_s=10.0 if behaviour == "disturbed" else 0.0,
         )
 
-    def measure_accuracy(trial: Any, *, report: Any) -> Accuracy:
+    def measure_group(group: Any, *, report: Any) -> list[Accuracy]:
         report("build")
-        misbehave(trial)
+        misbehave(group)
+        return [trained(trial) for trial in group.trials]
+
+    def trained(trial: Any) -> Accuracy:
         judged = Errors(rows=200, mse=0.2, mae=0.3, exact_sum_rate=0.8)
         return Accuracy(
             cell=trial.cell,
             seed=trial.index,
+            patience=0,
             start="numpy",
             loss=(2.0, 1.0),
             val_loss=(2.5, 1.5),
@@ -119,6 +123,8 @@ def fake_trials(behaviour: str) -> Any:
             test_by_length={2: judged},
             predictions=(4.1, 0.1),
             sums=(4, 0),
+            way="alone",
+            memory=None,
         )
 
     def replay_run(dtype: Any, *, case: Any, file: Any, report: Any) -> Any:
@@ -148,7 +154,7 @@ def fake_trials(behaviour: str) -> Any:
 
     return SimpleNamespace(
         measure_speed=measure_speed,
-        measure_accuracy=measure_accuracy,
+        measure_group=measure_group,
         enough_epochs=enough_epochs,
         check_model=check_model,
         replay_run=replay_run,

@@ -25,7 +25,9 @@ from bench.errors import UserError
 from bench.plan import BACKENDS
 from bench.printing import format_value, print_tables, print_text, to_csv, to_markdown
 from bench.records import Record
-from bench.tables import TABLES, Selection, Table, select, speed_table
+from bench.selection import Selection, Table, select
+from bench.speed_tables import speed_table
+from bench.tables import TABLES
 
 TRICKY_NAMES = ["[red]x[/red]", "a|b:c", "[/]", "tail\\", "\\[bold]x", "a:smile:b", "<b>x</b>", "**x**"]
 

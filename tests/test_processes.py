@@ -9,7 +9,7 @@ from fake_worker import fake_python
 
 from bench.errors import UserError
 from bench.machine import usable_cores
-from bench.plan import Cell, Settings, Timing, Trial
+from bench.plan import Cell, Group, Settings, Timing, Trial
 from bench.processes import WorkerLostError, WorkerProcess
 from bench.records import Accuracy, Failure, Speed
 
@@ -19,6 +19,10 @@ SETTINGS = Settings(timing=Timing(warmup_epochs=1, steady_epochs=3, most_epochs=
 
 def trial(kind: str = "speed") -> Trial:
     return Trial(kind=kind, cell=CELL, index=0, settings=SETTINGS)  # type: ignore[arg-type]
+
+
+def make_group(seeds: tuple[int, ...]) -> Group:
+    return Group(cell=CELL, seeds=seeds, settings=SETTINGS)
 
 
 def start(folder: Path, behaviour: str = "good", *, limit_s: float = 30.0) -> WorkerProcess:
@@ -34,8 +38,9 @@ def test_worker_proves_itself_in_the_environment_it_was_given(tmp_path: Path) ->
 def test_one_worker_serves_several_trials(tmp_path: Path) -> None:
     with start(tmp_path) as worker:
         worker.ready()
-        speed, accuracy = worker.measure(trial()), worker.measure(trial("accuracy"))
-        assert isinstance(speed, Speed) and isinstance(accuracy, Accuracy) and worker.alive
+        speed, accuracies = worker.measure(trial()), worker.train(make_group(seeds=(0, 3)))
+        assert isinstance(speed, Speed) and worker.alive
+        assert [one.seed for one in accuracies if isinstance(one, Accuracy)] == [0, 3]
         assert speed.steady_s == (0.25, 0.25, 0.25)
         assert speed.process_start_s is not None and 0 < speed.process_start_s < 60
 

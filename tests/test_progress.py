@@ -1,15 +1,16 @@
 """Progress: plain lines without a terminal, what they count, and the time left."""
 
 import re
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 
 import pytest
-from factories import make_accuracy, make_baseline, make_cell, make_failure, make_speed, make_trial
+from factories import make_accuracy, make_baseline, make_cell, make_failure, make_group, make_speed, make_trial
 from rich.console import Console
 
 from bench import progress as progress_module
-from bench.plan import BACKENDS, Trial
+from bench.plan import BACKENDS, Group, Trial
 from bench.progress import Progress, expected_s, summary
 from bench.records import Record
 
@@ -33,13 +34,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def sixteen_trials() -> list[Trial]:
+def sixteen_trials() -> list[Trial | Group]:
     cells = [make_cell(backend, "lstm", length) for backend in BACKENDS for length in (4, 25)]
     trials = [make_trial(cell, index=index) for cell in cells for index in (0, 1)]
-    return trials + [make_trial(cell, kind="accuracy") for cell in cells[:4]]
+    return [*trials, *(make_group(cell) for cell in cells[:4])]
 
 
-def show(trials: list[Trial], clock: Clock, *, pace: float = 1.0, order: int = 1, width: int = 80) -> list[str]:
+def show(
+    trials: Sequence[Trial | Group], clock: Clock, *, pace: float = 1.0, order: int = 1, width: int = 80
+) -> list[str]:
     """Run trials that each take `pace` times what is expected; return the lines that were printed."""
     out = StringIO()
     progress = Progress(Console(file=out, width=width, force_terminal=False))
@@ -47,7 +50,7 @@ def show(trials: list[Trial], clock: Clock, *, pace: float = 1.0, order: int = 1
     for trial in trials[::order]:
         progress.trial_begins(trial)
         clock.now_s += pace * expected_s(trial)
-        record: Record = make_speed(trial.cell) if trial.kind == "speed" else make_accuracy(trial.cell)
+        record: Record = make_speed(trial.cell) if isinstance(trial, Trial) else make_accuracy(trial.cell)
         progress.trial_ends(trial, record)
     progress.end(Path("results", "some-run"))
     return out.getvalue().splitlines()
@@ -81,7 +84,7 @@ def test_trials_are_counted_up(clock: Clock) -> None:
 
 
 def test_every_line_names_its_trial_and_what_came_out(clock: Clock) -> None:
-    lines = show([make_trial(make_cell("torch", "gru", 4)), make_trial(kind="accuracy")], clock, width=200)
+    lines = show([make_trial(make_cell("torch", "gru", 4)), make_group()], clock, width=200)
     assert "speed torch gru 4 process 1: 10 ms an epoch" in lines[0]
     assert "accuracy jax lstm 12 seed 0: val_mse 1 after 2 epochs" in lines[1]
 
@@ -103,7 +106,7 @@ def test_a_slow_machine_is_told_a_longer_time(clock: Clock) -> None:
 
 
 def test_accuracy_trials_that_run_at_once_take_less_time() -> None:
-    trials = [make_trial(kind="accuracy", index=seed) for seed in range(8)]
+    trials = [make_group(seeds=(seed,)) for seed in range(8)]
     left = []
     for slots in (1, 4):
         out = StringIO()
@@ -147,5 +150,5 @@ def test_a_record_is_summed_up_in_a_few_words(record: Record, said: str) -> None
 
 def test_longer_sequences_and_slower_backends_are_expected_to_take_longer() -> None:
     for backend in BACKENDS:
-        short, long = (make_trial(make_cell(backend, "lstm", length), kind="accuracy") for length in (4, 200))
+        short, long = (make_group(make_cell(backend, "lstm", length)) for length in (4, 200))
         assert expected_s(short) < expected_s(long)

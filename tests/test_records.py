@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench.plan import BACKENDS, Cell
-from bench.records import RECORD, Accuracy, Baseline, Failure, Header, Record, Speed
+from bench.records import RECORD, Accuracy, Baseline, Failure, Header, Memory, Record, Speed
 from seqsum_core.metrics import Errors
 from seqsum_core.settings import VariantSettings
 
@@ -48,11 +48,20 @@ SPEEDS = st.builds(
     peak_device_bytes=st.none() | COUNTS,
     others_cpu_s=SECONDS,
 )
+MEMORIES = st.builds(
+    Memory,
+    steps_back=st.lists(COUNTS, max_size=5).map(tuple),
+    rows=st.lists(COUNTS, max_size=5).map(tuple),
+    moved=st.lists(LOSSES, max_size=5).map(tuple),
+    gradient_start=st.dictionaries(st.sampled_from("hc"), st.lists(LOSSES, max_size=5).map(tuple)),
+    gradient=st.dictionaries(st.sampled_from("hc"), st.lists(LOSSES, max_size=5).map(tuple)),
+)
 ACCURACIES = st.builds(
     Accuracy,
     kind=st.just("accuracy"),
     cell=CELLS,
     seed=COUNTS,
+    patience=st.integers(-1, 99),
     start=st.sampled_from(["numpy", "keras"]),
     loss=st.lists(LOSSES, max_size=5).map(tuple),
     val_loss=st.lists(LOSSES, max_size=5).map(tuple),
@@ -61,6 +70,8 @@ ACCURACIES = st.builds(
     test_by_length=st.dictionaries(COUNTS, ERRORS, max_size=3),
     predictions=st.lists(st.floats(-1e30, 1e30), max_size=6).map(tuple),
     sums=st.lists(st.integers(), max_size=6).map(tuple),
+    way=st.sampled_from(["alone", "replica"]),
+    memory=st.none() | MEMORIES,
 )
 FAILURES = st.builds(
     Failure,

@@ -137,7 +137,8 @@ def test_worker_and_coordinator_share_the_cores(
 
 
 COORDINATOR = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 import tempfile; tempfile.tempdir = {folder!r}

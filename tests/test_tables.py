@@ -17,19 +17,11 @@ from factories import (
     make_worker,
 )
 
+from bench.accuracy_tables import accuracy_table, lengths_table, predictions_table
 from bench.records import Record
-from bench.tables import (
-    TABLES,
-    Selection,
-    accuracy_table,
-    failures_table,
-    lengths_table,
-    predictions_table,
-    provenance,
-    select,
-    speed_table,
-    start_table,
-)
+from bench.selection import Selection, provenance, select
+from bench.speed_tables import speed_table, start_table
+from bench.tables import TABLES, failures_table
 
 OLD, NEW = "2030-01-01T00-00-00-old", "2030-01-02T00-00-00-new"
 

@@ -40,13 +40,13 @@ FIRST_LOSSES = {"simple_rnn": (26.72356, 20.94005), "lstm": (23.96329, 21.13739)
 
 @pytest.mark.parametrize("name", FIRST_LOSSES)
 def test_every_backend_retraces_the_same_losses(training: Any, data: Split, name: str) -> None:
-    trained = training.fit_for_accuracy(start(name), data, TrainingSettings(epochs=2), seed=0)
+    (trained,) = training.fit_for_accuracy(start(name), data, TrainingSettings(epochs=2), seed=0)
     assert trained.loss == pytest.approx(FIRST_LOSSES[name], rel=1e-5)
     assert not trained.stopped_early
 
 
 def test_loss_falls_and_predictions_look_like_sums(training: Any, data: Split) -> None:
-    trained = training.fit_for_accuracy(start("simple_rnn"), data, TrainingSettings(), seed=0)
+    (trained,) = training.fit_for_accuracy(start("simple_rnn"), data, TrainingSettings(), seed=0)
     assert trained.loss[-1] < 0.02 * trained.loss[0]
     assert data.test.sums[:6].tolist() == [4, 0, 8, 0, 7, 5]
     assert trained.predictions[:6] == pytest.approx([4, 0, 8, 0, 7, 5], abs=0.6)
@@ -55,12 +55,13 @@ def test_loss_falls_and_predictions_look_like_sums(training: Any, data: Split) -
 
 def test_no_patience_means_all_epochs(training: Any, data: Split) -> None:
     settings = TrainingSettings(epochs=30, patience=-1)
-    assert len(training.fit_for_accuracy(start("simple_rnn"), data, settings, seed=0).loss) == 30
+    (trained,) = training.fit_for_accuracy(start("simple_rnn"), data, settings, seed=0)
+    assert len(trained.loss) == 30 and not trained.stopped_early
 
 
 def test_csv_log_holds_every_epoch(training: Any, data: Split, tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
-    trained = training.fit_for_accuracy(start("simple_rnn"), data, TrainingSettings(epochs=3), seed=0, csv_log=log)
+    (trained,) = training.fit_for_accuracy(start("simple_rnn"), data, TrainingSettings(epochs=3), seed=0, csv_log=log)
     header, *rows = log.read_text().splitlines()
     assert set(header.split(",")) == {"epoch", "loss", "val_loss"}
     assert [float(row.split(",")[1]) for row in rows] == pytest.approx(trained.loss)

@@ -2,11 +2,12 @@
 
 import io
 import json
+import re
 from typing import Any
 
 import pytest
 
-from bench.plan import Cell, Settings, Timing, Trial
+from bench.plan import Cell, Group, Settings, Timing, Trial
 from bench.records import Accuracy, Speed
 from bench.worker import Done
 from seqsum_core.settings import TrainingSettings
@@ -27,6 +28,13 @@ def make_trial(kind: Any, *, model: str = "simple_rnn", training: TrainingSettin
     cell = Cell(backend=keras.backend.backend(), device="cpu", model=model, length=4)
     settings = Settings(timing=TIMING, training=training or TrainingSettings(epochs=2))
     return Trial(kind=kind, cell=cell, index=0, settings=settings)
+
+
+def make_group(
+    *, model: str = "simple_rnn", seeds: tuple[int, ...] = (0,), training: TrainingSettings | None = None
+) -> Group:
+    trial = make_trial("accuracy", model=model, training=training)
+    return Group(cell=trial.cell, seeds=seeds, settings=trial.settings)
 
 
 def speed(trials: Any, **options: Any) -> tuple[Any, list[str]]:
@@ -57,7 +65,8 @@ def test_steady_epochs_go_on_until_they_are_long_enough(trials: Any) -> None:
 
 
 def test_accuracy_record_holds_losses_errors_and_predictions(trials: Any) -> None:
-    record = trials.measure_accuracy(make_trial("accuracy"), report=lambda _: None)
+    (record,) = trials.measure_group(make_group(), report=lambda _: None)
+    assert record.way == "alone" and record.memory.steps_back == (0, 1, 2, 3)
     assert record.start == "numpy" and record.epochs == 2 and len(record.val_loss) == 2
     assert record.sums == (4, 0, 8, 0, 7, 5) and len(record.predictions) == 6
     assert sum(errors.rows for errors in record.test_by_length.values()) == record.test.rows == 200
@@ -66,23 +75,39 @@ def test_accuracy_record_holds_losses_errors_and_predictions(trials: Any) -> Non
 
 
 def test_own_model_of_other_layers_is_marked_as_started_by_keras(trials: Any) -> None:
-    record = trials.measure_accuracy(make_trial("accuracy", model="own_models:uncompiled"), report=lambda _: None)
-    assert record.start == "keras"
+    (record,) = trials.measure_group(make_group(model="own_models:uncompiled"), report=lambda _: None)
+    assert record.start == "keras" and record.memory is None
+
+
+def test_seeds_trained_together_leave_the_records_of_seeds_trained_alone(trials: Any) -> None:
+    training = TrainingSettings(epochs=3, patience=(0, -1))
+    together = trials.measure_group(make_group(seeds=(0, 1), training=training), report=lambda _: None)
+    assert [(record.seed, record.patience) for record in together] == [(0, 0), (0, -1), (1, 0), (1, -1)]
+    for seed in (0, 1):
+        alone = trials.measure_group(make_group(seeds=(seed,), training=training), report=lambda _: None)
+        for one, other in zip(alone, together[2 * seed :], strict=False):
+            assert (one.way, other.way) == ("alone", "replica")
+            assert one.val_loss == pytest.approx(other.val_loss, rel=1e-5)
+            assert one.test.mse == pytest.approx(other.test.mse, rel=1e-5)
+            assert one.memory.moved == pytest.approx(other.memory.moved, rel=1e-3, abs=1e-4)
 
 
 def test_diverging_training_is_a_failure_that_names_the_epoch(trials: Any) -> None:
     training = TrainingSettings(optimizer="sgd", learning_rate=1e30, epochs=3, patience=-1)
-    with pytest.raises(ArithmeticError, match=r"the loss of epoch \d is not finite"):
-        trials.measure_accuracy(make_trial("accuracy", training=training), report=lambda _: None)
+    for seeds in ((0,), (0, 1)):
+        failures = trials.measure_group(make_group(seeds=seeds, training=training), report=lambda _: None)
+        assert [failure.index for failure in failures] == list(seeds)
+        assert all(re.match(r"ArithmeticError: the loss of epoch \d is not finite", one.reason) for one in failures)
 
 
 def test_worker_answers_a_request_with_phases_and_a_record(trials: Any) -> None:
-    from bench.worker import Request, serve
+    from bench.worker import GroupDone, TrainRequest, serve_group
 
     said = io.StringIO()
-    answer = serve(Request(do="measure", trial=make_trial("accuracy")), said, process_start_s=0.0, import_s=0.0)
-    assert [json.loads(line)["phase"] for line in said.getvalue().splitlines()] == ["build", "fit"]
-    assert isinstance(answer, Done) and isinstance(answer.record, Accuracy)
+    answer = serve_group(TrainRequest(group=make_group(seeds=(0, 1))), said)
+    phases = [json.loads(line)["phase"] for line in said.getvalue().splitlines()]
+    assert phases == ["build", "fit", "fit, epoch 1", "fit, epoch 2", "judge"]
+    assert isinstance(answer, GroupDone) and all(isinstance(record, Accuracy) for record in answer.records)
 
 
 def test_worker_calls_a_wrong_model_wrong_only_when_asked_to_check(trials: Any) -> None:

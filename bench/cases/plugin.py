@@ -21,8 +21,8 @@ from bench.plan import BACKENDS, BackendName, Cell, Sweep
 from bench.printing import print_tables
 from bench.progress import Progress
 from bench.records import Accuracy, Header
+from bench.selection import select
 from bench.store import RunWriter
-from bench.tables import select
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -143,10 +143,10 @@ def run(request: pytest.FixtureRequest, sweep: Sweep) -> Iterator[tuple[Header, 
                 harness="pytest",
             )
             writer = store.start_run(results, header)
-            trials = sweep.accuracy_trials()
-            progress.begin(trials, slots=runner.slots(sweep))
+            progress.begin(sweep.accuracy_groups(), slots=runner.slots(sweep))
             runner.train_for_accuracy(sweep, here, writer, progress)
-            progress.say(f"Trained {len(trials)} times for accuracy; timing follows. Records: {writer.folder}")
+            count = len(sweep.accuracy_trials())
+            progress.say(f"Trained {count} times for accuracy; timing follows. Records: {writer.folder}")
             yield header, writer
     except UserError as error:
         pytest.exit(f"seqsum: {error}", returncode=2)

@@ -1,0 +1,140 @@
+"""Which records may stand in one table, and where they are from.
+
+Units stand in the headings of the frames that are made of them.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.plan import Cell
+from bench.records import Accuracy, Baseline, Failure, Record, Speed, Worker
+from bench.store import Run
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A frame with what a reader must know beside it."""
+
+    title: str
+    frame: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The records that may stand in one table, because they were made alike.
+
+    Args:
+        runs: where they are from, oldest first.
+        records: of each kind and cell those of the newest run that has any.
+        left_out: runs of another machine or other settings.
+    """
+
+    runs: tuple[Run, ...]
+    records: tuple[Record, ...]
+    left_out: tuple[Run, ...]
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        """Return the records of one class."""
+        return [record for record in self.records if isinstance(record, kind)]
+
+
+def select(runs: Sequence[Run]) -> Selection:
+    """Put together what is comparable with the newest run: same machine, settings and versions.
+
+    Args:
+        runs: oldest first; at least one.
+    """
+    alike: list[Run] = []
+    workers: dict[str, Worker] = {}
+    for run in reversed(runs):
+        known = all(workers.get(worker.backend, worker) == worker for worker in run.header.workers)
+        if known and _conditions(run) == _conditions(runs[-1]):
+            alike.insert(0, run)
+            workers |= {worker.backend: worker for worker in run.header.workers}
+    chosen: dict[tuple[str, str], list[Record]] = {}
+    for run in alike:
+        of_run = defaultdict(list)
+        for record in run.records:
+            of_run[_place(record)].append(record)
+        chosen |= of_run
+    records = tuple(record for group in chosen.values() for record in group)
+    return Selection(tuple(alike), records, tuple(run for run in runs if run not in alike))
+
+
+def _conditions(run: Run) -> tuple[Any, ...]:
+    header = run.header
+    return header.machine, header.sweep.settings, header.sweep.device, header.sweep.variant
+
+
+def _place(record: Record) -> tuple[str, str]:
+    """Name what a record is about; a newer run's replaces an older one's."""
+    match record:
+        case Baseline():
+            return "baseline", f"{record.name} {record.length}"
+        case Failure():
+            return record.trial, record.cell.model_dump_json()
+    return record.kind, record.cell.model_dump_json()
+
+
+def by_cell(trials: Iterable[Any]) -> list[tuple[Cell, list[Any]]]:
+    """Group records by their cell, in the order in which the cells come first."""
+    cells: dict[str, list[Any]] = defaultdict(list)
+    for trial in trials:
+        cells[trial.cell.model_dump_json()].append(trial)
+    return [(of_cell[0].cell, of_cell) for of_cell in cells.values()]
+
+
+def axes(cell: Cell) -> Row:
+    """Return the columns that every row of a cell begins with."""
+    return {"model": cell.model, "length": cell.length, "backend": cell.backend}
+
+
+def cell_frame(chosen: Selection, kind: str, trials: list[Any], row: Callable[[list[Any]], Row]) -> pd.DataFrame:
+    """Make one row of figures for each cell; that of a cell whose every trial failed is empty."""
+    rows = {str(cell): axes(cell) | row(of_cell) for cell, of_cell in by_cell(trials)}
+    for failure in chosen.of(Failure):
+        if failure.trial == kind:
+            rows.setdefault(str(failure.cell), axes(failure.cell))
+    frame = pd.DataFrame(list(rows.values()))
+    if frame.empty:
+        return frame
+    return frame.sort_values(["length", "model", "backend"], kind="stable", ignore_index=True)
+
+
+def without_figures(chosen: Selection, kind: str) -> tuple[str, ...]:
+    """Name the cells that were tried and have nothing to show."""
+    measured = {str(record.cell) for record in chosen.of(Speed if kind == "speed" else Accuracy)}
+    lost = {str(failure.cell) for failure in chosen.of(Failure) if failure.trial == kind} - measured
+    return (f"Without figures, see Failures: {', '.join(sorted(lost))}.",) if lost else ()
+
+
+def provenance(chosen: Selection) -> list[str]:
+    """Say in a few lines where the figures are from, and what is doubtful about it."""
+    header, runs = chosen.runs[-1].header, chosen.runs
+    machine, workers = (
+        header.machine,
+        {worker.backend: worker for run in runs for worker in run.header.workers},
+    )
+    versions = sorted({f"{name} {version}" for worker in workers.values() for name, version in _named(worker)})
+    lines = [
+        f"{header.sweep.device}: {machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 2**30:.0f} GiB, "
+        f"{machine.system}",
+        ", ".join([*versions, f"seqsum {header.seqsum_version} ({header.commit})"]),
+        f"runs: {', '.join(run.header.run for run in runs)}",
+    ]
+    if (busiest := max(run.header.load_average for run in runs)) > 0.5:
+        lines.append(f"The machine was busy when a run began: load {busiest:g} in the minute before.")
+    if chosen.left_out:
+        lines.append(f"Left out, since measured elsewhere or otherwise: {len(chosen.left_out)} older run(s).")
+    return lines
+
+
+def _named(worker: Any) -> list[tuple[str, str]]:
+    return [(name, worker.versions[name]) for name in ("keras", worker.backend) if name in worker.versions]

@@ -1,0 +1,71 @@
+"""Say after which epoch early stopping ends a training, for several patiences and trainings at once.
+
+NumPy only. The rule is that of Keras' `EarlyStopping`: an epoch counts against the patience unless its
+val_loss is below the best one before. NaN is never below anything.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def stop_epoch(val_loss: ArrayLike, patience: int) -> int | None:
+    """Return how many epochs run until patience ends, or None if it does not.
+
+    Args:
+        val_loss: of each epoch, shape (epochs,).
+        patience: epochs without a better val_loss that are endured; 0 and 1 stop at the first
+            one, a negative number never.
+
+    Returns:
+        A number of epochs, at least 2.
+
+    Source: keras.callbacks.EarlyStopping of Keras 3.15.1.
+    """
+    best, waited = np.inf, 0
+    for epoch, loss in enumerate(np.asarray(val_loss, np.float64), 1):
+        waited = 0 if loss < best else waited + 1
+        best = min(best, loss) if loss == loss else best
+        if 0 <= patience <= waited and waited and epoch > 1:
+            return epoch
+    return None
+
+
+class Stops:
+    """Losses of trainings that run side by side, and when each patience ends each of them.
+
+    Args:
+        trainings: how many run.
+        patiences: what each of them is judged at.
+    """
+
+    def __init__(self, trainings: int, patiences: Sequence[int]) -> None:
+        self._losses: list[NDArray[np.float64]] = []
+        self._val_losses: list[NDArray[np.float64]] = []
+        self._running = {(training, patience) for training in range(trainings) for patience in patiences}
+
+    def add(self, loss: ArrayLike, val_loss: ArrayLike) -> list[tuple[int, int]]:
+        """Add an epoch, and return which (training, patience) it ends.
+
+        Args:
+            loss: of each training, shape (trainings,).
+            val_loss: of each training, shape (trainings,).
+        """
+        self._losses.append(np.asarray(loss, np.float64))
+        self._val_losses.append(np.asarray(val_loss, np.float64))
+        val_losses = np.stack(self._val_losses)
+        stopped = sorted(one for one in self._running if stop_epoch(val_losses[:, one[0]], one[1]))
+        self._running -= set(stopped)
+        return stopped
+
+    @property
+    def running(self) -> list[tuple[int, int]]:
+        """Return which (training, patience) nothing has ended yet."""
+        return sorted(self._running)
+
+    def losses(self, training: int) -> tuple[list[float], list[float]]:
+        """Return loss and val_loss of each epoch so far of one training."""
+        return [float(epoch[training]) for epoch in self._losses], [
+            float(epoch[training]) for epoch in self._val_losses
+        ]
