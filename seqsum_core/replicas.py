@@ -173,12 +173,13 @@ class ReplicaBatches(keras.utils.PyDataset):  # type: ignore[misc]
     def __len__(self) -> int:
         return self.steps_per_epoch * int(self._orders.shape[1])
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def __getitem__(self, index: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         epoch, step = divmod(index, self.steps_per_epoch)
         chosen = self._orders[:, epoch, step * self._batch_size : (step + 1) * self._batch_size]
         replicas, count = chosen.shape
-        inputs = np.zeros((replicas, self._digits[0].shape[1], self._batch_size), np.float32)
-        targets = np.zeros((replicas, 2, self._batch_size), np.float32)
+        dtype = keras.config.floatx()
+        inputs = np.zeros((replicas, self._digits[0].shape[1], self._batch_size), dtype)
+        targets = np.zeros((replicas, 2, self._batch_size), dtype)
         for replica, rows in enumerate(chosen):
             inputs[replica, :, :count] = self._digits[replica][rows].T
             targets[replica, 0, :count] = self._sums[replica][rows]
