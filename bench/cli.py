@@ -16,6 +16,7 @@ from bench import (
     printing,
     replay_tables,
     replays,
+    replica_speed,
     runner,
     selection,
     sides,
@@ -250,6 +251,47 @@ def parity(
     else:
         certificate_tables.show(certificate, Console(width=None if sys.stdout.isatty() else 80, highlight=False))
     if certificate.verdict == "fail":
+        raise typer.Exit(1)
+
+
+@app.command()
+def replicas(
+    backend: Annotated[list[str], typer.Option(help="jax, torch or tensorflow (tf). Default: all that are here.")] = [],
+    device: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
+    model: Annotated[list[str], typer.Option(help="simple_rnn, lstm or gru. Default: the first two.")] = [],
+    length: Annotated[int, typer.Option(help="Longest sequence, in timesteps.")] = 12,
+    seeds: Annotated[int, typer.Option(help="How many are trained.")] = 20,
+    epochs: Annotated[int, typer.Option(help="Of each training.")] = 30,
+    replicas: Annotated[list[int], typer.Option(help="Seeds at once; may be given several times.")] = [],
+    loop: Annotated[bool, typer.Option(help="Time the loops to compare with, too.")] = True,
+    python: Pythons = [],
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Time many seeds trained as one Keras model against a loop of fit and plain PyTorch.
+
+    Example: seqsum replicas --backend jax --replicas 1 --replicas 10 --replicas 20
+    """
+    plan = replica_speed.Plan(
+        models=tuple(interpreters.parse_model(name) for name in dict.fromkeys(model or ["simple_rnn", "lstm"])),
+        device=interpreters.parse_device(device),
+        length=length,
+        seeds=seeds,
+        epochs=epochs,
+        replicas=tuple(replicas),
+        loop=loop,
+    )
+    times = replica_speed.time_replicas(
+        plan,
+        [interpreters.parse_backend(name) for name in backend],
+        pythons=interpreters.parse_pythons(python),
+        command=shlex.join(["seqsum", *sys.argv[1:]]),
+        say=lambda line: errors.print(line, markup=False, highlight=False, soft_wrap=True),
+    )
+    if json_:
+        print(json.dumps(times.model_dump(mode="json"), indent=1))
+    else:
+        printing.print_text(replica_speed.replicas_table(times), Console(width=None if sys.stdout.isatty() else 80))
+    if any(one.failed for one in times.timed):
         raise typer.Exit(1)
 
 

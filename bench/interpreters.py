@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench.errors import UserError
 from bench.plan import BACKENDS, BackendName, Device, check_choice
+from seqsum_core.settings import MODELS
 
 TOX_ENVIRONMENT: Mapping[BackendName, str] = {"jax": "jax", "torch": "torch", "tensorflow": "tf"}
 
@@ -215,6 +216,18 @@ def parse_device(name: str) -> Device:
     if name not in ("cpu", "gpu"):
         raise UserError(f"`device` must be cpu or gpu. Received: {name!r}. Choose one of them.")
     return "gpu" if name == "gpu" else "cpu"
+
+
+def parse_model(name: str) -> str:
+    """Read the name of a model of this project.
+
+    Raises:
+        UserError: if there is no such model.
+    """
+    try:
+        return check_choice(name, MODELS, "model")
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def _candidates(backend: BackendName, device: str) -> Iterator[str]:

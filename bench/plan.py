@@ -133,6 +133,21 @@ class Trial(Frozen):
         return f"{self.kind} {self.cell} {index}"
 
 
+REPLICAS: dict[Device, int] = {"cpu": 20, "gpu": 1024}
+REPLICA_BYTES: dict[Device, float] = {"cpu": 1.5e9, "gpu": 2e10}
+"""How many seeds are trained at once, and the memory that they may take: docs/replicas.md says why."""
+
+
+def replica_bytes(cell: Cell, settings: Settings) -> float:
+    """Guess the memory one replica takes in a training step, mostly what is kept for the gradient.
+
+    Source: peaks of whole processes on three backends, docs/replicas.md; the largest, rounded up.
+    """
+    network, training = settings.network, settings.training
+    kept = {"simple_rnn": 6, "lstm": 30, "gru": 30}[cell.model]
+    return 4.0 * kept * network.layers * network.units * training.batch_size * cell.length
+
+
 class Group(Frozen):
     """Accuracy trials that differ in their seed only, for one worker to train together.
 
@@ -150,6 +165,26 @@ class Group(Frozen):
     def trials(self) -> list[Trial]:
         """Return the trials."""
         return [Trial(kind="accuracy", cell=self.cell, index=seed, settings=self.settings) for seed in self.seeds]
+
+    @property
+    def at_once(self) -> int:
+        """Return how many seeds are trained as one Keras model; 1 for a model of the user's own."""
+        if self.cell.model not in MODELS:
+            return 1
+        wanted = self.settings.training.replicas
+        fitting = int(REPLICA_BYTES[self.cell.device] / replica_bytes(self.cell, self.settings))
+        return max(1, min(REPLICAS[self.cell.device] if wanted == "auto" else wanted, fitting))
+
+    @property
+    def together(self) -> bool:
+        """Tell whether these seeds are trained as one Keras model."""
+        return min(len(self.seeds), self.at_once) > 1
+
+    def split(self) -> list["Group"]:
+        """Return groups of seeds that are trained at once."""
+        size = self.at_once
+        parts = [self.seeds[first : first + size] for first in range(0, len(self.seeds), size)]
+        return [self.model_copy(update={"seeds": part}) for part in parts]
 
     def __str__(self) -> str:
         if len(self.seeds) == 1:
@@ -214,11 +249,10 @@ class Sweep(Settings):
         A group holds as many seeds as are trained as one model; a model of the user's own cannot be.
         """
         return [
-            Group(cell=cell, seeds=tuple(range(first, min(first + size, self.seeds))), settings=self.settings)
+            group
             for block in reversed(self.blocks())
             for cell in block
-            for size in [self.training.replicas if cell.model in MODELS else 1]
-            for first in range(0, self.seeds, size)
+            for group in Group(cell=cell, seeds=tuple(range(self.seeds)), settings=self.settings).split()
         ]
 
     def accuracy_trials(self) -> list[Trial]:

@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from bench.errors import UserError
 from bench.interpreters import worker_environment
 from bench.plan import Cell, Group, Trial
-from bench.records import Accuracy, Failure, Speed, Worker
+from bench.records import Accuracy, Failure, Speed, Way, Worker
 from bench.worker import (
     ANSWER,
     Answer,
+    AnyRequest,
     Computed,
     Done,
     Epoch,
@@ -29,7 +30,9 @@ from bench.worker import (
     ReplayDone,
     ReplayRequest,
     Request,
+    SeedsTimed,
     Start,
+    TimeRequest,
     TrainRequest,
     Wrong,
 )
@@ -127,6 +130,17 @@ class WorkerProcess:
         reason = answer.reason if isinstance(answer, Failed) else f"answered out of turn: {answer.answer}"
         return [failure(trial, self.phase, reason) for trial in group.trials]
 
+    def time(self, group: Group, way: Way) -> SeedsTimed:
+        """Let the worker train seeds in one way and say how long it took.
+
+        Raises:
+            WorkerLostError: if it does not.
+        """
+        answer = self._ask(TimeRequest(group=group, way=way))
+        if isinstance(answer, SeedsTimed):
+            return answer
+        raise WorkerLostError(answer.reason if isinstance(answer, Failed) else f"answered out of turn: {answer.answer}")
+
     def measure(self, trial: Trial) -> Speed | Failure:
         """Let the worker measure a trial; whatever goes wrong becomes a failure.
 
@@ -219,7 +233,7 @@ class WorkerProcess:
         """Tell whether the worker can be asked again."""
         return self._process.poll() is None
 
-    def _ask(self, request: Request | TrainRequest | ReplayRequest) -> Answer:
+    def _ask(self, request: AnyRequest) -> Answer:
         self._write(request.model_dump_json())
         return self._answer()
 

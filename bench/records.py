@@ -15,6 +15,8 @@ SCHEMA_VERSION = 2
 PROTOCOL_VERSION = 1
 
 Harness = Literal["seqsum run", "pytest"]
+KerasWay = Literal["replica", "alone"]
+Way = KerasWay | Literal["plain"]
 
 
 class Worker(Frozen):
@@ -166,7 +168,7 @@ class Accuracy(Frozen):
     test_by_length: dict[int, Errors]
     predictions: tuple[float, ...]
     sums: tuple[int, ...]
-    way: Literal["alone", "replica"]
+    way: KerasWay
     memory: Memory | None
 
     @property

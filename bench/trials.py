@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench import machine
 from bench.plan import Group, Settings, Trial
-from bench.records import Accuracy, Failure, Memory, Speed
+from bench.records import Accuracy, Failure, KerasWay, Memory, Speed, Way
 from seqsum_core import backend, metrics, models, reference, replicas, task, training
 from seqsum_core.memory import Probe
 from seqsum_core.reference import Dtype
@@ -117,7 +117,7 @@ def measure_group(group: Group, *, report: Report) -> list[Accuracy | Failure]:
     report("build")
     data = _draw(group)
     keras.utils.clear_session()
-    together = len(group.seeds) > 1 and group.cell.model in MODELS
+    together = group.together
     started = (_fit_together if together else _fit_alone)(group, data, report)
     report("judge")
     judge = _Judge(group, data, "replica" if together else "alone")
@@ -126,6 +126,42 @@ def measure_group(group: Group, *, report: Report) -> list[Accuracy | Failure]:
         for seed, (start, of_seed) in zip(group.seeds, started, strict=True)
         for trained in of_seed
     ]
+
+
+def time_seeds(group: Group, way: Way, *, report: Report) -> tuple[float, tuple[float, ...]]:
+    """Train all seeds of a group in one way and time it, compilation included.
+
+    Args:
+        group: the seeds; "replica" trains as many at once as `Group.at_once` says.
+        way: "replica", "alone" or, on PyTorch only, "plain": without Keras.
+        report: told what begins.
+
+    Returns:
+        Seconds from before the first model is built to the last prediction, and the last val_loss of
+        each seed.
+    """
+    report("build")
+    data = _draw(group)
+    begin_s = perf_counter()
+    if way == "plain":
+        from bench.ceilings import plain_torch
+
+        settings = group.settings
+        val_losses = plain_torch.train_seeds(
+            group.cell.model,
+            data,
+            settings.training,
+            seeds=group.seeds,
+            network=settings.network,
+            device=group.cell.device,
+            report=report,
+        )
+        return perf_counter() - begin_s, tuple(val_losses)
+    trained = []
+    for part in group.split() if way == "replica" else [group]:
+        keras.utils.clear_session()
+        trained += (_fit_together if way == "replica" else _fit_alone)(part, data, report)
+    return perf_counter() - begin_s, tuple(of_seed[-1].val_loss[-1] for _, of_seed in trained)
 
 
 Start = list[NDArray[np.float32]]
@@ -152,7 +188,7 @@ def _fit_alone(group: Group, data: task.Split, report: Report) -> list[tuple[Sta
         start = models.draw_weights(model, seed=seed)
         if start is not None:
             model.set_weights(start)
-        report("fit")
+        report(f"fit, seed {seed}")
         fitted.append((start, training.fit_for_accuracy(model, data, group.settings.training, seed=seed)))
     return fitted
 
@@ -160,7 +196,7 @@ def _fit_alone(group: Group, data: task.Split, report: Report) -> list[tuple[Sta
 class _Judge:
     """Turns what trainings of one cell left into records."""
 
-    def __init__(self, group: Group, data: task.Split, way: Literal["alone", "replica"]) -> None:
+    def __init__(self, group: Group, data: task.Split, way: KerasWay) -> None:
         self._group, self._test, self._way = group, data.test, way
         settings = group.settings
         self._probe = (

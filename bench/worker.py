@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, TextIO
 
 from pydantic import Field, TypeAdapter
 
-from bench.machine import pin
+from bench.machine import peak_rss_bytes, pin, reset_peak_rss
 from bench.plan import Backend, Device, Frozen, Group, Trial
-from bench.records import Accuracy, Failure, Speed, Worker
+from bench.records import Accuracy, Failure, Speed, Way, Worker
 from seqsum_core.parity_case import Case, Quantity
 
 
@@ -54,6 +54,14 @@ class TrainRequest(Frozen):
 
     do: Literal["train"] = "train"
     group: Group
+
+
+class TimeRequest(Frozen):
+    """A worker is asked how long seeds of one cell take, trained in one way."""
+
+    do: Literal["time"] = "time"
+    group: Group
+    way: Way
 
 
 class ReplayRequest(Frozen):
@@ -114,6 +122,15 @@ class GroupDone(Frozen):
     records: tuple[Accuracy | Failure, ...]
 
 
+class SeedsTimed(Frozen):
+    """All seeds of a group were trained: seconds, last val_loss of each, most memory the process held."""
+
+    answer: Literal["timed"] = "timed"
+    train_s: float
+    val_loss: tuple[float, ...]
+    peak_rss_bytes: int
+
+
 class ReplayDone(Frozen):
     """A run was repeated; the arrays are those of `seqsum_core.verdict.Replayed`."""
 
@@ -145,11 +162,10 @@ class Computed(Frozen):
     quantities: tuple[Quantity, ...]
 
 
-Answer = Ready | Phase | Epoch | Done | GroupDone | ReplayDone | Computed | Wrong | Failed
+Answer = Ready | Phase | Epoch | Done | GroupDone | SeedsTimed | ReplayDone | Computed | Wrong | Failed
 ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="answer")])
-REQUEST: TypeAdapter[Request | TrainRequest | ReplayRequest | ParityRequest] = TypeAdapter(
-    Annotated[Request | TrainRequest | ReplayRequest | ParityRequest, Field(discriminator="do")]
-)
+AnyRequest = Request | TrainRequest | TimeRequest | ReplayRequest | ParityRequest
+REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(Annotated[AnyRequest, Field(discriminator="do")])
 
 
 def main() -> None:
@@ -176,6 +192,9 @@ def main() -> None:
             continue
         if isinstance(request, TrainRequest):
             _say(answers, serve_group(request, answers))
+            continue
+        if isinstance(request, TimeRequest):
+            _say(answers, serve_timing(request, answers))
             continue
         if isinstance(request, ParityRequest):
             _say(answers, serve_parity(request))
@@ -266,6 +285,21 @@ def serve_group(request: TrainRequest, answers: TextIO) -> Answer:
     try:
         return GroupDone(records=tuple(trials.measure_group(request.group, report=report)))
     except Exception as error:  # whatever a framework raises ends this group, not the run
+        return Failed(reason=_reason(error))
+
+
+def serve_timing(request: TimeRequest, answers: TextIO) -> Answer:
+    """Time the seeds of one cell; whatever goes wrong is an answer too."""
+    from bench import trials
+
+    def report(phase: str) -> None:
+        _say(answers, Phase(phase=phase))
+
+    try:
+        reset_peak_rss()
+        train_s, val_loss = trials.time_seeds(request.group, request.way, report=report)
+        return SeedsTimed(train_s=train_s, val_loss=val_loss, peak_rss_bytes=peak_rss_bytes())
+    except Exception as error:  # whatever a framework raises ends this timing, not the others
         return Failed(reason=_reason(error))
 
 

@@ -131,7 +131,7 @@ class TrainingSettings:
             stops at the first one, 0. A negative number means: never stop early. Several of them
             are judged in one training, which ends when all have stopped.
         replicas: the most seeds that are trained side by side as one Keras model; 1 trains each
-            alone. It changes the time, not the training.
+            alone, "auto" takes what was measured to be best. It changes the time, not the training.
     """
 
     optimizer: Literal["rmsprop", "adam", "sgd"] = "rmsprop"
@@ -139,7 +139,7 @@ class TrainingSettings:
     batch_size: int = 100
     epochs: int = 100
     patience: int | tuple[int, ...] = 0
-    replicas: int = 20
+    replicas: int | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
         require(
@@ -150,7 +150,12 @@ class TrainingSettings:
         )
         require(self.batch_size >= 1, "`batch_size` must be at least 1.", self.batch_size, "Use 100.")
         require(self.epochs >= 1, "`epochs` must be at least 1.", self.epochs, "Use 100.")
-        require(self.replicas >= 1, "`replicas` must be at least 1.", self.replicas, "Use 1 to train each seed alone.")
+        require(
+            self.replicas == "auto" or self.replicas >= 1,
+            '`replicas` must be at least 1, or "auto".',
+            self.replicas,
+            "Use 1 to train each seed alone.",
+        )
         distinct = 0 < len(set(self.patiences)) == len(self.patiences)
         require(distinct, "`patience` must be a number or several different ones.", self.patience, "Use 0 or [0, 20].")
 
