@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from seqsum_core.settings import MODELS, NetworkSettings, TaskSettings, TrainingSettings, VariantSettings
+from seqsum_core.start import GATES
 from seqsum_core.task import check_length
 
 BackendName = Literal["jax", "torch", "tensorflow"]
@@ -139,13 +140,14 @@ REPLICA_BYTES: dict[Device, float] = {"cpu": 1.5e9, "gpu": 2e10}
 
 
 def replica_bytes(cell: Cell, settings: Settings) -> float:
-    """Guess the memory one replica takes in a training step, mostly what is kept for the gradient.
+    """Guess the memory one replica takes in training: what each timestep keeps for the gradient, and the weights.
 
     Source: peaks of whole processes on three backends, docs/replicas.md; the largest, rounded up.
     """
     network, training = settings.network, settings.training
-    kept = {"simple_rnn": 6, "lstm": 30, "gru": 30}[cell.model]
-    return 4.0 * kept * network.layers * network.units * training.batch_size * cell.length
+    kept = {"simple_rnn": 6, "lstm": 30, "gru": 30}[cell.model] * training.batch_size * cell.length
+    weights_and_optimizer = 4 * GATES[cell.model] * network.units
+    return 4.0 * network.layers * network.units * (kept + weights_and_optimizer)
 
 
 class Group(Frozen):

@@ -27,6 +27,7 @@ from bench.records import Baseline, Failure, Harness, Header, Record, Speed, Wor
 from bench.store import RunWriter, check_writable, new_run_name, start_run
 from seqsum_core import __version__, task
 from seqsum_core.baselines import baseline_errors
+from seqsum_core.settings import MODELS
 
 
 def run_sweep(
@@ -56,6 +57,10 @@ def run_sweep(
     with machine_lock():
         progress.say(f"Starting {', '.join(sweep.backends)} ...")
         workers = prove_workers(sweep, interpreters)
+        if sweep.seeds > 1 and (own := [model for model in sweep.models if model not in MODELS]):
+            progress.say(
+                f"{', '.join(own)}: trained one seed after another; only this project's models can be replicas."
+            )
         header = new_header(sweep, workers, profile=profile, command=command, harness="seqsum run")
         writer = start_run(results, header)
         trials: list[Trial | Group] = [*sweep.speed_trials(), *sweep.accuracy_groups()]

@@ -109,6 +109,11 @@ def fake_trials(behaviour: str) -> Any:
         misbehave(group)
         return [trained(trial) for trial in group.trials]
 
+    def time_seeds(group: Any, way: str, *, report: Any) -> Any:
+        report("fit")
+        misbehave(group)
+        return {"replica": 2.0 / group.at_once, "alone": 10.0, "plain": 4.0}[way], tuple(1.5 for _ in group.seeds)
+
     def trained(trial: Any) -> Accuracy:
         judged = Errors(rows=200, mse=0.2, mae=0.3, exact_sum_rate=0.8)
         return Accuracy(
@@ -155,6 +160,7 @@ def fake_trials(behaviour: str) -> Any:
     return SimpleNamespace(
         measure_speed=measure_speed,
         measure_group=measure_group,
+        time_seeds=time_seeds,
         enough_epochs=enough_epochs,
         check_model=check_model,
         replay_run=replay_run,

@@ -7,7 +7,7 @@ import pytest
 from factories import make_cell, make_sweep, make_trial
 from pydantic import ValidationError
 
-from bench.plan import BACKENDS, Sweep, Trial, check_choice, check_model
+from bench.plan import BACKENDS, REPLICA_BYTES, REPLICAS, Sweep, Trial, check_choice, check_model, replica_bytes
 
 
 def full_sweep(**fields: Any) -> Sweep:
@@ -88,6 +88,32 @@ def test_the_order_is_the_same_each_time_it_is_asked_for() -> None:
 def test_long_sequences_are_trained_first() -> None:
     lengths = [trial.cell.length for trial in full_sweep().accuracy_trials()]
     assert lengths == sorted(lengths, reverse=True)
+
+
+def test_seeds_are_trained_in_groups_as_large_as_asked_for() -> None:
+    groups = make_sweep(models=("lstm",), lengths=(4,), seeds=7, training={"replicas": 3}).accuracy_groups()
+    assert [group.seeds for group in groups if group.cell.backend == "jax"] == [(0, 1, 2), (3, 4, 5), (6,)]
+    assert [group.together for group in groups[:3]] == [True, True, False]
+
+
+def test_the_users_own_model_is_trained_one_seed_after_another() -> None:
+    groups = make_sweep(models=("x:y",), lengths=(4,), seeds=3, backends=("jax",)).accuracy_groups()
+    assert [group.seeds for group in groups] == [(0,), (1,), (2,)]
+    assert not any(group.together for group in groups)
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_groups_are_as_large_as_measured_and_fit_into_memory(device: Any) -> None:
+    def largest(**fields: Any) -> int:
+        sweep = make_sweep(models=("lstm",), seeds=3000, device=device, backends=("jax",), **fields)
+        return max(len(group.seeds) for group in sweep.accuracy_groups())
+
+    assert largest(lengths=(4,)) == REPLICAS[device]
+    long = largest(lengths=(4000,))
+    assert 1 <= long < REPLICAS[device]
+    group = make_sweep(models=("lstm",), seeds=1, device=device, lengths=(4000,)).accuracy_groups()[0]
+    assert long * replica_bytes(group.cell, group.settings) <= REPLICA_BYTES[device]
+    assert largest(lengths=(4,), network={"units": 20_000}) == 1
 
 
 def test_trials_carry_the_settings_of_the_sweep() -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ def _own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
 
 
-def run(folder: Path, behaviours: dict[str, str] | None = None, **changes: Any) -> RunWriter:
+def run(
+    folder: Path, behaviours: dict[str, str] | None = None, *, progress: Progress | None = None, **changes: Any
+) -> RunWriter:
     told = {"jax": "good", "torch": "good", "tensorflow": "good"} | (behaviours or {})
     return run_sweep(
         sweep(**changes),
@@ -43,7 +46,7 @@ def run(folder: Path, behaviours: dict[str, str] | None = None, **changes: Any) 
         command="seqsum run",
         results=folder / "results",
         pythons={backend: fake_python(folder, behaviour) for backend, behaviour in told.items()},
-        progress=Progress(Console(quiet=True)),
+        progress=progress or Progress(Console(quiet=True)),
     )
 
 
@@ -55,6 +58,14 @@ def test_every_trial_leaves_one_record_and_the_disk_holds_them_all(tmp_path: Pat
     assert kinds.count(Speed) == 3 * 2 * 2 and kinds.count(Accuracy) == 3 * 2 * 2 * 2
     assert kinds.count(Baseline) == 2 * 2 and Failure not in kinds
     assert {worker.backend for worker in loaded.header.workers} == {"jax", "torch", "tensorflow"}
+
+
+def test_a_model_that_cannot_be_replicated_is_trained_seed_by_seed_and_that_is_said(tmp_path: Path) -> None:
+    shown = StringIO()
+    written = run(tmp_path, models=("lstm", "x:y"), lengths=(4,), progress=Progress(Console(file=shown, width=200)))
+    assert "x:y: trained one seed after another" in shown.getvalue()
+    assert "seeds 0 to 1" in shown.getvalue() and "x:y 4 seed 1" in shown.getvalue()
+    assert sum(isinstance(record, Accuracy) for record in written.records) == 3 * 2 * 2
 
 
 def test_same_seeds_on_every_backend(tmp_path: Path) -> None:

@@ -132,3 +132,24 @@ def test_stepped_fit_tells_each_epoch_and_runs_as_many_as_it_was_told(
     assert len(epochs) == 1 + 4
     assert isinstance(answer, Done) and isinstance(answer.record, Speed)
     assert answer.record.steady_s == tuple(epochs[1:])
+
+
+def test_every_way_trains_all_seeds_and_keras_ways_alike(trials: Any) -> None:
+    group = make_group(seeds=(0, 1, 2), training=TrainingSettings(epochs=2, patience=-1, replicas=2))
+    (replica_s, replica), (alone_s, alone) = (
+        trials.time_seeds(group, way, report=lambda _: None) for way in ("replica", "alone")
+    )
+    assert replica == pytest.approx(alone, rel=1e-5) and len(set(replica)) == 3
+    assert replica_s > 0 and alone_s > 0
+
+
+@pytest.mark.parametrize("model", ["simple_rnn", "lstm", "gru"])
+def test_plain_pytorch_learns_the_sums(trials: Any, model: str) -> None:
+    import keras
+
+    if keras.backend.backend() != "torch":
+        pytest.skip("plain PyTorch is timed where PyTorch is")
+    group = make_group(model=model, seeds=(0, 1), training=TrainingSettings(epochs=12, learning_rate=0.01))
+    _, val_losses = trials.time_seeds(group, "plain", report=lambda _: None)
+    of_the_mean = 36.0
+    assert len(set(val_losses)) == 2 and max(val_losses) < of_the_mean / 10
