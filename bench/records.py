@@ -6,7 +6,7 @@ unequal protocols are not compared. Times are seconds of a monotonic clock, size
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter
 
 from bench.plan import Backend, Cell, Device, Frozen, Sweep
 from seqsum_core.metrics import Errors
@@ -118,6 +118,10 @@ class Speed(Frozen):
 DISTURBED_SHARE = 0.1
 
 
+Single = Annotated[float, AfterValidator(lambda value: float(f"{value:.9g}"))]
+"""What was computed in float32; nine digits hold any such number, more would fill the disk with noise."""
+
+
 class Memory(Frozen):
     """What a trained model keeps of the digit k steps before the end; one value for each k.
 
@@ -132,9 +136,9 @@ class Memory(Frozen):
 
     steps_back: tuple[int, ...]
     rows: tuple[int, ...]
-    moved: tuple[float, ...]
-    gradient_start: dict[str, tuple[float, ...]]
-    gradient: dict[str, tuple[float, ...]]
+    moved: tuple[Single, ...]
+    gradient_start: dict[str, tuple[Single, ...]]
+    gradient: dict[str, tuple[Single, ...]]
 
 
 class Accuracy(Frozen):
@@ -161,12 +165,12 @@ class Accuracy(Frozen):
     seed: int
     patience: int
     start: Literal["numpy", "keras"]
-    loss: tuple[float, ...]
-    val_loss: tuple[float, ...]
+    loss: tuple[Single, ...]
+    val_loss: tuple[Single, ...]
     stopped_early: bool
     test: Errors
     test_by_length: dict[int, Errors]
-    predictions: tuple[float, ...]
+    predictions: tuple[Single, ...]
     sums: tuple[int, ...]
     way: KerasWay
     memory: Memory | None

@@ -1,10 +1,12 @@
 """Where records live: one folder a run, holding `run.json` and one line a record in `trials.jsonl`.
 
-A line is on the disk before the next trial starts, so that a crash loses nothing measured.
+A line is on the disk before the next trial starts, so that a crash loses nothing measured. A published run
+may be packed: `gzip -n trials.jsonl`.
 """
 
+import gzip
 import os
-from collections.abc import Iterator
+import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +16,7 @@ from pydantic import ValidationError
 from bench.errors import UserError
 from bench.records import PROTOCOL_VERSION, RECORD, SCHEMA_VERSION, Header, Record
 
-HEADER, TRIALS = "run.json", "trials.jsonl"
+HEADER, TRIALS, PACKED_TRIALS = "run.json", "trials.jsonl", "trials.jsonl.gz"
 
 
 @dataclass(frozen=True)
@@ -113,13 +115,27 @@ def load_run(folder: Path) -> Run:
             f"{folder}: schema {header.schema_version}, protocol {header.protocol_version}; this seqsum reads "
             f"{SCHEMA_VERSION} and {PROTOCOL_VERSION}. Use the version that wrote it, {header.seqsum_version}."
         )
-    records, problems = [], []
-    for number, line in enumerate(_lines(folder / TRIALS), 1):
-        try:
-            records.append(RECORD.validate_json(line))
-        except ValidationError as error:
-            problems.append(f"{folder / TRIALS}, line {number}: left out: {_first_line(error)}")
+    records: list[Record] = []
+    problems: list[str] = []
+    for name in (TRIALS, PACKED_TRIALS):
+        _read_records(folder / name, records, problems)
     return Run(header, tuple(records), tuple(problems))
+
+
+def _read_records(path: Path, records: list[Record], problems: list[str]) -> None:
+    """Add the records of a file, and the places of lines that could not be read, if the file is there."""
+    if not path.exists():
+        return
+    number = 0
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+        try:
+            for number, line in enumerate(lines, 1):
+                try:
+                    records.append(RECORD.validate_json(line))
+                except ValidationError as error:
+                    problems.append(f"{path}, line {number}: left out: {_first_line(error)}")
+        except (OSError, EOFError, zlib.error) as error:
+            problems.append(f"{path}: damaged behind line {number}: {_first_line(error)}")
 
 
 def load_runs(results: Path) -> tuple[list[Run], list[str]]:
@@ -139,12 +155,6 @@ def load_runs(results: Path) -> tuple[list[Run], list[str]]:
     if not runs and not problems:
         raise UserError(f"There is no run in {results}. Measure first: seqsum run")
     return runs, problems
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    if path.exists():
-        with path.open("rb") as lines:
-            yield from lines
 
 
 def _first_line(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Store: one folder a run, nothing measured is lost, and what cannot be read is named."""
 
+import gzip
 import json
 import os
 from itertools import count
@@ -12,7 +13,17 @@ from hypothesis import strategies as st
 
 from bench.errors import UserError
 from bench.records import PROTOCOL_VERSION, SCHEMA_VERSION, Record
-from bench.store import HEADER, TRIALS, RunWriter, check_writable, load_run, load_runs, new_run_name, start_run
+from bench.store import (
+    HEADER,
+    PACKED_TRIALS,
+    TRIALS,
+    RunWriter,
+    check_writable,
+    load_run,
+    load_runs,
+    new_run_name,
+    start_run,
+)
 
 RECORDS: list[Record] = [make_speed(), make_accuracy(), make_baseline(), make_failure()]
 
@@ -67,6 +78,30 @@ def test_an_existing_run_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"2030-01-01T00-00-00-test: cannot be made \(File exists\)"):
         start_run(tmp_path, make_header(command="another"))
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def pack(folder: Path) -> Path:
+    packed = folder / PACKED_TRIALS
+    packed.write_bytes(gzip.compress((folder / TRIALS).read_bytes(), mtime=0))
+    (folder / TRIALS).unlink()
+    return packed
+
+
+def test_a_packed_run_is_read_back_equal(tmp_path: Path) -> None:
+    writer = write_run(tmp_path)
+    pack(writer.folder)
+    assert load_run(writer.folder).records == tuple(writer.records)
+
+
+def test_a_packed_run_that_was_cut_or_damaged_is_named(tmp_path: Path) -> None:
+    packed = pack(write_run(tmp_path).folder)
+    whole = packed.read_bytes()
+    damaged = whole[:40] + bytes(byte ^ 0xFF for byte in whole[40:80]) + whole[80:]
+    for content in (whole[:-30], b"no gzip", damaged):
+        packed.write_bytes(content)
+        run = load_run(packed.parent)
+        assert run.problems and run.problems[-1].startswith(f"{packed}")
+        assert all(record in RECORDS for record in run.records)
 
 
 def test_a_last_line_that_was_cut_is_named_and_left_out(tmp_path: Path) -> None:
