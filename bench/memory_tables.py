@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bench.intervals import LEAST_SEEDS, mean_interval
 from bench.records import Accuracy, Memory
-from bench.selection import Row, Selection, Table, axes, by_cell
+from bench.selection import Row, Selection, Table, axes, by_cell, sort_rows
 
 
 def memory_table(chosen: Selection) -> Table:
@@ -100,7 +100,4 @@ def _shown(memory: Memory) -> list[tuple[int, int]]:
 
 
 def _sorted(rows: list[Row]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows)
-    if frame.empty:
-        return frame
-    return frame.sort_values(["length", "model", "backend", "k"], kind="stable", ignore_index=True)
+    return sort_rows(pd.DataFrame(rows), ["length", "model", "backend", "k"])

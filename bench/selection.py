@@ -102,10 +102,12 @@ def cell_frame(chosen: Selection, kind: str, trials: list[Any], row: Callable[[l
     for failure in chosen.of(Failure):
         if failure.trial == kind:
             rows.setdefault(str(failure.cell), axes(failure.cell))
-    frame = pd.DataFrame(list(rows.values()))
-    if frame.empty:
-        return frame
-    return frame.sort_values(["length", "model", "backend"], kind="stable", ignore_index=True)
+    return sort_rows(pd.DataFrame(list(rows.values())), ["length", "model", "backend"])
+
+
+def sort_rows(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Sort a frame, if it has rows, and number them anew."""
+    return frame if frame.empty else frame.sort_values(columns, kind="stable", ignore_index=True)
 
 
 def without_figures(chosen: Selection, kind: str) -> tuple[str, ...]:

@@ -5,9 +5,16 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from bench.accuracy_tables import accuracy_table, lengths_table, predictions_table, seeds
-from bench.memory_tables import gradients_table, memory_table
-from bench.records import Accuracy, Failure, Speed
+from bench.accuracy_tables import (
+    accuracy_table,
+    backends_table,
+    lengths_table,
+    models_table,
+    predictions_table,
+    seeds,
+)
+from bench.memory_tables import gradients_table, memory_table, most_patient, patience_note
+from bench.records import Failure, Speed
 from bench.selection import Row, Selection, Table, axes, by_cell
 from bench.speed_tables import speed_table, start_table
 from bench.statistics import epoch_time, undisturbed
@@ -15,7 +22,7 @@ from bench.statistics import epoch_time, undisturbed
 
 def overview_table(chosen: Selection) -> Table:
     """Tabulate how fast each backend is beside what was learned."""
-    speeds, trained = by_cell(chosen.of(Speed)), chosen.of(Accuracy)
+    speeds, trained = by_cell(chosen.of(Speed)), most_patient(chosen)
     rows: dict[tuple[str, int], Row] = {}
     for cell, trials in sorted(speeds, key=lambda pair: (pair[0].length, pair[0].model, pair[0].backend)):
         row = rows.setdefault((cell.model, cell.length), {"model": cell.model, "length": cell.length})
@@ -28,7 +35,8 @@ def overview_table(chosen: Selection) -> Table:
     sizes = {f"{trial.rows_per_epoch:,} sequences in {trial.steps_per_epoch} steps" for trial in chosen.of(Speed)}
     notes = (
         f"Milliseconds of a steady epoch, {' or '.join(sorted(sizes))}: medians. "
-        f"Errors on the test rows: means over all backends and {seeds(chosen)} each.",
+        f"Errors on the test rows: means over all backends and {seeds(chosen)} each."
+        + (f" {patience_note(trained)}" if trained else ""),
     )
     return Table("Overview", pd.DataFrame(list(rows.values())), notes)
 
@@ -48,6 +56,8 @@ TABLES: dict[str, Callable[[Selection], Table]] = {
     "start": start_table,
     "accuracy": accuracy_table,
     "lengths": lengths_table,
+    "models": models_table,
+    "backends": backends_table,
     "predictions": predictions_table,
     "memory": memory_table,
     "gradients": gradients_table,

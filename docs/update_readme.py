@@ -1,57 +1,108 @@
-"""Write the reference results into the README and results/reference/tables.md.
+"""Write what was measured into the documents: README, docs/ and results/reference/tables.md.
 
-`python docs/update_readme.py` writes; with `--check` it only says whether they are up to date (exit 1 if not).
+`python docs/update_readme.py` writes; with `--check` it only says what is not up to date (exit 1 if anything).
+CONTRIBUTING.md names the commands that measure.
 """
 
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
+import article_tables
+
 from bench.printing import print_tables, to_markdown
-from bench.selection import Selection, provenance, select
+from bench.replica_speed import ReplicaTimes, replicas_table
+from bench.selection import provenance, select
 from bench.store import load_runs
 from bench.tables import overview_table
 
 PROJECT = Path(__file__).parent.parent
-REFERENCE = PROJECT / "results" / "reference"
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+RESULTS = PROJECT / "results"
+ARTICLE_SWEEPS = ("padding-before", "padding-before-masked", "padding-after", "padding-after-masked")
 
 
-def readme_block(chosen: Selection) -> str:
+def overview() -> str:
     """Return the README's table with where it is from."""
+    chosen = select(load_runs(RESULTS / "reference")[0])
     source = "\n".join(f"- {line}" for line in provenance(chosen))
     table = to_markdown(overview_table(chosen)).partition("\n\n")[2]
     command = chosen.runs[-1].header.command
-    return f"{BEGIN}\n{table}\n\n{source}\n- measured by `{command}`; all tables: results/reference/tables.md\n{END}"
+    return f"{table}\n\n{source}\n- measured by `{command}`; all tables: results/reference/tables.md"
 
 
-def all_tables(chosen: Selection) -> str:
-    """Return every table in Markdown."""
+def padding() -> str:
+    """Return the table of paddings and masks."""
+    runs = [article_tables.newest(RESULTS / "article", name) for name in ARTICLE_SWEEPS]
+    return article_tables.padding_table(runs)
+
+
+def seeds() -> str:
+    """Return the table of a hundred seeds."""
+    return article_tables.seeds_table(article_tables.newest(RESULTS / "article", "hundred"))
+
+
+def replicas() -> str:
+    """Return the ratios of replicas to loops."""
+    return _times("replicas")
+
+
+def replica_counts() -> str:
+    """Return the speed of different numbers of replicas."""
+    return _times("replica-counts")
+
+
+def _times(name: str) -> str:
+    times = ReplicaTimes.model_validate_json((RESULTS / "replicas" / f"{name}.json").read_text("utf-8"))
+    table = to_markdown(replicas_table(times)).partition("\n\n")[2]
+    machine = times.machine
+    return f"{table}\n\nMeasured by `{times.command}` on {machine.cpu}, {machine.cores} cores, commit {times.commit}."
+
+
+def all_tables() -> str:
+    """Return every table of the reference run in Markdown."""
     text = StringIO()
     with redirect_stdout(text):
-        print_tables(chosen, ["all"], form="markdown")
+        print_tables(select(load_runs(RESULTS / "reference")[0]), ["all"], form="markdown")
     return f"# Reference results\n\nMade by `python docs/update_readme.py`.\n\n{text.getvalue()}"
 
 
+BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"results": overview},
+    "docs/article.md": {"padding": padding, "seeds": seeds},
+    "docs/replicas.md": {"ratios": replicas, "counts": replica_counts},
+}
+
+
+def filled(document: Path, blocks: dict[str, Callable[[], str]]) -> str:
+    """Return a document with each `<!-- NAME:begin -->` to `<!-- NAME:end -->` written anew.
+
+    Raises:
+        ValueError: if the document lacks such a pair.
+    """
+    text = document.read_text("utf-8")
+    for name, block in blocks.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (found and closed):
+            raise ValueError(f"{document} lacks {begin} ... {end}")
+        text = f"{before}{begin}\n{block()}\n{end}{after}"
+    return text
+
+
 def main() -> None:
-    """Write both files, or compare them with what would be written."""
-    runs, problems = load_runs(REFERENCE)
-    chosen = select(runs)
-    readme = PROJECT / "README.md"
-    before, _, rest = readme.read_text("utf-8").partition(BEGIN)
-    wanted = {
-        readme: before + readme_block(chosen) + rest.partition(END)[2],
-        REFERENCE / "tables.md": all_tables(chosen),
-    }
+    """Write the documents, or compare them with what would be written."""
+    wanted = {PROJECT / name: filled(PROJECT / name, blocks) for name, blocks in BLOCKS.items()}
+    wanted[RESULTS / "reference" / "tables.md"] = all_tables()
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
-    if "--check" in sys.argv:
-        for path in stale:
+    for path in stale:
+        if "--check" in sys.argv:
             print(f"{path.relative_to(PROJECT)} is not what the records say: python docs/update_readme.py")
-    else:
-        for path in stale:
+        else:
             path.write_text(wanted[path], "utf-8")
-    sys.exit(1 if problems or (stale and "--check" in sys.argv) else 0)
+    sys.exit(1 if stale and "--check" in sys.argv else 0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,88 @@
+"""The tables of docs/article.md and docs/replicas.md, from the runs in results/. `update_readme.py` writes them."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.intervals import mean_interval
+from bench.memory_tables import patience_order, say_patience
+from bench.printing import format_value
+from bench.records import Accuracy
+from bench.selection import Row
+from bench.store import Run, load_runs
+
+PRINTED = {("simple_rnn", 4): 0.11, ("simple_rnn", 12): 3.29}
+"""The val_loss that the article printed, by model and length."""
+
+
+def newest(folder: Path, profile: str) -> Run:
+    """Return the newest run of a profile or sweep file in a folder of runs."""
+    runs, problems = load_runs(folder)
+    if problems:
+        raise ValueError(problems[0])
+    return [run for run in runs if run.header.profile == profile][-1]
+
+
+def seeds_table(run: Run) -> str:
+    """Tabulate how val_mse differs between seeds, beside the one that the article printed."""
+    return markdown(_by_cell([run], lambda _, trials: _spread(trials)))
+
+
+def _spread(trials: list[Accuracy]) -> Row:
+    losses = np.array([trial.val_loss[-1] for trial in trials])
+    low, quarter, middle, three_quarters, high = np.percentile(losses, (0, 25, 50, 75, 100))
+    cell = trials[0].cell
+    printed = PRINTED.get((cell.model, cell.length)) if trials[0].patience == 0 else None
+    return {
+        "seeds": len(trials),
+        "best": low,
+        "25 %": quarter,
+        "median": middle,
+        "75 %": three_quarters,
+        "worst": high,
+        "the article's": printed,
+        "seeds below it %": None if printed is None else 100 * float(np.mean(losses < printed)),
+    }
+
+
+def padding_table(runs: Iterable[Run]) -> str:
+    """Tabulate what padding before or after, hidden or not, does to accuracy."""
+
+    def row(run: Run, trials: list[Accuracy]) -> Row:
+        sweep = run.header.sweep
+        mse = [trial.test.mse for trial in trials]
+        interval = mean_interval(mse, bounds=(0, np.inf))
+        return {
+            "padding": "before" if sweep.task.padding == "pre" else "after",
+            "mask": "yes" if sweep.network.mask else "no",
+            "test mse": float(np.mean(mse)),
+            "95 % interval": f"{format_value(interval.low)} to {format_value(interval.high)}",
+            "median": float(np.median(mse)),
+            "exact sums %": 100 * float(np.mean([trial.test.exact_sum_rate for trial in trials])),
+            "stop epoch": float(np.median([trial.epochs for trial in trials])),
+        }
+
+    frame = _by_cell(runs, row)
+    return markdown(frame[frame["training ends at"] != "patience 0"].drop(columns="training ends at"))
+
+
+def _by_cell(runs: Iterable[Run], row: Callable[[Run, list[Accuracy]], Row]) -> pd.DataFrame:
+    """Make a row of each model, length, patience and run, in this order."""
+    rows: list[tuple[Any, Row]] = []
+    for place, run in enumerate(runs):
+        trials = [record for record in run.records if isinstance(record, Accuracy)]
+        keys = {(trial.cell.length, trial.cell.model, trial.patience) for trial in trials}
+        for length, model, patience in keys:
+            alike = [t for t in trials if (t.cell.length, t.cell.model, t.patience) == (length, model, patience)]
+            axes: Row = {"model": model, "length": length, "training ends at": say_patience(patience)}
+            rows.append(((length, model != "simple_rnn", patience_order(patience), place), axes | row(run, alike)))
+    return pd.DataFrame([row for _, row in sorted(rows, key=lambda one: one[0])])
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """Return a frame as a Markdown table, figures to the right."""
+    align = ["right" if pd.api.types.is_numeric_dtype(kind) else "left" for kind in frame.dtypes]
+    return frame.map(format_value).to_markdown(index=False, disable_numparse=True, colalign=align)
