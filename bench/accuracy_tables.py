@@ -7,7 +7,7 @@ docs/methodology.md, "Accuracy over seeds".
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
-from math import inf
+from math import inf, nan
 
 import numpy as np
 import pandas as pd
@@ -35,30 +35,32 @@ Keys = tuple[str | int, ...]
 
 def accuracy_table(chosen: Selection) -> Table:
     """Tabulate accuracy over seeds, with what models without recurrence get."""
-    rows = [axes(trials[0].cell) | {"patience": trials[0].patience} | _over_seeds(trials) for trials in _alike(chosen)]
-    tried = {str(axes(trials[0].cell)) for trials in _alike(chosen)}
-    rows += [axes(cell) for cell in _failed_cells(chosen) if str(axes(cell)) not in tried]
-    baselines = [
-        {
-            "model": "linear fit" if baseline.name == "linear_regression" else baseline.name,
-            "length": baseline.length,
-            "backend": "none",
-            "test mse": baseline.test.mse,
-            "exact sums %": 100 * baseline.test.exact_sum_rate,
-        }
-        for baseline in chosen.of(Baseline)
-        if rows
-    ]
-    frame = _with_patiences(pd.DataFrame(rows + baselines))
+    groups = _alike(chosen)
+    tried = {str(trials[0].cell) for trials in groups}
+    rows = [axes(trials[0].cell) | {"patience": trials[0].patience} | _over_seeds(trials) for trials in groups]
+    rows += [axes(cell) for cell in _failed_cells(chosen) if str(cell) not in tried]
+    frame = _with_patiences(pd.DataFrame(rows))
+    if rows and (baselines := [_of_baseline(baseline) for baseline in chosen.of(Baseline)]):
+        frame = sort_rows(pd.concat([frame, pd.DataFrame(baselines)], ignore_index=True), ["length"])
     notes = (
-        f"Means over {seeds(chosen)} with 95 % intervals (low, high; from {LEAST_SEEDS} seeds on), medians beside them. A "
-        "seed is the same start and the same batches on every backend.",
+        f"Means over {seeds(chosen)}; medians, and 95 % intervals of the means (low, high; from {LEAST_SEEDS} seeds "
+        "on) beside them. A seed is the same start and the same batches on every backend.",
         f"{_stopping(chosen)}; the weights are those of the last epoch. Stop epoch: median.",
         "The linear fit (linear regression on the padded digits) solves the task: a sum is linear in the digits. "
         "What is measured is what a recurrent model keeps of its past.",
         *without_figures(chosen, "accuracy"),
     )
     return Table("Accuracy", frame, notes)
+
+
+def _of_baseline(baseline: Baseline) -> Row:
+    return {
+        "model": "linear fit" if baseline.name == "linear_regression" else baseline.name,
+        "length": baseline.length,
+        "backend": "none",
+        "test mse": baseline.test.mse,
+        "exact sums %": 100 * baseline.test.exact_sum_rate,
+    }
 
 
 def _over_seeds(trials: list[Accuracy]) -> Row:
@@ -88,17 +90,16 @@ def _alike(chosen: Selection) -> list[list[Accuracy]]:
 
 
 def _failed_cells(chosen: Selection) -> list[Cell]:
-    return [failure.cell for failure in chosen.of(Failure) if failure.trial == "accuracy"]
+    cells = [failure.cell for failure in chosen.of(Failure) if failure.trial == "accuracy"]
+    return list({str(cell): cell for cell in cells}.values())
 
 
 def _with_patiences(frame: pd.DataFrame, *, then: Sequence[str] = ("model", "backend")) -> pd.DataFrame:
     """Sort by length, patience and more, and leave the patience out where there is only one."""
-    if frame.empty:
-        return frame
     if "patience" not in frame:
         return sort_rows(frame, ["length", *then])
-    frame["patience"] = frame["patience"].astype("Int64")
-    order = frame["patience"].map(patience_order, na_action="ignore").astype(float)
+    frame["patience"] = frame["patience"].astype("Int64")  # a cell that failed has none
+    order = [nan if pd.isna(patience) else patience_order(patience) for patience in frame["patience"]]
     frame = sort_rows(frame.assign(order=order), ["length", "order", *then]).drop(columns="order")
     return frame if frame["patience"].nunique() > 1 else frame.drop(columns="patience")
 
@@ -106,13 +107,19 @@ def _with_patiences(frame: pd.DataFrame, *, then: Sequence[str] = ("model", "bac
 def _stopping(chosen: Selection) -> str:
     """Say after which epochs training ended."""
     patiences = sorted({trial.patience for trial in chosen.of(Accuracy)}, key=patience_order)
+    if not any(patience >= 0 for patience in patiences):
+        return "Training never stops early"
     epochs = chosen.runs[-1].header.sweep.training.epochs
     ends = [
-        "never early" if patience < 0 else "at the first epoch" if patience < 2 else f"after {patience} epochs"
+        f"after {epochs} epochs"
+        if patience < 0
+        else "at the first epoch"
+        if patience < 2
+        else f"after {patience} epochs"
         for patience in patiences
     ]
-    without = "" if all(patience < 0 for patience in patiences) else " without a better val_mse"
-    return f"Training stops {' or '.join(ends)}{without}, at the latest after {epochs}"
+    ends[0] += " without a better val_mse"
+    return f"Training stops {' or '.join(ends)}"
 
 
 def seeds(chosen: Selection) -> str:

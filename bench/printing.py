@@ -19,6 +19,7 @@ from bench.selection import Selection, Table, provenance
 from bench.tables import TABLES
 
 WIDEST_COLUMN = 20
+AXES = ("model", "length", "patience", "backend", "against", "true length", "k")
 
 
 def print_tables(chosen: Selection, names: list[str], *, form: str = "text") -> None:
@@ -56,16 +57,48 @@ def print_tables(chosen: Selection, names: list[str], *, form: str = "text") -> 
 
 
 def print_text(table: Table, console: Console) -> None:
-    """Print a table on a terminal, its headings folded to the width of its figures."""
-    cells = table.frame.map(format_value)
+    """Print a table on a terminal, its headings folded to the width of its figures.
+
+    What is wider than the terminal is printed in parts below each other, which all begin with the axes.
+    """
+    console.print(Text(f"\n{table.title}", style="bold"))
+    for frame in _parts(table.frame, console.width):
+        console.print(_shown(frame))
+    for note in table.notes:
+        console.print(Text(note, style="dim"))
+
+
+def _parts(frame: pd.DataFrame, width: int) -> list[pd.DataFrame]:
+    """Split a frame by columns so that each part fits into a width, if it is wide enough for the axes and a figure."""
+    names = [name for name in frame.columns if name in AXES]
+    taken = sum(_width(frame[name]) + 1 for name in names)
+    parts, filled = [names.copy()], taken
+    for name in frame.columns:
+        if name in AXES:
+            continue
+        needed = _width(frame[name]) + 1
+        if filled + needed > width and parts[-1] != names:
+            parts.append(names.copy())
+            filled = taken
+        parts[-1].append(name)
+        filled += needed
+    return [frame[part] for part in parts]
+
+
+def _width(column: "pd.Series[Any]") -> int:
+    """Return the characters that a column needs: its widest value, or the longest word of its heading."""
+    return max([*map(len, column.map(format_value)), *map(len, str(column.name).split())])
+
+
+def _shown(frame: pd.DataFrame) -> RichTable:
+    cells = frame.map(format_value)
     shown = RichTable(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for name in table.frame.columns:
-        numeric = pd.api.types.is_numeric_dtype(table.frame[name])
-        widest = max([*map(len, cells[name]), *map(len, name.split())])
+    for name in frame.columns:
+        widest = _width(frame[name])
         long = widest > WIDEST_COLUMN
         shown.add_column(
             Text(name),
-            justify="right" if numeric else "left",
+            justify="right" if pd.api.types.is_numeric_dtype(frame[name]) else "left",
             width=None if long else widest,
             min_width=WIDEST_COLUMN if long else widest,
             vertical="bottom",
@@ -73,10 +106,7 @@ def print_text(table: Table, console: Console) -> None:
         )
     for row in cells.itertuples(index=False):
         shown.add_row(*(Text(value) for value in row))
-    console.print(Text(f"\n{table.title}", style="bold"))
-    console.print(shown)
-    for note in table.notes:
-        console.print(Text(note, style="dim"))
+    return shown
 
 
 def to_markdown(table: Table) -> str:

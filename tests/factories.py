@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from bench.plan import BackendName, Cell, Group, Sweep, Trial
 from bench.records import Accuracy, Baseline, Failure, Header, Machine, Memory, Record, Speed, Worker
+from bench.selection import Selection, select
 from bench.store import Run
 from seqsum_core.metrics import Errors
 
@@ -142,3 +143,7 @@ def make_trial(cell: Cell | None = None, *, kind: Literal["speed", "accuracy"] =
 
 def make_group(cell: Cell | None = None, *, seeds: Sequence[int] = (0,)) -> Group:
     return Group(cell=cell or make_cell(), seeds=tuple(seeds), settings=make_sweep().settings)
+
+
+def select_all(*records: Record, **fields: Any) -> Selection:
+    return select([make_run(records, **fields)])

@@ -44,7 +44,9 @@ def chosen(*records: Record) -> Selection:
 
 
 def everything() -> Selection:
-    return chosen(make_speed(), make_accuracy(), make_baseline(), make_failure(make_cell("torch")))
+    cells = [make_cell(), make_cell("tensorflow"), make_cell(model="gru")]
+    trained = [make_accuracy(cell) for cell in cells]
+    return chosen(make_speed(), *trained, make_baseline(), make_failure(make_cell("torch")))
 
 
 def as_text(table: Table) -> str:
