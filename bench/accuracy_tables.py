@@ -206,7 +206,7 @@ def _compare(chosen: Selection, side: str, place: Callable[[Accuracy], Keys]) ->
     rows: list[Row] = []
     contrasts: list[tuple[Contrast, Contrast]] = []
     for keys, sides in places.items():
-        for first, second in combinations(sides, 2):
+        for first, second in combinations(sorted(sides), 2):
             pairs = _pairs(sides[first], sides[second], over="backend" if side == "model" else None)
             if not len(pairs):
                 continue
