@@ -71,18 +71,23 @@ def print_text(table: Table, console: Console) -> None:
 def _parts(frame: pd.DataFrame, width: int) -> list[pd.DataFrame]:
     """Split a frame by columns so that each part fits into a width, if it is wide enough for the axes and a figure."""
     names = [name for name in frame.columns if name in AXES]
-    taken = sum(_width(frame[name]) + 1 for name in names)
+    taken = sum(_least_width(frame[name]) + 1 for name in names)
     parts, filled = [names.copy()], taken
     for name in frame.columns:
         if name in AXES:
             continue
-        needed = _width(frame[name]) + 1
+        needed = _least_width(frame[name]) + 1
         if filled + needed > width and parts[-1] != names:
             parts.append(names.copy())
             filled = taken
         parts[-1].append(name)
         filled += needed
     return [frame[part] for part in parts]
+
+
+def _least_width(column: "pd.Series[Any]") -> int:
+    """Return the characters that a column needs at least: what is wider than `WIDEST_COLUMN` is folded."""
+    return min(_width(column), WIDEST_COLUMN)
 
 
 def _width(column: "pd.Series[Any]") -> int:

@@ -86,3 +86,22 @@ def markdown(frame: pd.DataFrame) -> str:
     """Return a frame as a Markdown table, figures to the right."""
     align = ["right" if pd.api.types.is_numeric_dtype(kind) else "left" for kind in frame.dtypes]
     return frame.map(format_value).to_markdown(index=False, disable_numparse=True, colalign=align)
+
+
+def replay_table(documents: Iterable[dict[str, Any]]) -> str:
+    """Tabulate what `seqsum replay --json` measured at the stop of each case, and whether its bars held."""
+    rows: list[Row] = []
+    for document in documents:
+        for run in document["runs"]:
+            row: Row = {"case": run["name"], "computed in": document["dtype"]}
+            for backend, attempt in sorted(run["backends"].items()):
+                row[f"{backend}: stop"] = "none" if attempt["stop_epoch"] is None else str(attempt["stop_epoch"])
+                row[f"{backend}: val_loss off by"] = attempt["bars"][_of_val_loss(attempt["bars"])]["measured"]
+                row[f"{backend}: bars"] = "hold" if attempt["passed"] else "FAIL"
+            rows.append(row)
+    return markdown(pd.DataFrame(rows))
+
+
+def _of_val_loss(bars: list[dict[str, Any]]) -> int:
+    """Return the place of the last bar on val_loss: that at the stop, or of all epochs."""
+    return max(place for place, bar in enumerate(bars) if "val_loss" in bar["name"])

@@ -4,6 +4,7 @@
 CONTRIBUTING.md names the commands that measure.
 """
 
+import json
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -60,6 +61,12 @@ def _times(name: str) -> str:
     return f"{table}\n\nMeasured by `{times.command}` on {machine.cpu}, {machine.cores} cores, commit {times.commit}."
 
 
+def replays() -> str:
+    """Return what the replays in both precisions measured."""
+    texts = [(RESULTS / "replay" / f"{dtype}.json").read_text("utf-8") for dtype in ("float32", "float64")]
+    return article_tables.replay_table(map(json.loads, texts))
+
+
 def all_tables() -> str:
     """Return every table of the reference run in Markdown."""
     text = StringIO()
@@ -71,6 +78,7 @@ def all_tables() -> str:
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results": overview},
     "docs/article.md": {"padding": padding, "seeds": seeds},
+    "docs/replay.md": {"replays": replays},
     "docs/replicas.md": {"ratios": replicas, "counts": replica_counts},
 }
 

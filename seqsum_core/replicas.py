@@ -12,7 +12,7 @@ layer's weights and bias, so that a timestep is one product for all gates, repli
 
 from collections.abc import Callable, Sequence
 from math import ceil
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -281,7 +281,7 @@ def fit_replicas(
     )
     batches = ReplicaBatches([one.fitted for one in each], batch_size=training.batch_size, orders=orders)
     replicas = Replicas(model, starts, network or NetworkSettings())
-    replicas.compile(optimizer=optimizer, loss=SummedErrors(), metrics=[errors])
+    replicas.compile(optimizer=optimizer, loss=SummedErrors(), metrics=[errors], jit_compile=_jit_compile(model))
     replicas.fit(
         batches,
         epochs=training.epochs,
@@ -291,6 +291,11 @@ def fit_replicas(
         callbacks=[stops, *callbacks],
     )
     return [[stops.kept[replica, patience] for patience in training.patiences] for replica in range(len(starts))]
+
+
+def _jit_compile(model: str) -> bool | Literal["auto"]:
+    """Compile gated models by XLA on TensorFlow, which Keras leaves out: half the time. docs/replicas.md has figures."""
+    return True if keras.backend.backend() == "tensorflow" and model != "simple_rnn" else "auto"
 
 
 def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:

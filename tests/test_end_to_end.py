@@ -140,6 +140,19 @@ def test_parity_certifies_every_backend(tmp_path: Path) -> None:
     assert len(sides) == len(installed_backends()) * (len(installed_backends()) + 1) / 2
 
 
+def test_replicas_are_timed_against_every_loop(tmp_path: Path) -> None:
+    command = ["seqsum", "replicas", "--model", "simple_rnn", "--length", "4", "--seeds", "2", "--epochs", "2"]
+    answer = call(tmp_path, *command, "--json")
+    assert answer.returncode == 0, answer.stderr
+    timed = json.loads(answer.stdout)["timed"]
+    ways = {(one["backend"], one["way"]) for one in timed}
+    plain = {("torch", "plain")} if "torch" in installed_backends() else set()
+    assert ways == {(backend, way) for backend in installed_backends() for way in ("replica", "alone")} | plain
+    for backend in installed_backends():
+        together, alone = (one["val_loss"] for one in timed if one["backend"] == backend and one["way"] != "plain")
+        assert together == pytest.approx(alone, rel=1e-5)
+
+
 def pytest_command(*options: str) -> list[str]:
     cases = str(PROJECT / "bench" / "cases")
     return ["pytest", "-c", str(PROJECT / "pyproject.toml"), cases, "--benchmark-only", *options]
