@@ -134,7 +134,7 @@ class Trial(Frozen):
         return f"{self.kind} {self.cell} {index}"
 
 
-REPLICAS: dict[Device, int] = {"cpu": 20, "gpu": 1024}
+REPLICAS: dict[Device, int] = {"cpu": 50, "gpu": 1024}
 REPLICA_BYTES: dict[Device, float] = {"cpu": 1.5e9, "gpu": 2e10}
 """How many seeds are trained at once, and the memory that they may take: docs/replicas.md says why."""
 

@@ -12,7 +12,7 @@ import pandas as pd
 from bench.errors import UserError
 from bench.interpreters import check_keras_backend, find_interpreters
 from bench.machine import code_commit, describe_machine, usable_cores
-from bench.plan import BackendName, Cell, Device, Frozen, Group, Settings
+from bench.plan import REPLICAS, BackendName, Cell, Device, Frozen, Group, Settings
 from bench.processes import WorkerLostError, WorkerProcess
 from bench.records import Machine, Way, Worker
 from bench.runner import machine_lock, pinned, timing_cores
@@ -105,7 +105,7 @@ class Plan(Frozen):
 
     def ways(self, backend: BackendName) -> list[tuple[Way, int]]:
         """Return the ways a backend is timed in, each with how many seeds at once."""
-        counts = dict.fromkeys(self.replicas or (min(self.seeds, 20),))
+        counts = dict.fromkeys(self.replicas or (min(self.seeds, REPLICAS[self.device]),))
         ways: list[tuple[Way, int]] = [("replica", count) for count in counts]
         if self.loop:
             ways.append(("alone", 1))
@@ -137,7 +137,7 @@ def time_replicas(
     if missing:
         raise UserError(next(iter(missing.values())))
     check_keras_backend(list(interpreters))
-    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    started_at, commit = datetime.now(UTC).isoformat(timespec="seconds"), code_commit()
     timed: list[Timed] = []
     workers: dict[str, Worker] = {}
     worker_cores, own_cores = timing_cores("one", usable_cores())
@@ -152,7 +152,7 @@ def time_replicas(
                     say(f"{model} on {backend}, {WAYS[way]}{f' ({replicas})' if way == 'replica' else ''}: {taken}")
     return ReplicaTimes(
         started_at=started_at,
-        commit=code_commit(),
+        commit=commit,
         command=command,
         device=plan.device,
         length=plan.length,

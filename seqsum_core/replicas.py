@@ -294,7 +294,7 @@ def fit_replicas(
 
 
 def _jit_compile(model: str) -> bool | Literal["auto"]:
-    """Compile gated models by XLA on TensorFlow, which Keras leaves out: half the time. docs/replicas.md has figures."""
+    """Let XLA compile gated models on TensorFlow, where Keras' own choice takes twice as long: docs/replicas.md."""
     return True if keras.backend.backend() == "tensorflow" and model != "simple_rnn" else "auto"
 
 
