@@ -7,6 +7,7 @@ line on stdin and answers on what was stdout; whatever a framework prints goes t
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
@@ -238,9 +239,6 @@ def serve(request: Request, answers: TextIO, *, process_start_s: float, import_s
     """Answer one request; whatever goes wrong in it is an answer too."""
     from bench import trials
 
-    def report(phase: str) -> None:
-        _say(answers, Phase(phase=phase))
-
     steady_epochs = 0
 
     def stepped(epochs_s: list[float]) -> bool:
@@ -263,7 +261,7 @@ def serve(request: Request, answers: TextIO, *, process_start_s: float, import_s
                 trial,
                 process_start_s=process_start_s,
                 import_s=import_s,
-                report=report,
+                report=_reporter(answers),
                 go_on=stepped if request.do == "step" else trials.enough_epochs(trial.settings),
             )
         )
@@ -279,11 +277,8 @@ def serve_group(request: TrainRequest, answers: TextIO) -> Answer:
     """Train the seeds of one cell; whatever goes wrong for all of them is an answer too."""
     from bench import trials
 
-    def report(phase: str) -> None:
-        _say(answers, Phase(phase=phase))
-
     try:
-        return GroupDone(records=tuple(trials.measure_group(request.group, report=report)))
+        return GroupDone(records=tuple(trials.measure_group(request.group, report=_reporter(answers))))
     except Exception as error:  # whatever a framework raises ends this group, not the run
         return Failed(reason=_reason(error))
 
@@ -292,12 +287,9 @@ def serve_timing(request: TimeRequest, answers: TextIO) -> Answer:
     """Time the seeds of one cell; whatever goes wrong is an answer too."""
     from bench import trials
 
-    def report(phase: str) -> None:
-        _say(answers, Phase(phase=phase))
-
     try:
         reset_peak_rss()
-        train_s, val_loss = trials.time_seeds(request.group, request.way, report=report)
+        train_s, val_loss = trials.time_seeds(request.group, request.way, report=_reporter(answers))
         return SeedsTimed(train_s=train_s, val_loss=val_loss, peak_rss_bytes=peak_rss_bytes())
     except Exception as error:  # whatever a framework raises ends this timing, not the others
         return Failed(reason=_reason(error))
@@ -307,11 +299,8 @@ def serve_replay(request: ReplayRequest, answers: TextIO) -> Answer:
     """Repeat a run of 2017; whatever goes wrong in it is an answer too."""
     from bench import trials
 
-    def report(phase: str) -> None:
-        _say(answers, Phase(phase=phase))
-
     try:
-        replayed = trials.replay_run(request.dtype, case=request.case, file=request.file, report=report)
+        replayed = trials.replay_run(request.dtype, case=request.case, file=request.file, report=_reporter(answers))
         return ReplayDone(
             loss=tuple(replayed.loss.tolist()),
             val_loss=tuple(replayed.val_loss.tolist()),
@@ -330,6 +319,11 @@ def serve_parity(request: ParityRequest) -> Answer:
         return Computed(quantities=tuple(parity.compute(request.case)))
     except Exception as error:  # whatever a framework raises is this backend's failure
         return Failed(reason=_reason(error))
+
+
+def _reporter(answers: TextIO) -> Callable[[str], None]:
+    """Return what tells the coordinator that a phase begins."""
+    return lambda phase: _say(answers, Phase(phase=phase))
 
 
 def _reason(error: Exception) -> str:
