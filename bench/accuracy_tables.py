@@ -43,8 +43,8 @@ def accuracy_table(chosen: Selection) -> Table:
     if rows and (baselines := [_of_baseline(baseline) for baseline in chosen.of(Baseline)]):
         frame = sort_rows(pd.concat([frame, pd.DataFrame(baselines)], ignore_index=True), ["length"])
     notes = (
-        f"Means over {seeds(chosen)}; medians, and 95 % intervals of the means (low, high; from {LEAST_SEEDS} seeds "
-        "on) beside them. A seed is the same start and the same batches on every backend.",
+        f"Means over {seeds(chosen)}; beside them 95 % intervals of the means (low, high; from {LEAST_SEEDS} seeds "
+        "on), medians and standard deviations. A seed is the same start and the same batches on every backend.",
         f"{_stopping(chosen)}; the weights are those of the last epoch. Stop epoch: median.",
         "The linear fit (linear regression on the padded digits) solves the task: a sum is linear in the digits. "
         "What is measured is what a recurrent model keeps of its past.",
@@ -70,6 +70,7 @@ def _over_seeds(trials: list[Accuracy]) -> Row:
         "test mse": float(np.mean(mse)),
         **_ends(mean_interval(mse, bounds=(0, inf))),
         "median": float(np.median(mse)),
+        "sd": float(np.std(mse, ddof=1)) if len(mse) > 1 else nan,
         "exact sums %": float(np.mean(exact)),
         **_ends(mean_interval(exact, bounds=(0, 100)), " %"),
         "stop epoch": float(np.median([trial.epochs for trial in trials])),

@@ -34,6 +34,7 @@ def test_accuracy_figures_are_means_over_seeds_with_their_intervals() -> None:
     (row,) = rows(accuracy_table(select_all(*trials)).frame)
     interval = mean_interval(mse, bounds=(0, np.inf))
     assert row["test mse"] == pytest.approx(20 / 6) and row["median"] == 2.5
+    assert row["sd"] == pytest.approx(np.std(mse, ddof=1))
     assert (row["low"], row["high"]) == (interval.low, interval.high)
     assert row["exact sums %"] == pytest.approx(25) and row["low %"] < 25 < row["high %"]
     assert row["stop epoch"] == 4.5
