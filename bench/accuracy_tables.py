@@ -40,6 +40,8 @@ def accuracy_table(chosen: Selection) -> Table:
     rows = [axes(trials[0].cell) | {"patience": trials[0].patience} | _over_seeds(trials) for trials in groups]
     rows += [axes(cell) for cell in _failed_cells(chosen) if str(cell) not in tried]
     frame = _with_patiences(pd.DataFrame(rows))
+    if "seeds" in frame:
+        frame["seeds"] = frame["seeds"].astype("Int64")  # a cell that failed and a baseline have none
     if rows and (baselines := [_of_baseline(baseline) for baseline in chosen.of(Baseline)]):
         frame = sort_rows(pd.concat([frame, pd.DataFrame(baselines)], ignore_index=True), ["length"])
     notes = (
@@ -67,6 +69,7 @@ def _over_seeds(trials: list[Accuracy]) -> Row:
     mse = [trial.test.mse for trial in trials]
     exact = [100 * trial.test.exact_sum_rate for trial in trials]
     return {
+        "seeds": len({trial.seed for trial in trials}),
         "test mse": float(np.mean(mse)),
         **_ends(mean_interval(mse, bounds=(0, inf))),
         "median": float(np.median(mse)),

@@ -5,12 +5,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from factories import make_accuracy, make_baseline, make_cell, make_errors, select_all
+from factories import make_accuracy, make_baseline, make_cell, make_errors, make_failure, select_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.accuracy_tables import accuracy_table, backends_table, lengths_table, models_table, predictions_table
 from bench.intervals import mean_interval, paired_ratio
+from bench.plan import BackendName
+from bench.printing import format_value
 from bench.records import Accuracy
 
 
@@ -37,7 +39,24 @@ def test_accuracy_figures_are_means_over_seeds_with_their_intervals() -> None:
     assert row["sd"] == pytest.approx(np.std(mse, ddof=1))
     assert (row["low"], row["high"]) == (interval.low, interval.high)
     assert row["exact sums %"] == pytest.approx(25) and row["low %"] < 25 < row["high %"]
-    assert row["stop epoch"] == 4.5
+    assert row["stop epoch"] == 4.5 and row["seeds"] == 6
+
+
+def test_a_lost_seed_is_missing_from_its_row_alone() -> None:
+    jax, torch = make_seeds([1.0] * 6), make_seeds([1.0] * 6, backend="torch")[:4]
+    table = accuracy_table(
+        select_all(*jax, *torch, make_failure(make_cell("torch"), trial="accuracy"), make_baseline())
+    )
+    seeds = table.frame.set_index("backend")["seeds"]
+    assert (seeds["jax"], seeds["torch"]) == (6, 4) and pd.isna(seeds["none"])
+    assert format_value(seeds["jax"]) == "6" and table.notes[0].startswith("Means over 4 to 6 seeds;")
+
+
+def test_a_seed_judged_by_two_patiences_is_one_seed() -> None:
+    trials = [one for patience in (0, 20) for one in make_seeds([1.0, 2.0, 3.0], patience=patience)]
+    table = accuracy_table(select_all(*trials))
+    assert table.frame["seeds"].tolist() == [3, 3]
+    assert table.notes[0].startswith("Means over 3 seeds;")
 
 
 def test_too_few_seeds_have_no_interval() -> None:
@@ -70,6 +89,40 @@ def test_backends_are_compared_seed_by_seed() -> None:
     assert (row["mse ratio"], row["low"], row["high"]) == pytest.approx(
         (wanted.value, wanted.interval.low, wanted.interval.high)
     )
+
+
+def test_exact_sums_are_compared_in_points() -> None:
+    """Differences of 1, 2, 3, 4 and 5 points: mean 3, standard error sqrt(2.5 / 5), t of 4 degrees of freedom."""
+    sides: dict[BackendName, tuple[float, ...]] = {
+        "jax": (0.51, 0.62, 0.73, 0.84, 0.95),
+        "torch": (0.5, 0.6, 0.7, 0.8, 0.9),
+    }
+    trials = [
+        make_accuracy(make_cell(backend), seed=seed, test=make_errors(exact_sum_rate=rate))
+        for backend, rates in sides.items()
+        for seed, rate in enumerate(rates)
+    ]
+    (row,) = rows(backends_table(select_all(*trials)).frame)
+    half = 2.7764451 * 0.5**0.5
+    assert (row["exact sums"], row["low points"], row["high points"]) == pytest.approx((3, 3 - half, 3 + half))
+
+
+def test_verdicts_are_corrected_for_all_rows_of_the_table() -> None:
+    """What is different where it is the only row is open among rows that show nothing."""
+    random = np.random.default_rng(0)
+    jax = [1.0, 1.1, 0.9, 1.2, 1.0, 0.8]
+    torch = [1.3, 1.2, 1.3, 1.4, 1.1, 1.2]
+    alone = make_seeds(jax) + make_seeds(torch, backend="torch")
+    assert backends_table(select_all(*alone)).frame["verdict"].tolist() == ["different"]
+    others = [
+        trial
+        for length in range(20, 40)
+        for backend in ("jax", "torch")
+        for trial in make_seeds(random.lognormal(0, 1, 6).tolist(), backend=backend, length=length)
+    ]
+    row, *_ = rows(backends_table(select_all(*alone, *others)).frame)
+    assert (row["length"], row["verdict"]) == (12, "open")
+    assert row["high"] < 1, "the interval is of this row alone"
 
 
 def test_only_seeds_that_both_have_are_pairs_and_only_starts_drawn_in_numpy() -> None:
@@ -106,6 +159,31 @@ def test_patiences_and_lengths_are_never_compared_with_each_other(table: Any) ->
         for one in make_seeds([1.0] * 5, backend=backend, model=model, patience=place, length=4 + place)
     ]
     assert table(select_all(*trials)).frame.empty
+
+
+@pytest.mark.parametrize("table", [models_table, backends_table])
+def test_one_side_alone_is_compared_with_nothing(table: Any) -> None:
+    assert table(select_all(*make_seeds([1.0] * 5))).frame.empty
+
+
+@pytest.mark.parametrize("table", [models_table, backends_table])
+def test_a_single_seed_has_a_figure_but_no_interval(table: Any) -> None:
+    trials = [*make_seeds([3.0]), *make_seeds([6.0], backend="torch"), *make_seeds([6.0], model="simple_rnn")]
+    (row,) = rows(table(select_all(*trials)).frame)
+    assert (row["pairs"], row["mse ratio"], row["verdict"]) == (1, pytest.approx(0.5), "open")
+    assert np.isnan(row["low"]) and format_value(row["low"]) == ""
+
+
+def test_each_patience_is_compared_with_itself() -> None:
+    trials = [
+        one
+        for patience, factor in ((0, 2.0), (20, 4.0))
+        for backend, scale in (("jax", factor), ("torch", 1.0))
+        for one in make_seeds([scale, 3 * scale, 5 * scale], patience=patience, backend=backend)
+    ]
+    frame = backends_table(select_all(*trials)).frame
+    assert frame["patience"].tolist() == [0, 20] and frame["pairs"].tolist() == [3, 3]
+    assert frame["mse ratio"].tolist() == pytest.approx([2.0, 4.0])
 
 
 @settings(deadline=None)

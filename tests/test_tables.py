@@ -21,7 +21,7 @@ from factories import (
 from bench.accuracy_tables import accuracy_table
 from bench.selection import provenance, select
 from bench.speed_tables import speed_table, start_table
-from bench.tables import TABLES, failures_table
+from bench.tables import TABLES, failures_table, overview_table
 
 OLD, NEW = "2030-01-01T00-00-00-old", "2030-01-02T00-00-00-new"
 
@@ -139,6 +139,27 @@ def test_a_cell_that_failed_stays_visible(kind: Any, table: Any) -> None:
     assert figures.loc["torch"].isna().all(), "a row without figures, not no row"
     intervals = [name for name in figures if name.startswith(("low", "high", "sd"))]  # not of a single seed
     assert figures.loc["jax"].drop(intervals).notna().all()
+
+
+def test_the_overview_shows_the_most_patient_training() -> None:
+    """One row for each model and length; its errors are means over backends and seeds."""
+    trials = [
+        make_accuracy(make_cell(backend), seed=seed, patience=patience, test=make_errors(1.0 + seed + bias))
+        for patience, bias in ((0, 100.0), (20, 0.0))
+        for backend in ("jax", "torch")
+        for seed in range(3)
+    ]
+    table = overview_table(select_all(make_speed(), make_speed(make_cell("torch"), steady_s=(0.03,)), *trials))
+    (row,) = rows(table.frame)
+    assert row == {
+        "model": "lstm",
+        "length": 12,
+        "jax ms": pytest.approx(10),
+        "torch ms": pytest.approx(30),
+        "test mse": 2.0,
+        "exact sums %": 75.0,
+    }
+    assert "3 seeds each" in table.notes[0] and table.notes[0].endswith("Trained with patience 20.")
 
 
 @pytest.mark.parametrize("name", TABLES)
