@@ -111,7 +111,7 @@ def test_table_reads_what_run_wrote_in_every_format(tmp_path: Path, pythons: lis
     csv = seqsum(tmp_path, "table", "--format", "csv", "--show", "accuracy").stdout
     assert "Accuracy by true length" in text and "Predictions" in text
     assert "### Speed" in markdown and "| simple_rnn |" in markdown
-    assert csv.splitlines()[0].startswith("model,length,backend,test mse,low,high")
+    assert csv.splitlines()[0].startswith("model,length,backend,seeds,test mse,low,high")
     assert seqsum(tmp_path, "table", "--show", "sped").returncode == 2
 
 
