@@ -85,7 +85,7 @@ def run(
         written = runner.run_sweep(
             measured,
             profile=sweep.stem if sweep else profile,
-            command=shlex.join(["seqsum", *sys.argv[1:]]),
+            command=_command(),
             results=results,
             pythons=pythons,
             progress=progress,
@@ -99,6 +99,18 @@ def run(
     printing.print_tables(selection.select([store.load_run(written.folder)]), [])
     if any(isinstance(record, Failure) for record in written.records):
         raise typer.Exit(1)
+
+
+def _command() -> str:
+    """Return what was typed, but not where files and interpreters lie: records are read elsewhere."""
+    words = iter(sys.argv[1:])
+    kept = ["seqsum"]
+    for word in words:
+        if word in ("--results", "--python"):
+            next(words, None)
+        elif not word.startswith(("--results=", "--python=")):
+            kept.append(word)
+    return shlex.join(kept)
 
 
 def _changes(
@@ -262,7 +274,7 @@ def replicas(
     length: Annotated[int, typer.Option(help="Longest sequence, in timesteps.")] = 12,
     seeds: Annotated[int, typer.Option(help="How many are trained.")] = 20,
     epochs: Annotated[int, typer.Option(help="Of each training.")] = 30,
-    replicas: Annotated[list[int], typer.Option(help="Seeds at once; may be given several times.")] = [],
+    at_once: Annotated[list[int], typer.Option("--replicas", help="Seeds at once; may be given several times.")] = [],
     loop: Annotated[bool, typer.Option(help="Time the loops to compare with, too.")] = True,
     python: Pythons = [],
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -277,14 +289,14 @@ def replicas(
         length=length,
         seeds=seeds,
         epochs=epochs,
-        replicas=tuple(replicas),
+        replicas=tuple(at_once),
         loop=loop,
     )
     times = replica_speed.time_replicas(
         plan,
         [interpreters.parse_backend(name) for name in backend],
         pythons=interpreters.parse_pythons(python),
-        command=shlex.join(["seqsum", *sys.argv[1:]]),
+        command=_command(),
         say=lambda line: errors.print(line, markup=False, highlight=False, soft_wrap=True),
     )
     if json_:

@@ -116,10 +116,16 @@ def _shown(frame: pd.DataFrame) -> RichTable:
 
 def to_markdown(table: Table) -> str:
     """Return a table in Markdown, its notes below it."""
-    cells = table.frame.map(lambda value: " ".join(format_value(value).replace("|", "\\|").splitlines()))
-    align = ["right" if pd.api.types.is_numeric_dtype(kind) else "left" for kind in table.frame.dtypes]
-    text = cells.to_markdown(index=False, disable_numparse=True, colalign=align)
+    text = frame_to_markdown(table.frame)
     return "\n".join([f"### {table.title}", "", text, "", *(f"{note}  " for note in table.notes)])
+
+
+def frame_to_markdown(frame: pd.DataFrame) -> str:
+    """Return a frame as a Markdown table, figures to the right."""
+    cells = frame.map(lambda value: " ".join(format_value(value).replace("|", "\\|").splitlines()))
+    align = ["right" if pd.api.types.is_numeric_dtype(kind) else "left" for kind in frame.dtypes]
+    text: str = cells.to_markdown(index=False, disable_numparse=True, colalign=align)
+    return text
 
 
 def to_csv(table: Table) -> str:

@@ -13,9 +13,7 @@ from pydantic import ValidationError
 
 from bench.errors import UserError
 from bench.interpreters import worker_environment
-from bench.plan import Cell, Group, Trial
-from bench.records import Accuracy, Failure, Speed, Way, Worker
-from bench.worker import (
+from bench.messages import (
     ANSWER,
     Answer,
     AnyRequest,
@@ -36,6 +34,8 @@ from bench.worker import (
     TrainRequest,
     Wrong,
 )
+from bench.plan import Cell, Group, Trial
+from bench.records import Accuracy, Failure, Speed, Way, Worker
 from seqsum_core.parity_case import Case, Quantity
 
 

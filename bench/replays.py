@@ -14,11 +14,11 @@ import numpy as np
 
 from bench.errors import UserError
 from bench.machine import usable_cores
+from bench.messages import Failed, ReplayDone, ReplayRequest
 from bench.plan import BackendName, Cell, check_choice
 from bench.processes import WorkerLostError, WorkerProcess
 from bench.progress import Progress
 from bench.records import Worker
-from bench.worker import Failed, ReplayDone, ReplayRequest
 from seqsum_core import reference
 from seqsum_core.reference import CASES, FLOAT64_CASES, Dtype, Reference
 from seqsum_core.verdict import Bar, Replayed, verdict, wants_other_dtype

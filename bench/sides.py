@@ -4,7 +4,6 @@ Nothing is timed, so the workers share the cores, one on each with one thread; t
 reference takes a core like a backend.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,9 +12,9 @@ from time import monotonic
 
 from bench.certificate import REFERENCE, Certificate, Side, all_cases, certify
 from bench.errors import UserError
-from bench.interpreters import check_keras_backend, find_interpreter
+from bench.interpreters import check_keras_backend, find_interpreters
 from bench.machine import usable_cores
-from bench.plan import BACKENDS, BackendName, Cell
+from bench.plan import BackendName, Cell
 from bench.processes import WorkerLostError, WorkerProcess
 from bench.records import Worker
 from bench.runner import machine_lock
@@ -45,10 +44,9 @@ def certify_backends(
         UserError: if no backend is here, or another run measures on this machine.
     """
     cases = cases or all_cases()
-    interpreters, missing = _find(asked, pythons)
+    interpreters, absent = find_interpreters(list(asked), device="cpu", pythons=pythons)
+    missing = {str(backend): reason for backend, reason in absent.items()}
     if not interpreters:
-        if not missing:
-            raise UserError("No backend is installed here. Build them with: tox -e jax,torch,tf --notest")
         return certify(cases, {}, [], missing=missing)
     check_keras_backend(list(interpreters))
     with machine_lock():
@@ -61,19 +59,6 @@ def certify_backends(
         workers=[worker for worker, _ in computed.values()],
         missing=missing | {backend: answer for backend, answer in answered.items() if isinstance(answer, str)},
     )
-
-
-def _find(asked: Sequence[BackendName], pythons: Mapping[str, str]) -> tuple[dict[BackendName, str], dict[str, str]]:
-    """Return the interpreters of the backends that are here, and why others that were named are not."""
-    interpreters: dict[BackendName, str] = {}
-    missing: dict[str, str] = {}
-    for backend in dict.fromkeys(asked or BACKENDS):
-        try:
-            interpreters[backend] = find_interpreter(backend, device="cpu", pythons=pythons)
-        except UserError as error:
-            if backend in asked or backend in pythons or f"SEQSUM_PYTHON_{backend.upper()}" in os.environ:
-                missing[backend] = str(error)
-    return interpreters, missing
 
 
 class _Gathering:

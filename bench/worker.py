@@ -1,172 +1,38 @@
 """One backend's process: proves its backend, then measures the trials it is sent, one at a time.
 
-The only module of `bench`, with `trials`, that runs where Keras is. It reads one JSON request a
-line on stdin and answers on what was stdout; whatever a framework prints goes to stderr.
+The only module of `bench`, with `trials`, that runs where Keras is. It reads one request of
+`bench.messages` a line on stdin and answers on what was stdout; whatever a framework prints goes to stderr.
 """
 
 import os
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated, Any, Literal, TextIO
-
-from pydantic import Field, TypeAdapter
+from typing import Any, TextIO
 
 from bench.machine import peak_rss_bytes, pin, reset_peak_rss
-from bench.plan import Backend, Device, Frozen, Group, Trial
-from bench.records import Accuracy, Failure, Speed, Way, Worker
-from seqsum_core.parity_case import Case, Quantity
-
-
-class Start(Frozen):
-    """What a worker is started as; its only command-line argument.
-
-    Args:
-        backend: must be what KERAS_BACKEND says.
-        device: where tensors must lie.
-        cores: logical cores to stay on.
-        started_at_s: wall clock just before the process was started.
-    """
-
-    backend: Backend
-    device: Device
-    cores: tuple[int, ...]
-    started_at_s: float
-
-
-class Request(Frozen):
-    """What a worker is asked.
-
-    Args:
-        do: "measure" a trial; "step" measures a speed trial too, but parks its fit after the warm-up
-            until a line says how many epochs shall follow, and tells when each of them ends; "check"
-            only builds the model.
-        trial: which.
-    """
-
-    do: Literal["measure", "step", "check"]
-    trial: Trial
-
-
-class TrainRequest(Frozen):
-    """A worker is asked to train seeds of one cell together."""
-
-    do: Literal["train"] = "train"
-    group: Group
-
-
-class TimeRequest(Frozen):
-    """A worker is asked how long seeds of one cell take, trained in one way."""
-
-    do: Literal["time"] = "time"
-    group: Group
-    way: Way
-
-
-class ReplayRequest(Frozen):
-    """A worker is asked to repeat a run of 2017: one of the package's, or that of a file.
-
-    Args:
-        dtype: precision of the replay.
-        case: name of one of the package's runs, or
-        file: a reference file.
-    """
-
-    do: Literal["replay"] = "replay"
-    dtype: Literal["float32", "float64"]
-    case: str | None = None
-    file: Path | None = None
-
-
-class ParityRequest(Frozen):
-    """A worker is asked for its side of a case of a parity certificate."""
-
-    do: Literal["parity"] = "parity"
-    case: Case
-
-
-class Ready(Frozen):
-    """The backend is imported and proved."""
-
-    answer: Literal["ready"] = "ready"
-    worker: Worker
-    import_s: float
-
-
-class Phase(Frozen):
-    """A phase begins; the coordinator's patience starts anew."""
-
-    answer: Literal["phase"] = "phase"
-    phase: str
-
-
-class Epoch(Frozen):
-    """An epoch of a stepped fit has ended; behind the last warm-up epoch the fit is parked."""
-
-    answer: Literal["epoch"] = "epoch"
-    epoch_s: float
-
-
-class Done(Frozen):
-    """The request is done; a check has no record."""
-
-    answer: Literal["done"] = "done"
-    record: Speed | None = None
-
-
-class GroupDone(Frozen):
-    """All trials of a group are done, each as a record."""
-
-    answer: Literal["group"] = "group"
-    records: tuple[Accuracy | Failure, ...]
-
-
-class SeedsTimed(Frozen):
-    """All seeds of a group were trained: seconds, last val_loss of each, most memory the process held."""
-
-    answer: Literal["timed"] = "timed"
-    train_s: float
-    val_loss: tuple[float, ...]
-    peak_rss_bytes: int
-
-
-class ReplayDone(Frozen):
-    """A run was repeated; the arrays are those of `seqsum_core.verdict.Replayed`."""
-
-    answer: Literal["replayed"] = "replayed"
-    loss: tuple[float, ...]
-    val_loss: tuple[float, ...]
-    test_predictions: tuple[float, ...]
-    stop_predictions: tuple[float, ...]
-
-
-class Wrong(Frozen):
-    """The user's input is wrong: device, backend or model."""
-
-    answer: Literal["wrong"] = "wrong"
-    message: str
-
-
-class Failed(Frozen):
-    """The trial failed, the worker goes on."""
-
-    answer: Literal["failed"] = "failed"
-    reason: str
-
-
-class Computed(Frozen):
-    """What this backend computed for a parity certificate."""
-
-    answer: Literal["computed"] = "computed"
-    quantities: tuple[Quantity, ...]
-
-
-Answer = Ready | Phase | Epoch | Done | GroupDone | SeedsTimed | ReplayDone | Computed | Wrong | Failed
-ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="answer")])
-AnyRequest = Request | TrainRequest | TimeRequest | ReplayRequest | ParityRequest
-REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(Annotated[AnyRequest, Field(discriminator="do")])
+from bench.messages import (
+    REQUEST,
+    Answer,
+    AnyRequest,
+    Computed,
+    Done,
+    Epoch,
+    Failed,
+    GroupDone,
+    ParityRequest,
+    Phase,
+    Ready,
+    ReplayDone,
+    ReplayRequest,
+    Request,
+    SeedsTimed,
+    Start,
+    TimeRequest,
+    TrainRequest,
+    Wrong,
+)
+from bench.records import Worker
 
 
 def main() -> None:
@@ -186,21 +52,9 @@ def main() -> None:
         message = f"`device` gpu was asked for, but {start.backend} cannot use one. Received: {_reason(error)}. "
         return _say(answers, Wrong(message=message + "Use --device cpu, or an environment that has CUDA."))
     _say(answers, ready)
+    server = Server(answers, process_start_s=begun_at_s - start.started_at_s, import_s=ready.import_s)
     while line := sys.stdin.readline():
-        request = REQUEST.validate_json(line)
-        if isinstance(request, ReplayRequest):
-            _say(answers, serve_replay(request, answers))
-            continue
-        if isinstance(request, TrainRequest):
-            _say(answers, serve_group(request, answers))
-            continue
-        if isinstance(request, TimeRequest):
-            _say(answers, serve_timing(request, answers))
-            continue
-        if isinstance(request, ParityRequest):
-            _say(answers, serve_parity(request))
-            continue
-        _say(answers, serve(request, answers, process_start_s=begun_at_s - start.started_at_s, import_s=ready.import_s))
+        _say(answers, server.serve(REQUEST.validate_json(line)))
 
 
 def import_backend(backend: str, device: str) -> Ready:
@@ -235,95 +89,100 @@ def _decides_speed(name: str) -> bool:
     return name.startswith(prefixes)
 
 
-def serve(request: Request, answers: TextIO, *, process_start_s: float, import_s: float) -> Answer:
-    """Answer one request; whatever goes wrong in it is an answer too."""
-    from bench import trials
+class Server:
+    """Does what the coordinator asks.
 
-    steady_epochs = 0
+    Args:
+        answers: where phases and epochs are told.
+        process_start_s: how long this process took to start.
+        import_s: how long importing the backend took.
+    """
 
-    def stepped(epochs_s: list[float]) -> bool:
-        nonlocal steady_epochs
-        warm = 1 + trial.settings.timing.warmup_epochs
-        if len(epochs_s) < warm:
-            return True
-        _say(answers, Epoch(epoch_s=epochs_s[-1]))
-        if len(epochs_s) == warm:
-            steady_epochs = int(sys.stdin.readline())
-        return len(epochs_s) < warm + steady_epochs
+    def __init__(self, answers: TextIO, *, process_start_s: float, import_s: float) -> None:
+        self._answers, self._process_start_s, self._import_s = answers, process_start_s, import_s
 
-    trial = request.trial
-    try:
-        if request.do == "check":
-            trials.check_model(trial)
-            return Done()
-        return Done(
-            record=trials.measure_speed(
-                trial,
-                process_start_s=process_start_s,
-                import_s=import_s,
-                report=_reporter(answers),
-                go_on=stepped if request.do == "step" else trials.enough_epochs(trial.settings),
-            )
-        )
-    except ValueError as error:
-        if request.do == "check":
+    def serve(self, request: AnyRequest) -> Answer:
+        """Return what came out; whatever goes wrong is an answer too, and the worker goes on."""
+        try:
+            match request:
+                case Request(do="check"):
+                    return self._check(request)
+                case Request():
+                    return self._measure(request)
+                case TrainRequest():
+                    return self._train(request)
+                case TimeRequest():
+                    return self._time(request)
+                case ReplayRequest():
+                    return self._replay(request)
+                case ParityRequest():
+                    return self._compute(request)
+        except Exception as error:  # whatever a framework raises ends this request, not the worker
+            return Failed(reason=_reason(error))
+
+    def _check(self, request: Request) -> Answer:
+        from bench import trials
+
+        try:
+            trials.check_model(request.trial)
+        except ValueError as error:
             return Wrong(message=str(error))
-        return Failed(reason=_reason(error))
-    except Exception as error:  # whatever a framework raises ends this trial, not the run
-        return Failed(reason=_reason(error))
+        return Done()
 
+    def _measure(self, request: Request) -> Answer:
+        from bench import trials
 
-def serve_group(request: TrainRequest, answers: TextIO) -> Answer:
-    """Train the seeds of one cell; whatever goes wrong for all of them is an answer too."""
-    from bench import trials
+        warm = 1 + request.trial.settings.timing.warmup_epochs
+        steady_epochs = 0
 
-    try:
-        return GroupDone(records=tuple(trials.measure_group(request.group, report=_reporter(answers))))
-    except Exception as error:  # whatever a framework raises ends this group, not the run
-        return Failed(reason=_reason(error))
+        def stepped(epochs_s: list[float]) -> bool:
+            nonlocal steady_epochs
+            if len(epochs_s) < warm:
+                return True
+            _say(self._answers, Epoch(epoch_s=epochs_s[-1]))
+            if len(epochs_s) == warm:
+                steady_epochs = int(sys.stdin.readline())
+            return len(epochs_s) < warm + steady_epochs
 
+        record = trials.measure_speed(
+            request.trial,
+            process_start_s=self._process_start_s,
+            import_s=self._import_s,
+            report=self._report,
+            go_on=stepped if request.do == "step" else trials.enough_epochs(request.trial.settings),
+        )
+        return Done(record=record)
 
-def serve_timing(request: TimeRequest, answers: TextIO) -> Answer:
-    """Time the seeds of one cell; whatever goes wrong is an answer too."""
-    from bench import trials
+    def _train(self, request: TrainRequest) -> Answer:
+        from bench import trials
 
-    try:
+        return GroupDone(records=tuple(trials.measure_group(request.group, report=self._report)))
+
+    def _time(self, request: TimeRequest) -> Answer:
+        from bench import trials
+
         reset_peak_rss()
-        train_s, val_loss = trials.time_seeds(request.group, request.way, report=_reporter(answers))
+        train_s, val_loss = trials.time_seeds(request.group, request.way, report=self._report)
         return SeedsTimed(train_s=train_s, val_loss=val_loss, peak_rss_bytes=peak_rss_bytes())
-    except Exception as error:  # whatever a framework raises ends this timing, not the others
-        return Failed(reason=_reason(error))
 
+    def _replay(self, request: ReplayRequest) -> Answer:
+        from bench import trials
 
-def serve_replay(request: ReplayRequest, answers: TextIO) -> Answer:
-    """Repeat a run of 2017; whatever goes wrong in it is an answer too."""
-    from bench import trials
-
-    try:
-        replayed = trials.replay_run(request.dtype, case=request.case, file=request.file, report=_reporter(answers))
+        replayed = trials.replay_run(request.dtype, case=request.case, file=request.file, report=self._report)
         return ReplayDone(
             loss=tuple(replayed.loss.tolist()),
             val_loss=tuple(replayed.val_loss.tolist()),
             test_predictions=tuple(replayed.test_predictions.tolist()),
             stop_predictions=tuple(replayed.stop_predictions.tolist()),
         )
-    except Exception as error:  # whatever a framework raises ends this replay, not the others
-        return Failed(reason=_reason(error))
 
+    def _compute(self, request: ParityRequest) -> Answer:
+        from seqsum_core import parity
 
-def serve_parity(request: ParityRequest) -> Answer:
-    """Answer one request for a side of a parity certificate."""
-    from seqsum_core import parity
-
-    try:
         return Computed(quantities=tuple(parity.compute(request.case)))
-    except Exception as error:  # whatever a framework raises is this backend's failure
-        return Failed(reason=_reason(error))
 
-
-def _reporter(answers: TextIO) -> Callable[[str], None]:
-    """Return what tells the coordinator that a phase begins."""
-    return lambda phase: _say(answers, Phase(phase=phase))
+    def _report(self, phase: str) -> None:
+        _say(self._answers, Phase(phase=phase))
 
 
 def _reason(error: Exception) -> str:

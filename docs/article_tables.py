@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.intervals import mean_interval
 from bench.memory_tables import patience_order, say_patience
-from bench.printing import format_value
+from bench.printing import format_value, frame_to_markdown
 from bench.records import Accuracy
 from bench.selection import Row
 from bench.store import Run, load_runs
@@ -28,7 +28,7 @@ def newest(folder: Path, profile: str) -> Run:
 
 def seeds_table(run: Run) -> str:
     """Tabulate how val_mse differs between seeds, beside the one that the article printed."""
-    return markdown(_by_cell([run], lambda _, trials: _spread(trials)))
+    return frame_to_markdown(_by_cell([run], lambda _, trials: _spread(trials)))
 
 
 def _spread(trials: list[Accuracy]) -> Row:
@@ -66,7 +66,7 @@ def padding_table(runs: Iterable[Run]) -> str:
         }
 
     frame = _by_cell(runs, row)
-    return markdown(frame[frame["training ends at"] != "patience 0"].drop(columns="training ends at"))
+    return frame_to_markdown(frame[frame["training ends at"] != "patience 0"].drop(columns="training ends at"))
 
 
 def _by_cell(runs: Iterable[Run], row: Callable[[Run, list[Accuracy]], Row]) -> pd.DataFrame:
@@ -82,12 +82,6 @@ def _by_cell(runs: Iterable[Run], row: Callable[[Run, list[Accuracy]], Row]) -> 
     return pd.DataFrame([row for _, row in sorted(rows, key=lambda one: one[0])])
 
 
-def markdown(frame: pd.DataFrame) -> str:
-    """Return a frame as a Markdown table, figures to the right."""
-    align = ["right" if pd.api.types.is_numeric_dtype(kind) else "left" for kind in frame.dtypes]
-    return frame.map(format_value).to_markdown(index=False, disable_numparse=True, colalign=align)
-
-
 def replay_table(documents: Iterable[dict[str, Any]]) -> str:
     """Tabulate what `seqsum replay --json` measured at the stop of each case, and whether its bars held."""
     rows: list[Row] = []
@@ -99,7 +93,7 @@ def replay_table(documents: Iterable[dict[str, Any]]) -> str:
                 row[f"{backend}: val_loss off by"] = attempt["bars"][_of_val_loss(attempt["bars"])]["measured"]
                 row[f"{backend}: bars"] = "hold" if attempt["passed"] else "FAIL"
             rows.append(row)
-    return markdown(pd.DataFrame(rows))
+    return frame_to_markdown(pd.DataFrame(rows))
 
 
 def _of_val_loss(bars: list[dict[str, Any]]) -> int:

@@ -3,7 +3,7 @@
 A step of so small a model is mostly overhead, so S of them cost little more than one. Every weight
 gets a leading replica axis, and the loss is the SUM of the replicas' losses: the gradient with respect
 to a replica's weights is then that of its own loss. RMSprop, Adam and SGD treat each number on its own,
-so every replica moves as if alone. What mixes replicas is refused, see `check_optimizer`.
+so every replica moves as if alone. What mixes replicas is refused, see `seqsum_core.replica_checks`.
 
 Shapes: S replicas, T timesteps, B rows, F features, U units. To `keras.layers.RNN` the replicas are the
 batch and the rows are the last axis, where they lie next to each other in memory. One matrix holds a
@@ -19,14 +19,12 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from seqsum_core.replica_checks import check_callbacks, check_optimizer
 from seqsum_core.replica_weights import layer_shapes, pack, unpack
 from seqsum_core.settings import NetworkSettings, TrainingSettings, require
 from seqsum_core.stopping import Stops
 from seqsum_core.task import Sequences, Split, batch_order
 from seqsum_core.training import Trained
-
-ELEMENTWISE = ("RMSprop", "Adam", "AdamW", "SGD", "Adamax", "Nadam", "Adagrad", "Adadelta", "Lion")
-"""Keras optimizers that move each number by its own gradients only."""
 
 
 class ReplicaCell(keras.layers.Layer):  # type: ignore[misc]
@@ -296,45 +294,3 @@ def fit_replicas(
 def _jit_compile(model: str) -> bool | Literal["auto"]:
     """Let XLA compile gated models on TensorFlow, where Keras' own choice takes twice as long: docs/replicas.md."""
     return True if keras.backend.backend() == "tensorflow" and model != "simple_rnn" else "auto"
-
-
-def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
-    """Refuse an optimizer that would make replicas depend on each other.
-
-    Clipping by a norm scales a gradient by the size of all replicas' together; so do optimizers that
-    use the norm of a weight (Lamb, Muon, Adafactor) and dynamic loss scaling. Weight averaging is
-    applied when training ends, which is not when a replica's own training does.
-
-    Raises:
-        ValueError: naming what couples them.
-    """
-    name = type(optimizer).__name__  # Keras on PyTorch has subclasses of its own, of the same names
-    known = name in ELEMENTWISE and isinstance(optimizer, getattr(keras.optimizers, name))
-    require(known, f"`optimizer` of replicas must be one of {', '.join(ELEMENTWISE)}.", name, "Train each seed alone.")
-    for setting in ("clipnorm", "global_clipnorm", "use_ema"):
-        value = getattr(optimizer, setting)
-        require(not value, f"`{setting}` would couple the replicas.", value, "Train each seed alone, or leave it out.")
-
-
-COUPLING = (
-    keras.callbacks.EarlyStopping,
-    keras.callbacks.ReduceLROnPlateau,
-    keras.callbacks.TerminateOnNaN,
-    keras.callbacks.SwapEMAWeights,
-)
-"""Callbacks that would act on all replicas for what one of them, or their mean, does."""
-
-
-def check_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
-    """Refuse Keras' callbacks that would make replicas depend on each other.
-
-    Raises:
-        ValueError: naming the first one.
-    """
-    for callback in callbacks:
-        require(
-            not isinstance(callback, COUPLING),
-            "`callbacks` of replicas must not act on what all of them do together.",
-            type(callback).__name__,
-            "Leave it out: each replica stops by `patience` on its own.",
-        )

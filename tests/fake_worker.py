@@ -33,10 +33,11 @@ def fake_python(folder: Path, behaviour: str = "good") -> str:
 
 def main(behaviour: str) -> None:
     from bench import worker
+    from bench.messages import Ready
     from bench.records import Worker
     from seqsum_core.settings import require
 
-    def import_backend(backend: str, device: str) -> worker.Ready:
+    def import_backend(backend: str, device: str) -> Ready:
         if behaviour == "dies at import":
             print("ImportError: no such library", file=sys.stderr)
             sys.exit(3)
@@ -51,7 +52,7 @@ def main(behaviour: str) -> None:
             versions={"keras": "0", backend: "0"},
             environment={"KERAS_BACKEND": os.environ["KERAS_BACKEND"]},
         )
-        return worker.Ready(worker=proved, import_s=0.01)
+        return Ready(worker=proved, import_s=0.01)
 
     worker.import_backend = import_backend
     sys.modules["bench.trials"] = fake_trials(behaviour)

@@ -115,6 +115,12 @@ def test_table_reads_what_run_wrote_in_every_format(tmp_path: Path, pythons: lis
     assert seqsum(tmp_path, "table", "--show", "sped").returncode == 2
 
 
+def test_recorded_command_does_not_say_where_files_lie(tmp_path: Path, pythons: list[str]) -> None:
+    seqsum(tmp_path, "run", "--profile", "smoke", "--results", "elsewhere", "--results=there", *pythons)
+    (header,) = (tmp_path / "there").glob("*/run.json")
+    assert json.loads(header.read_text())["command"] == "seqsum run --profile smoke"
+
+
 def test_damaged_record_is_named_and_exits_with_1(tmp_path: Path, pythons: list[str]) -> None:
     seqsum(tmp_path, "run", "--profile", "smoke", *pythons)
     (trials,) = (tmp_path / "results").glob("*/trials.jsonl")
@@ -141,5 +147,5 @@ def test_doctor_for_a_person_names_what_is_missing(tmp_path: Path, pythons: list
 
 def test_version_and_help_have_what_they_promise(tmp_path: Path) -> None:
     assert seqsum(tmp_path, "--version").stdout.startswith("seqsum 0.")
-    for command in ("run", "table", "doctor", "replay"):
+    for command in ("run", "table", "plot", "doctor", "replay", "parity", "replicas"):
         assert "Example: seqsum" in seqsum(tmp_path, command, "--help").stdout

@@ -39,7 +39,9 @@ def rounded_within() -> Any:
 
 def test_a_model_built_inside_proves_to_be_float64(precision: Any) -> None:
     with precision.float64():
-        precision.prove_float64(small_model(), INPUTS, TARGETS)
+        model = small_model()
+        precision.prove_float64(model, INPUTS, TARGETS)
+        assert {weight.dtype for weight in model.get_weights()} == {np.dtype("float64")}
 
 
 def test_matmul_and_mean_keep_what_float32_would_lose(precision: Any) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from bench.messages import Done, GroupDone, Request, TrainRequest
 from bench.plan import Cell, Group, Settings, Timing, Trial
 from bench.records import Accuracy, Speed
-from bench.worker import Done
+from bench.worker import Server
 from seqsum_core.settings import TaskSettings, TrainingSettings
 from seqsum_core.task import draw, split
 
@@ -101,33 +102,32 @@ def test_diverging_training_is_a_failure_that_names_the_epoch(trials: Any) -> No
         assert all(re.match(r"ArithmeticError: the loss of epoch \d is not finite", one.reason) for one in failures)
 
 
-def test_worker_answers_a_request_with_phases_and_a_record(trials: Any) -> None:
-    from bench.worker import GroupDone, TrainRequest, serve_group
+def _server(said: io.StringIO) -> Server:
+    return Server(said, process_start_s=0.0, import_s=0.0)
 
+
+def test_worker_answers_a_request_with_phases_and_a_record(trials: Any) -> None:
     said = io.StringIO()
-    answer = serve_group(TrainRequest(group=make_group(seeds=(0, 1))), said)
+    answer = _server(said).serve(TrainRequest(group=make_group(seeds=(0, 1))))
     phases = [json.loads(line)["phase"] for line in said.getvalue().splitlines()]
     assert phases == ["build", "fit", "fit, epoch 1", "fit, epoch 2", "judge"]
     assert isinstance(answer, GroupDone) and all(isinstance(record, Accuracy) for record in answer.records)
 
 
 def test_worker_calls_a_wrong_model_wrong_only_when_asked_to_check(trials: Any) -> None:
-    from bench.worker import Request, serve
-
     trial = make_trial("accuracy", model="own_models:wrong_output")
-    assert serve(Request(do="check", trial=trial), io.StringIO(), process_start_s=0.0, import_s=0.0).answer == "wrong"
-    failed = serve(Request(do="measure", trial=trial), io.StringIO(), process_start_s=0.0, import_s=0.0)
+    server = _server(io.StringIO())
+    assert server.serve(Request(do="check", trial=trial)).answer == "wrong"
+    failed = server.serve(Request(do="measure", trial=trial))
     assert failed.answer == "failed" and "must output shape" in failed.reason
 
 
 def test_stepped_fit_tells_each_epoch_and_runs_as_many_as_it_was_told(
     trials: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.worker import Request, serve
-
     monkeypatch.setattr("sys.stdin", io.StringIO("4\n"))
     said = io.StringIO()
-    answer = serve(Request(do="step", trial=make_trial("speed")), said, process_start_s=0.0, import_s=0.0)
+    answer = _server(said).serve(Request(do="step", trial=make_trial("speed")))
     told = [json.loads(line) for line in said.getvalue().splitlines()]
     epochs = [line["epoch_s"] for line in told if line["answer"] == "epoch"]
     assert len(epochs) == 1 + 4
