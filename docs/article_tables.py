@@ -1,4 +1,4 @@
-"""The tables of docs/article.md and docs/replicas.md, from the runs in results/. `update_readme.py` writes them."""
+"""Tables that only the documents have, from what is in results/. `update_readme.py` writes them."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -99,3 +99,13 @@ def replay_table(documents: Iterable[dict[str, Any]]) -> str:
 def _of_val_loss(bars: list[dict[str, Any]]) -> int:
     """Return the place of the last bar on val_loss: that at the stop, or of all epochs."""
     return max(place for place, bar in enumerate(bars) if "val_loss" in bar["name"])
+
+
+def tensorflow_table(document: dict[str, Any]) -> str:
+    """Tabulate what `docs/tensorflow_epochs.py` measured: medians, and quartiles in brackets."""
+    rows: dict[tuple[str, int], Row] = {}
+    for one in document["measured"]:
+        quarter, middle, three_quarters = 1e3 * np.percentile(one["epochs_s"], (25, 50, 75))
+        row = rows.setdefault((one["model"], one["length"]), {"model": one["model"], "length": one["length"]})
+        row[f"{one['way']} ms"] = f"{middle:.0f} ({quarter:.0f} to {three_quarters:.0f})"
+    return frame_to_markdown(pd.DataFrame(list(rows.values())))

@@ -18,7 +18,7 @@ from bench.intervals import CONFIDENCE, Interval, mean_interval
 from bench.records import Accuracy
 from bench.store import load_runs
 
-REFERENCE = Path(__file__).parent.parent / "results" / "reference"
+STUDY = Path(__file__).parent.parent / "results" / "study"
 SAMPLES = 4_000
 RESAMPLES = 2_000
 SEEDS = (5, 10, 20)
@@ -72,10 +72,10 @@ def coverage_table() -> str:
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True, colalign=["right"] * 5)
 
 
-def reference_sigmas() -> NDArray[np.float64]:
-    """Return the sigma of the test MSE of each cell and patience of the reference run, shape (cells * patiences,)."""
+def study_sigmas() -> NDArray[np.float64]:
+    """Return the sigma of the test MSE of each cell and patience of the study, shape (cells * patiences,)."""
     groups: dict[tuple[str, int], list[float]] = defaultdict(list)
-    for record in load_runs(REFERENCE)[0][-1].records:
+    for record in load_runs(STUDY)[0][-1].records:
         if isinstance(record, Accuracy):
             groups[str(record.cell), record.patience].append(record.test.mse)
     return np.array([np.std(np.log(mse), ddof=1) for mse in groups.values()])
@@ -83,5 +83,5 @@ def reference_sigmas() -> NDArray[np.float64]:
 
 if __name__ == "__main__":
     print(coverage_table())
-    sigmas = reference_sigmas()
-    print(f"\nThe reference run: sigma {sigmas.min():.2f} to {sigmas.max():.2f}, median {np.median(sigmas):.2f}.")
+    sigmas = study_sigmas()
+    print(f"\nThe study: sigma {sigmas.min():.2f} to {sigmas.max():.2f}, median {np.median(sigmas):.2f}.")

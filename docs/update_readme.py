@@ -1,4 +1,4 @@
-"""Write what was measured into the documents: README, docs/ and results/reference/tables.md.
+"""Write what was measured into the documents: README, docs/ and the tables.md of published runs.
 
 `python docs/update_readme.py` writes; with `--check` it only says what is not up to date (exit 1 if anything).
 CONTRIBUTING.md names the commands that measure.
@@ -67,17 +67,25 @@ def replays() -> str:
     return article_tables.replay_table(map(json.loads, texts))
 
 
-def all_tables() -> str:
-    """Return every table of the reference run in Markdown."""
+def all_tables(folder: Path) -> str:
+    """Return every table of a folder of runs in Markdown."""
     text = StringIO()
     with redirect_stdout(text):
-        print_tables(select(load_runs(RESULTS / "reference")[0]), ["all"], form="markdown")
-    return f"# Reference results\n\nMade by `python docs/update_readme.py`.\n\n{text.getvalue()}"
+        print_tables(select(load_runs(folder)[0]), ["all"], form="markdown")
+    title = f"{folder.name.capitalize()} results"
+    return f"# {title}\n\nMade by `python docs/update_readme.py`.\n\n{text.getvalue()}"
+
+
+def tensorflow_epochs() -> str:
+    """Return how long TensorFlow's epochs take with and without the tuning of its input pipeline."""
+    document = json.loads((RESULTS / "tensorflow-epochs.json").read_text("utf-8"))
+    return article_tables.tensorflow_table(document)
 
 
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results": overview},
     "docs/article.md": {"padding": padding, "seeds": seeds},
+    "docs/methodology.md": {"tensorflow-epochs": tensorflow_epochs},
     "docs/replay.md": {"replays": replays},
     "docs/replicas.md": {"ratios": replicas, "counts": replica_counts},
 }
@@ -103,7 +111,7 @@ def filled(document: Path, blocks: dict[str, Callable[[], str]]) -> str:
 def main() -> None:
     """Write the documents, or compare them with what would be written."""
     wanted = {PROJECT / name: filled(PROJECT / name, blocks) for name, blocks in BLOCKS.items()}
-    wanted[RESULTS / "reference" / "tables.md"] = all_tables()
+    wanted |= {RESULTS / name / "tables.md": all_tables(RESULTS / name) for name in ("reference", "study")}
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in stale:
         if "--check" in sys.argv:

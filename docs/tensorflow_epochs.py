@@ -1,0 +1,72 @@
+"""Measure TensorFlow's epochs with and without the tuning thread of its input pipeline.
+
+`python docs/tensorflow_epochs.py > results/tensorflow-epochs.json` wherever TensorFlow is installed; a minute on one
+core. What came out stands in docs/methodology.md, "TensorFlow's epochs come in steps".
+"""
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+from bench.interpreters import worker_settings
+from bench.machine import code_commit, describe_machine, pin, usable_cores
+
+os.environ.update(worker_settings("tensorflow", "cpu", "one"))
+pin(usable_cores()[-1:])
+
+import keras  # noqa: E402
+import tensorflow  # noqa: E402
+
+from seqsum_core import models, task  # noqa: E402
+from seqsum_core.settings import TaskSettings  # noqa: E402
+from seqsum_core.task import Sequences  # noqa: E402
+from seqsum_core.training import EpochClock  # noqa: E402
+
+CELLS = (("simple_rnn", 4), ("simple_rnn", 12), ("lstm", 12), ("gru", 12), ("lstm", 25), ("simple_rnn", 50))
+WARMUP, EPOCHS, BATCH = 3, 20, 100
+
+
+def arrays(rows: Sequences) -> dict[str, Any]:
+    """Return what `fit` gets as users call it."""
+    return {"x": rows.inputs(), "y": rows.targets(), "batch_size": BATCH}
+
+
+def data_set(rows: Sequences, *, tuned: bool) -> dict[str, Any]:
+    """Return the same rows as a `tf.data.Dataset`, shuffled anew in each epoch."""
+    options = tensorflow.data.Options()
+    options.autotune.enabled = tuned
+    whole = tensorflow.data.Dataset.from_tensor_slices((rows.inputs(), rows.targets()))
+    return {"x": whole.shuffle(len(rows)).batch(BATCH).with_options(options)}
+
+
+WAYS: dict[str, Callable[[Sequences], dict[str, Any]]] = {
+    "arrays": arrays,
+    "data set": lambda rows: data_set(rows, tuned=True),
+    "data set, not tuned": lambda rows: data_set(rows, tuned=False),
+}
+
+
+def epochs_s(model: str, length: int, way: str) -> list[float]:
+    """Return the seconds of the steady epochs of one fit."""
+    keras.utils.clear_session()
+    rows = task.split(task.draw(TaskSettings(), length=length), TaskSettings()).fitted
+    clock = EpochClock(lambda epochs: len(epochs) < WARMUP + EPOCHS)
+    models.build(model, length=length).fit(**WAYS[way](rows), epochs=WARMUP + EPOCHS, verbose=0, callbacks=[clock])
+    return clock.epochs_s[WARMUP:]
+
+
+def main() -> None:
+    """Measure every way of every cell and print one JSON document."""
+    measured = [
+        {"model": model, "length": length, "way": way, "epochs_s": epochs_s(model, length, way)}
+        for model, length in CELLS
+        for way in WAYS
+    ]
+    versions = {"keras": keras.__version__, "tensorflow": tensorflow.__version__}
+    document = {"commit": code_commit(), "machine": describe_machine().model_dump(), "versions": versions}
+    print(json.dumps(document | {"measured": measured}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
