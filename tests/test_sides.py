@@ -9,7 +9,7 @@ from fake_worker import fake_python
 from test_cli import seqsum
 from typer.testing import CliRunner
 
-from bench import cli, sides
+from bench import cli, interpreters, sides
 from bench.certificate import Certificate, all_cases
 from bench.errors import UserError
 from bench.plan import BACKENDS, BackendName
@@ -78,7 +78,7 @@ def test_backend_that_nobody_asked_for_may_be_absent(monkeypatch: pytest.MonkeyP
             return fake_python(tmp_path)
         raise UserError("not here")
 
-    monkeypatch.setattr(sides, "find_interpreter", find)
+    monkeypatch.setattr(interpreters, "find_interpreter", find)
     certificate = sides.certify_backends([], pythons={}, say=print, cases=CASES)
     assert certificate.verdict == "pass" and certificate.missing == {}
 
@@ -87,7 +87,7 @@ def test_no_backend_at_all_is_the_users_mistake(monkeypatch: pytest.MonkeyPatch)
     def find(backend: str, **_: Any) -> str:
         raise UserError("not here")
 
-    monkeypatch.setattr(sides, "find_interpreter", find)
+    monkeypatch.setattr(interpreters, "find_interpreter", find)
     with pytest.raises(UserError, match="No backend is installed"):
         sides.certify_backends([], pythons={}, say=print, cases=CASES)
 
