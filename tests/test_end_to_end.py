@@ -117,7 +117,12 @@ def test_interrupted_run_keeps_what_it_measured(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(TINY.replace("lengths = [4]", "lengths = [4, 5, 6, 7]"))
     command = ["seqsum", "run", "--sweep", "tiny.toml", "--backend", installed_backends()[0]]
     with subprocess.Popen(
-        command, cwd=tmp_path, env=os.environ | {"TMPDIR": str(tmp_path)}, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     ) as running:
         assert running.stderr is not None
         for line in running.stderr:
