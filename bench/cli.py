@@ -1,7 +1,6 @@
 """The command line: parse, call one function, print. Data to stdout, everything else to stderr."""
 
 import json
-import shlex
 import signal
 import sys
 from pathlib import Path
@@ -26,6 +25,7 @@ from bench import (
 )
 from bench import doctor as doctoring
 from bench.errors import UserError
+from bench.machine import typed_command
 from bench.progress import Progress
 from bench.records import Failure
 from seqsum_core import __version__
@@ -85,7 +85,7 @@ def run(
         written = runner.run_sweep(
             measured,
             profile=sweep.stem if sweep else profile,
-            command=_command(),
+            command=typed_command("seqsum"),
             results=results,
             pythons=pythons,
             progress=progress,
@@ -99,18 +99,6 @@ def run(
     printing.print_tables(selection.select([store.load_run(written.folder)]), [])
     if any(isinstance(record, Failure) for record in written.records):
         raise typer.Exit(1)
-
-
-def _command() -> str:
-    """Return what was typed, but not where files and interpreters lie: records are read elsewhere."""
-    words = iter(sys.argv[1:])
-    kept = ["seqsum"]
-    for word in words:
-        if word in ("--results", "--python"):
-            next(words, None)
-        elif not word.startswith(("--results=", "--python=")):
-            kept.append(word)
-    return shlex.join(kept)
 
 
 def _changes(
@@ -296,7 +284,7 @@ def replicas(
         plan,
         [interpreters.parse_backend(name) for name in backend],
         pythons=interpreters.parse_pythons(python),
-        command=_command(),
+        command=typed_command("seqsum"),
         say=lambda line: errors.print(line, markup=False, highlight=False, soft_wrap=True),
     )
     if json_:

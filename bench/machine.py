@@ -5,7 +5,9 @@ Times are CPU seconds. Imports no framework.
 
 import os
 import platform
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -54,6 +56,26 @@ def code_commit() -> str:
         return "unknown"
     edited = _git(source, "status", "--porcelain", "--untracked-files=no", "--", source.parent.as_posix())
     return commit + ("+changes" if edited else "")
+
+
+PLACES = ("--results", "--python", "-c")
+"""Options that say where things lie on this machine."""
+
+
+def typed_command(program: str) -> str:
+    """Return what was typed, but not where files and interpreters lie: records are read elsewhere.
+
+    Args:
+        program: the name that a user calls.
+    """
+    words = iter(sys.argv[1:])
+    kept = [program]
+    for word in words:
+        if word in PLACES:
+            next(words, None)
+        elif word.partition("=")[0] not in PLACES:
+            kept.append(word)
+    return shlex.join(kept)
 
 
 def _git(folder: Path, *arguments: str) -> str:

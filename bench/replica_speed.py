@@ -195,14 +195,16 @@ def replicas_table(times: ReplicaTimes) -> Table:
         row["MiB"] = one.peak_rss_bytes and one.peak_rss_bytes / 2**20
         rows.append(row)
     seeds = times.timed[0].seeds if times.timed else 0
+    frame = pd.DataFrame(rows).dropna(axis=1, how="all")
+    ratios = "times loop: how many times faster than the loop of model.fit on the same backend; times plain: than "
+    ratios += "plain PyTorch, one seed after another. "
     notes = [
         f"{seeds} seeds of {times.epochs} epochs at length {times.length}: seconds with building and compiling, one "
         "fresh process for each row, one core and one thread.",
-        "times loop: how many times faster than the loop of model.fit on the same backend; times plain: than plain "
-        "PyTorch, one seed after another. val mse: median of the last ones, to show that all of them learned.",
+        (ratios if "times loop" in frame else "")
+        + "val mse: median of the last ones, to show that all of them learned.",
         *(f"{one.model} on {one.backend}, {WAYS[one.way]}: failed, {one.failed}" for one in times.timed if one.failed),
     ]
-    frame = pd.DataFrame(rows).dropna(axis=1, how="all")
     return Table("Replicas", frame, tuple(notes))
 
 

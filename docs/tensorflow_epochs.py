@@ -10,18 +10,18 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.interpreters import worker_settings
-from bench.machine import code_commit, describe_machine, pin, usable_cores
+from bench.machine import code_commit, describe_machine, usable_cores
+from bench.runner import machine_lock, pinned
 
 os.environ.update(worker_settings("tensorflow", "cpu", "one"))
-pin(usable_cores()[-1:])
 
-import keras  # noqa: E402
-import tensorflow  # noqa: E402
+import keras
+import tensorflow
 
-from seqsum_core import models, task  # noqa: E402
-from seqsum_core.settings import TaskSettings  # noqa: E402
-from seqsum_core.task import Sequences  # noqa: E402
-from seqsum_core.training import EpochClock  # noqa: E402
+from seqsum_core import models, task
+from seqsum_core.settings import TaskSettings
+from seqsum_core.task import Sequences
+from seqsum_core.training import EpochClock
 
 CELLS = (("simple_rnn", 4), ("simple_rnn", 12), ("lstm", 12), ("gru", 12), ("lstm", 25), ("simple_rnn", 50))
 WARMUP, EPOCHS, BATCH = 3, 20, 100
@@ -58,11 +58,12 @@ def epochs_s(model: str, length: int, way: str) -> list[float]:
 
 def main() -> None:
     """Measure every way of every cell and print one JSON document."""
-    measured = [
-        {"model": model, "length": length, "way": way, "epochs_s": epochs_s(model, length, way)}
-        for model, length in CELLS
-        for way in WAYS
-    ]
+    with machine_lock(), pinned(usable_cores()[-1:]):
+        measured = [
+            {"model": model, "length": length, "way": way, "epochs_s": epochs_s(model, length, way)}
+            for model, length in CELLS
+            for way in WAYS
+        ]
     versions = {"keras": keras.__version__, "tensorflow": tensorflow.__version__}
     document = {"commit": code_commit(), "machine": describe_machine().model_dump(), "versions": versions}
     print(json.dumps(document | {"measured": measured}, indent=1))

@@ -11,7 +11,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
-import article_tables
+import document_tables
 
 from bench.printing import print_tables, to_markdown
 from bench.replica_speed import ReplicaTimes, replicas_table
@@ -35,13 +35,13 @@ def overview() -> str:
 
 def padding() -> str:
     """Return the table of paddings and masks."""
-    runs = [article_tables.newest(RESULTS / "article", name) for name in ARTICLE_SWEEPS]
-    return article_tables.padding_table(runs)
+    runs = [document_tables.newest(RESULTS / "article", name) for name in ARTICLE_SWEEPS]
+    return document_tables.padding_table(runs)
 
 
 def seeds() -> str:
     """Return the table of a hundred seeds."""
-    return article_tables.seeds_table(article_tables.newest(RESULTS / "article", "hundred"))
+    return document_tables.seeds_table(document_tables.newest(RESULTS / "article", "hundred"))
 
 
 def replicas() -> str:
@@ -64,7 +64,7 @@ def _times(name: str) -> str:
 def replays() -> str:
     """Return what the replays in both precisions measured."""
     texts = [(RESULTS / "replay" / f"{dtype}.json").read_text("utf-8") for dtype in ("float32", "float64")]
-    return article_tables.replay_table(map(json.loads, texts))
+    return document_tables.replay_table(map(json.loads, texts))
 
 
 def all_tables(folder: Path) -> str:
@@ -79,7 +79,7 @@ def all_tables(folder: Path) -> str:
 def tensorflow_epochs() -> str:
     """Return how long TensorFlow's epochs take with and without the tuning of its input pipeline."""
     document = json.loads((RESULTS / "tensorflow-epochs.json").read_text("utf-8"))
-    return article_tables.tensorflow_table(document)
+    return document_tables.tensorflow_table(document)
 
 
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {

@@ -20,6 +20,7 @@ from bench.machine import (
     peak_rss_bytes,
     pin,
     reset_peak_rss,
+    typed_command,
     usable_cores,
 )
 
@@ -95,6 +96,25 @@ def test_others_are_never_negative() -> None:
     for _ in range(20):
         watch.start()
         assert watch.others_cpu_s() >= 0
+
+
+def test_the_typed_command_leaves_out_where_files_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [
+        "x",
+        "-c",
+        "/here/pyproject.toml",
+        "run",
+        "--results",
+        "/r",
+        "--python=jax=/p",
+        "--seeds",
+        "3",
+        "--results=r",
+    ]
+    monkeypatch.setattr("sys.argv", words)
+    assert typed_command("seqsum") == "seqsum run --seeds 3"
+    monkeypatch.setattr("sys.argv", ["x", "--model", "my models:wide", "--results"])
+    assert typed_command("seqsum") == "seqsum --model 'my models:wide'"
 
 
 def test_peak_memory_grows_by_what_is_allocated_and_stays() -> None:

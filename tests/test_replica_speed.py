@@ -82,8 +82,9 @@ def test_ratios_are_to_the_loop_of_the_same_backend_and_to_plain_pytorch() -> No
 
 
 def test_without_loops_there_are_no_ratios() -> None:
-    frame = replicas_table(make_times(make_timed("replica", 2.0, replicas=20, val_loss=(3.0, 1.0, 2.0)))).frame
-    assert "times loop" not in frame and frame["val mse"].tolist() == [2.0]
+    table = replicas_table(make_times(make_timed("replica", 2.0, replicas=20, val_loss=(3.0, 1.0, 2.0))))
+    assert "times loop" not in table.frame and table.frame["val mse"].tolist() == [2.0]
+    assert not any("times loop" in note for note in table.notes)
 
 
 @pytest.mark.parametrize(

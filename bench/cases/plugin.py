@@ -5,7 +5,6 @@ time the same workers as `seqsum run` does: pytest itself imports no framework.
 """
 
 import os
-import shlex
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -17,6 +16,7 @@ from rich.console import Console
 
 from bench import interpreters, runner, store, sweeps
 from bench.errors import UserError
+from bench.machine import typed_command
 from bench.plan import BACKENDS, BackendName, Cell, Sweep
 from bench.printing import print_tables
 from bench.progress import Progress
@@ -139,7 +139,7 @@ def run(request: pytest.FixtureRequest, sweep: Sweep) -> Iterator[tuple[Header, 
                 sweep,
                 workers,
                 profile=_label(request.config),
-                command=shlex.join(["pytest", *sys.argv[1:]]),
+                command=typed_command("pytest"),
                 harness="pytest",
             )
             writer = store.start_run(results, header)
