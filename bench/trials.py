@@ -183,9 +183,7 @@ def _fit_alone(group: Group, data: task.Split, report: Report) -> list[tuple[Sta
     """Train one seed after another; a user's model with layers of its own starts as Keras draws it."""
     fitted = []
     for seed in group.seeds:
-        if (
-            group.cell.model not in MODELS
-        ):  # ours draw nothing in Keras, and this call imports TensorFlow, if it is here
+        if group.cell.model not in MODELS:  # ours draw nothing in Keras; the call would import TensorFlow, if here
             keras.utils.set_random_seed(seed)
         model = _build(group)
         start = models.draw_weights(model, seed=seed)
