@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.plan import Frozen
+from bench.frozen import Frozen
 from bench.records import Worker
 from seqsum_core.parity_case import Case, CheckName, ModelCase, OptimizerCase, Quantity
 from seqsum_core.settings import MODELS, NetworkSettings, TrainingSettings

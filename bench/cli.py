@@ -66,7 +66,17 @@ def run(
     device: Annotated[str | None, typer.Option(help="cpu or gpu.")] = None,
     model: Annotated[list[str], typer.Option(help="simple_rnn, lstm, gru or package.module:function.")] = [],
     length: Annotated[list[int], typer.Option(help="Longest sequence, in timesteps.")] = [],
-    seeds: Annotated[int | None, typer.Option(help="Seeds of the accuracy trials.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Seeds of the accuracy trials; 0: time only.")] = None,
+    processes: Annotated[int | None, typer.Option(help="Fresh processes a cell is timed in.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Turns of each process.")] = None,
+    rigorous: Annotated[
+        bool, typer.Option("--rigorous", help="20 processes of 5 turns, each backend with a control.")
+    ] = False,
+    precision: Annotated[
+        str | None, typer.Option(help="Go on until no interval is wider to either side: 5%.", metavar="SHARE")
+    ] = None,
+    budget: Annotated[float | None, typer.Option(help="Seconds for that, at most.")] = None,
+    expect: Annotated[str | None, typer.Option(help="Recurrent path that must run: scan, cudnn, ...")] = None,
     results: Results = Path("results"),
     python: Pythons = [],
 ) -> None:
@@ -75,7 +85,8 @@ def run(
     Example: seqsum run --profile smoke --backend jax --model lstm --length 12
     """
     pythons = interpreters.parse_pythons(python)
-    changes = _changes(backend, device, model, length, seeds)
+    changes = _changes(backend, device, model, length, seeds, expect)
+    changes["timing"] = _timing_changes(rigorous, processes, rounds, precision, budget)
     measured = sweeps.read_sweep(sweep, changes) if sweep else sweeps.read_profile(profile, changes)
     if not backend and not (sweep and "backends" in measured.model_fields_set):
         found = interpreters.available_backends(device=measured.device, pythons=pythons)
@@ -102,7 +113,7 @@ def run(
 
 
 def _changes(
-    backend: list[str], device: str | None, model: list[str], length: list[int], seeds: int | None
+    backend: list[str], device: str | None, model: list[str], length: list[int], seeds: int | None, expect: str | None
 ) -> dict[str, Any]:
     """Collect what the command line says against the profile or sweep file."""
     backends = [interpreters.parse_backend(name) for name in backend]
@@ -112,8 +123,23 @@ def _changes(
         "models": model,
         "lengths": length,
         "seeds": seeds,
+        "expect": expect,
     }
     return {name: value for name, value in given.items() if value not in (None, [])}
+
+
+def _timing_changes(
+    rigorous: bool, processes: int | None, rounds: int | None, precision: str | None, budget: float | None
+) -> dict[str, Any]:
+    """Collect what the command line says against the table `timing`."""
+    given = {
+        "processes": processes or (20 if rigorous and processes is None else processes),
+        "rounds": rounds or (5 if rigorous and rounds is None else rounds),
+        "precision": None if precision is None else sweeps.parse_share(precision, "--precision"),
+        "budget_s": budget,
+        "control": "each" if rigorous else None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 @app.command()

@@ -7,9 +7,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.errors import UserError
+from bench.frozen import Frozen
 from bench.interpreters import check_keras_backend, find_interpreter
-from bench.machine import CpuWatch, describe_machine, load_average, usable_cores
-from bench.plan import BACKENDS, BackendName, Cell, Device, Frozen
+from bench.machine import Noise, Watch, describe_machine, load_average, usable_cores
+from bench.plan import BACKENDS, BackendName, Cell, Device
 from bench.processes import WorkerLostError, WorkerProcess
 from bench.records import Machine, Worker
 
@@ -23,6 +24,7 @@ class Diagnosis(Frozen):
         machine: hardware and system.
         load_average: mean number of running processes over the last minute.
         others_cpu_share: cores that other processes used during one second just now.
+        steal_share: cores that the hypervisor gave to other machines meanwhile.
         workers: the backends that start here, proved.
         interpreters: the Python of each of them.
         missing: why the others do not.
@@ -32,6 +34,7 @@ class Diagnosis(Frozen):
     machine: Machine
     load_average: float
     others_cpu_share: float
+    steal_share: float
     workers: tuple[Worker, ...]
     interpreters: dict[str, str]
     missing: dict[str, str]
@@ -40,10 +43,9 @@ class Diagnosis(Frozen):
 
 def diagnose(*, device: Device, pythons: dict[str, str]) -> Diagnosis:
     """Watch the machine for a second, then start every backend once."""
-    watch = CpuWatch()
-    watch.start()
+    watch = Watch()
     sleep(WATCHED_S)
-    share = watch.others_cpu_s() / WATCHED_S
+    noise = watch.noise()
     load = load_average()
     with ThreadPoolExecutor(len(usable_cores())) as pool:
         answers = list(pool.map(lambda backend: _try_backend(backend, device, pythons), BACKENDS))
@@ -51,11 +53,12 @@ def diagnose(*, device: Device, pythons: dict[str, str]) -> Diagnosis:
     return Diagnosis(
         machine=describe_machine(),
         load_average=load,
-        others_cpu_share=round(share, 2),
+        others_cpu_share=round(noise.others_cpu_s / WATCHED_S, 2),
+        steal_share=round(noise.steal_s / WATCHED_S, 2),
         workers=tuple(answer[0] for answer in answers if isinstance(answer, tuple)),
         interpreters={name: answer[1] for name, answer in found.items() if isinstance(answer, tuple)},
         missing={name: answer for name, answer in found.items() if isinstance(answer, str)},
-        obstacles=tuple(_obstacles(share, load)),
+        obstacles=tuple(_obstacles(noise, load)),
     )
 
 
@@ -63,17 +66,20 @@ def _try_backend(backend: BackendName, device: Device, pythons: dict[str, str]) 
     """Return the proved worker and its interpreter, or why there is none."""
     try:
         python = find_interpreter(backend, device=device, pythons=pythons)
-        cell = Cell(backend=backend, device=device, model="simple_rnn", length=4)
-        with WorkerProcess(python, cell, threads="default", cores=usable_cores(), limit_s=120) as worker:
+        cell = Cell(backend=backend, device=device, model="simple_rnn", length=4, threads="default")
+        with WorkerProcess(python, cell, cores=usable_cores(), limit_s=120) as worker:
             return worker.ready(), python
     except (UserError, WorkerLostError) as error:
         return str(error)
 
 
-def _obstacles(share: float, load: float) -> list[str]:
+def _obstacles(noise: Noise, load: float) -> list[str]:
     obstacles = []
-    if share > 0.1:
-        obstacles.append(f"Other processes use {share:.1f} cores right now: end them before measuring.")
+    share, steal = noise.others_cpu_s / WATCHED_S, noise.steal_s / WATCHED_S
+    if steal > 0.02:
+        obstacles.append(f"The hypervisor takes {steal:.2f} cores away: measure when its other machines rest.")
+    if share - steal > 0.1:
+        obstacles.append(f"Other processes use {share - steal:.1f} cores right now: end them before measuring.")
     if load > 0.5:
         obstacles.append(f"The load of the last minute was {load:.1f}: wait until it is below 0.5.")
     if len(usable_cores()) < 2:
@@ -97,7 +103,10 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
     )
     for gpu in machine.gpus:
         console.print(gpu, markup=False)
-    console.print(f"load {diagnosis.load_average:.2f}, others use {diagnosis.others_cpu_share:.2f} cores\n")
+    console.print(
+        f"load {diagnosis.load_average:.2f}, others use {diagnosis.others_cpu_share:.2f} cores, "
+        f"the hypervisor takes {diagnosis.steal_share:.2f}\n"
+    )
     shown = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("backend", "version", "keras", "device", "threads", "python"):
         shown.add_column(heading)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench.errors import UserError
 from bench.plan import BACKENDS, BackendName, Device, check_choice
+from bench.protocol import Runtime, Threads
 from seqsum_core.settings import MODELS
 
 TOX_ENVIRONMENT: Mapping[BackendName, str] = {"jax": "jax", "torch": "torch", "tensorflow": "tf"}
@@ -33,17 +34,8 @@ _SET_ALWAYS = {
     "PYTHONHASHSEED": "0",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_ENABLE_ONEDNN_OPTS": "1",
-    "NVIDIA_TF32_OVERRIDE": "0",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-}
-_ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
 }
 _NO_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
 _GPU = {"JAX_PLATFORMS": "cuda"}
@@ -57,27 +49,39 @@ print(json.dumps([name for name in ("bench", "seqsum_core", "keras", "jax", "tor
 """
 
 
-def worker_settings(backend: str, device: str, threads: str) -> dict[str, str]:
+def worker_settings(backend: str, device: str, threads: Threads, runtime: Runtime | None = None) -> dict[str, str]:
     """Return the variables that decide how a backend runs; they are recorded with the run.
 
     Args:
         backend: Keras' backend.
         device: "cpu" hides every GPU; "gpu" shows those that CUDA_VISIBLE_DEVICES leaves.
-        threads: "one" limits every library to one thread; "default" sets nothing.
+        threads: so many for every library; "default" sets nothing.
+        runtime: precision, determinism and flags; None: the defaults.
     """
+    runtime = runtime or Runtime()
     settings = {"KERAS_BACKEND": backend, **_SET_ALWAYS}
-    if threads == "one":
-        settings |= _ONE_THREAD
+    flags = []
+    if threads != "default":
+        settings |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), f"{threads}")
+        settings |= {"TF_NUM_INTRAOP_THREADS": f"{threads}", "TF_NUM_INTEROP_THREADS": "1"}
+        flags += [f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}"]
+    if not runtime.tf32:
+        settings["NVIDIA_TF32_OVERRIDE"] = "0"
+    if runtime.deterministic:
+        settings["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # what PyTorch's deterministic mode needs
+        flags += ["--xla_gpu_deterministic_ops=true"] if device == "gpu" else []
+    if flags := [*flags, *runtime.xla_flags.split()]:
+        settings["XLA_FLAGS"] = " ".join(flags)
     if device == "cpu":
         return settings | _NO_GPU
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     return settings | _GPU | ({"CUDA_VISIBLE_DEVICES": chosen} if chosen else {})
 
 
-def worker_environment(backend: str, device: str, threads: str) -> dict[str, str]:
+def worker_environment(backend: str, device: str, threads: Threads, runtime: Runtime | None = None) -> dict[str, str]:
     """Return the whole environment of a worker."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    return inherited | worker_settings(backend, device, threads)
+    return inherited | worker_settings(backend, device, threads, runtime)
 
 
 def find_interpreter(backend: BackendName, *, device: str, pythons: Mapping[str, str]) -> str:

@@ -8,11 +8,18 @@ import platform
 import shlex
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from time import process_time
 
 import psutil
 
 from bench.records import Machine
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
 
 
 def describe_machine() -> Machine:
@@ -103,28 +110,40 @@ def _gpus() -> list[str]:
         return []
 
 
-class CpuWatch:
-    """Count the CPU seconds that everybody else uses between `start` and `others_cpu_s`."""
+@dataclass(frozen=True)
+class Noise:
+    """What happened on the machine meanwhile.
+
+    Args:
+        others_cpu_s: CPU seconds that other processes took, the hypervisor's steal included.
+        steal_s: CPU seconds that the hypervisor gave to other machines.
+        involuntary_switches: how often this process had to make room on its core.
+    """
+
+    others_cpu_s: float
+    steal_s: float
+    involuntary_switches: int
+
+
+class Watch:
+    """Count what everybody else does from its making on."""
 
     def __init__(self) -> None:
-        self._start = 0.0
+        self._start = _readings()
 
-    def start(self) -> None:
-        """Begin to count."""
-        self._start = _others_cpu_s()
-
-    def others_cpu_s(self) -> float:
-        """Return CPU seconds of all other processes, the hypervisor's steal included."""
-        return max(0.0, _others_cpu_s() - self._start)
+    def noise(self) -> Noise:
+        """Return what has happened since."""
+        busy, own, steal, switches = (now - before for now, before in zip(_readings(), self._start, strict=True))
+        return Noise(max(0.0, busy - own), steal, int(switches))
 
 
-def _others_cpu_s() -> float:
-    """Subtract this process' CPU time from what the whole system was busy."""
+def _readings() -> tuple[float, float, float, int]:
+    """Read how long the system was busy, this process, and the hypervisor elsewhere; and the switches."""
     system = psutil.cpu_times()
     guests = getattr(system, "guest", 0.0) + getattr(system, "guest_nice", 0.0)  # counted in user already
     busy = sum(system) - system.idle - getattr(system, "iowait", 0.0) - guests
-    own = psutil.Process().cpu_times()
-    return float(busy - own.user - own.system)
+    switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw if resource else 0
+    return busy, process_time(), getattr(system, "steal", 0.0), switches
 
 
 def peak_rss_bytes() -> int:

@@ -9,8 +9,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from bench.plan import Backend, Device, Frozen, Group, Trial
-from bench.records import Accuracy, Failure, Speed, Way, Worker
+from bench.frozen import Frozen
+from bench.plan import Backend, Device, Group, Trial
+from bench.protocol import Runtime
+from bench.records import Accuracy, Failure, Slice, Speed, Way, Worker
 from seqsum_core.parity_case import Case, Quantity
 
 
@@ -22,26 +24,60 @@ class Start(Frozen):
         device: where tensors must lie.
         cores: logical cores to stay on.
         started_at_s: wall clock just before the process was started.
+        runtime: what the framework is set to.
     """
 
     backend: Backend
     device: Device
     cores: tuple[int, ...]
     started_at_s: float
+    runtime: Runtime
 
 
-class Request(Frozen):
-    """What a worker is asked.
+class CheckRequest(Frozen):
+    """A worker is asked to build a trial's model, and no more."""
+
+    do: Literal["check"] = "check"
+    trial: Trial
+
+
+class SpeedRequest(Frozen):
+    """A worker is asked to time a cell: its fit warms up, parks, and then runs a turn for each `Turn`."""
+
+    do: Literal["speed"] = "speed"
+    trial: Trial
+
+
+class Turn(Frozen):
+    """A parked fit shall run a turn.
 
     Args:
-        do: "measure" a trial; "step" measures a speed trial too, but parks its fit after the warm-up
-            until a line says how many epochs shall follow, and tells when each of them ends; "check"
-            only builds the model.
-        trial: which.
+        round: which, from 0.
+        begun_at_s: since the run began.
+        epochs: how many counted ones; None: as many as the settings say.
+        tell: whether the end of the warm-up and of each counted epoch is told.
     """
 
-    do: Literal["measure", "step", "check"]
+    do: Literal["turn"] = "turn"
+    round: int
+    begun_at_s: float = 0.0
+    epochs: int | None = None
+    tell: bool = False
+
+
+class Leave(Frozen):
+    """A parked fit shall end, be validated and leave its record."""
+
+    do: Literal["leave"] = "leave"
+
+
+class OverheadRequest(Frozen):
+    """A worker is asked what timing an epoch adds to a bare fit: `repeats` pairs of fits of `fit_s` seconds each."""
+
+    do: Literal["overhead"] = "overhead"
     trial: Trial
+    fit_s: float
+    repeats: int
 
 
 class TrainRequest(Frozen):
@@ -96,11 +132,33 @@ class Phase(Frozen):
     phase: str
 
 
+class Parked(Frozen):
+    """The fit is warm and waits; no CPU is used until a `Turn` or `Leave` arrives."""
+
+    answer: Literal["parked"] = "parked"
+    epoch_s: float
+
+
 class Epoch(Frozen):
-    """An epoch of a stepped fit has ended; behind the last warm-up epoch the fit is parked."""
+    """The warm-up of a turn or a counted epoch has ended."""
 
     answer: Literal["epoch"] = "epoch"
     epoch_s: float
+
+
+class TurnDone(Frozen):
+    """A turn has ended, the fit is parked again."""
+
+    answer: Literal["turned"] = "turned"
+    slice: Slice
+
+
+class OverheadDone(Frozen):
+    """Seconds of an epoch in each pair of fits: bare, and timed as `seqsum run` does."""
+
+    answer: Literal["overhead"] = "overhead"
+    bare_s: tuple[float, ...]
+    timed_s: tuple[float, ...]
 
 
 class Done(Frozen):
@@ -157,7 +215,23 @@ class Computed(Frozen):
     quantities: tuple[Quantity, ...]
 
 
-Answer = Ready | Phase | Epoch | Done | GroupDone | SeedsTimed | ReplayDone | Computed | Wrong | Failed
+Answer = (
+    Ready
+    | Phase
+    | Parked
+    | Epoch
+    | TurnDone
+    | OverheadDone
+    | Done
+    | GroupDone
+    | SeedsTimed
+    | ReplayDone
+    | Computed
+    | Wrong
+    | Failed
+)
 ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="answer")])
-AnyRequest = Request | TrainRequest | TimeRequest | ReplayRequest | ParityRequest
+AnyRequest = CheckRequest | SpeedRequest | OverheadRequest | TrainRequest | TimeRequest | ReplayRequest | ParityRequest
 REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(Annotated[AnyRequest, Field(discriminator="do")])
+AtPark = Turn | Leave
+AT_PARK: TypeAdapter[AtPark] = TypeAdapter(Annotated[AtPark, Field(discriminator="do")])

@@ -8,9 +8,11 @@ from difflib import get_close_matches
 from itertools import product
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from seqsum_core.settings import MODELS, NetworkSettings, TaskSettings, TrainingSettings, VariantSettings
+from bench.frozen import Frozen
+from bench.protocol import Runtime, Threads, Timing
+from seqsum_core.settings import MODELS, RECURRENCES, NetworkSettings, TaskSettings, TrainingSettings, VariantSettings
 from seqsum_core.start import GATES
 from seqsum_core.task import check_length
 
@@ -48,48 +50,7 @@ def check_model(name: str) -> str:
 
 
 ModelName = Annotated[str, AfterValidator(check_model)]
-
-
-class Frozen(BaseModel):
-    """A value that cannot change and knows no other fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
-
-
-class Timing(Frozen):
-    """How the speed of a cell is measured.
-
-    Args:
-        processes: fresh processes a cell is timed in.
-        warmup_epochs: epochs after the first one that are kept but not counted.
-        steady_epochs: the fewest counted epochs.
-        steady_s: seconds the counted epochs shall last together, at least.
-        most_epochs: where the timed fit ends at the latest.
-        validations: timed calls of `evaluate`, the first of which compiles.
-        repeats: how often a disturbed trial is measured again.
-        threads: "one" pins a worker to one core with one thread; "default" leaves both alone.
-        limit_s: a worker that is silent for so long is ended, and its trial has failed.
-    """
-
-    processes: Annotated[int, Field(ge=1)] = 1
-    warmup_epochs: Annotated[int, Field(ge=0)] = 2
-    steady_epochs: Annotated[int, Field(ge=1)] = 10
-    steady_s: Annotated[float, Field(gt=0)] = 2.0
-    most_epochs: Annotated[int, Field(ge=1)] = 1000
-    validations: Annotated[int, Field(ge=2)] = 6
-    repeats: Annotated[int, Field(ge=0)] = 1
-    threads: Literal["one", "default"] = "one"
-    limit_s: Annotated[float, Field(gt=0)] = 600.0
-
-    @model_validator(mode="after")
-    def _epochs_must_fit(self) -> Self:
-        least = 1 + self.warmup_epochs + self.steady_epochs
-        if self.most_epochs < least:
-            raise ValueError(
-                f"`most_epochs` must hold the first epoch, the warm-up and the steady epochs, {least}. "
-                f"Received: {self.most_epochs}. Raise it."
-            )
-        return self
+Recurrence = Annotated[str, AfterValidator(lambda name: check_choice(name, RECURRENCES, "expect"))]
 
 
 class Cell(Frozen):
@@ -100,9 +61,11 @@ class Cell(Frozen):
     model: str
     length: int
     variant: VariantSettings = VariantSettings()
+    threads: Threads = 1
 
     def __str__(self) -> str:
-        return f"{self.backend} {self.model} {self.length}"
+        threads = {1: "", "default": " default threads"}.get(self.threads, f" {self.threads} threads")
+        return f"{self.backend} {self.model} {self.length}{threads}"
 
 
 class Settings(Frozen):
@@ -112,6 +75,7 @@ class Settings(Frozen):
     network: NetworkSettings = NetworkSettings()
     training: TrainingSettings = TrainingSettings()
     timing: Timing = Timing()
+    runtime: Runtime = Runtime()
 
 
 class Trial(Frozen):
@@ -122,16 +86,20 @@ class Trial(Frozen):
         cell: where.
         index: the seed of an accuracy trial, the number of the process of a speed trial.
         settings: how.
+        twin: whether it is the control: the same cell timed once more, as if it were another.
+        expect: the recurrent path that must run, or None; another one is a failure.
     """
 
     kind: Literal["speed", "accuracy"]
     cell: Cell
     index: int
     settings: Settings
+    twin: bool = False
+    expect: Recurrence | None = None
 
     def __str__(self) -> str:
         index = f"seed {self.index}" if self.kind == "accuracy" else f"process {self.index + 1}"
-        return f"{self.kind} {self.cell} {index}"
+        return f"{self.kind} {self.cell} {index}" + (" (control)" if self.twin else "")
 
 
 REPLICAS: dict[Device, int] = {"cpu": 50, "gpu": 1024}
@@ -201,8 +169,10 @@ class Sweep(Settings):
     device: Device = "cpu"
     models: tuple[ModelName, ...] = Field(("simple_rnn", "lstm"), min_length=1)
     lengths: tuple[int, ...] = Field(min_length=1)
-    seeds: int = Field(3, ge=1)
+    threads: tuple[Threads, ...] = Field((1,), min_length=1)
+    seeds: int = Field(3, ge=0)
     variant: VariantSettings = VariantSettings()
+    expect: Recurrence | None = None
 
     @model_validator(mode="after")
     def _parts_must_fit(self) -> Self:
@@ -218,42 +188,76 @@ class Sweep(Settings):
                 f"`batch_size` must be at most the number of fitted rows, {self.task.fitted_rows}. "
                 f"Received: {self.training.batch_size}. Lower it, or draw more `sequences`."
             )
+        if self.expect == "cudnn" and self.device == "cpu":
+            raise ValueError("`expect` cannot be cudnn on a CPU. Received: 'cudnn'. Use --device gpu.")
         return self
 
     @property
     def settings(self) -> Settings:
         """Return the sweep without its axes."""
-        return Settings(task=self.task, network=self.network, training=self.training, timing=self.timing)
+        return Settings(**{name: getattr(self, name) for name in Settings.model_fields})
 
     def blocks(self) -> list[list[Cell]]:
-        """Group the cells that differ in backend only, shortest first."""
+        """Group the cells that are measured in turns: all of one length, shortest first."""
         return [
             [
-                Cell(backend=backend, device=self.device, model=model, length=length, variant=self.variant)
-                for backend in dict.fromkeys(self.backends)
+                Cell(
+                    backend=backend,
+                    device=self.device,
+                    model=model,
+                    length=length,
+                    variant=self.variant,
+                    threads=threads,
+                )
+                for model, backend, threads in product(
+                    dict.fromkeys(self.models), dict.fromkeys(self.backends), dict.fromkeys(self.threads)
+                )
             ]
-            for length, model in product(sorted(set(self.lengths)), dict.fromkeys(self.models))
+            for length in sorted(set(self.lengths))
         ]
 
+    def cells(self) -> list[Cell]:
+        """Return the cells of all blocks."""
+        return [cell for block in self.blocks() for cell in block]
+
+    def turns(self, block: list[Cell], *, process: int) -> list[Trial]:
+        """Return what is measured in turns by one fresh process of each cell, in an order of its own.
+
+        Args:
+            block: cells that are measured together.
+            process: which of the fresh processes, from 0.
+
+        Returns:
+            A trial of each cell, and a second one of those that are controls.
+        """
+        twins = [cell for cell in block if cell.model == block[0].model and self.timing.control != "none"]
+        if self.timing.control == "one":
+            twins = [twins[sorted(set(self.lengths)).index(block[0].length) % len(twins)]]
+        trials = [
+            Trial(kind="speed", cell=cell, index=process, settings=self.settings, twin=twin, expect=self.expect)
+            for twin, cells in ((False, block), (True, twins))
+            for cell in cells
+        ]
+        return random.Random(f"{process} {block[0]}").sample(trials, len(trials))
+
     def speed_trials(self) -> list[Trial]:
-        """Order the speed trials: every block once per process, its backends shuffled each time."""
-        order = random.Random(0)
+        """Return the trials of every block, once for each process; a wave of all blocks comes before the next."""
         return [
-            Trial(kind="speed", cell=cell, index=process, settings=self.settings)
+            trial
             for process in range(self.timing.processes)
             for block in self.blocks()
-            for cell in order.sample(block, len(block))
+            for trial in self.turns(block, process=process)
         ]
 
     def accuracy_groups(self) -> list[Group]:
         """Order the accuracy trials: the long ones first, so that no worker is left with one.
 
-        A group holds as many seeds as are trained as one model; a model of the user's own cannot be.
+        A group holds as many seeds as are trained as one model; a model of the user's own cannot be. They
+        are not timed, so each has one thread whatever `threads` says.
         """
         return [
             group
-            for block in reversed(self.blocks())
-            for cell in block
+            for cell in dict.fromkeys(cell.model_copy(update={"threads": 1}) for cell in reversed(self.cells()))
             for group in Group(cell=cell, seeds=tuple(range(self.seeds)), settings=self.settings).split()
         ]
 

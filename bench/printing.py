@@ -19,7 +19,8 @@ from bench.selection import Selection, Table, provenance
 from bench.tables import TABLES
 
 WIDEST_COLUMN = 20
-AXES = ("model", "length", "patience", "backend", "against", "true length", "k")
+DEFAULT = ("speed", "ratios", "controls", "start", "breakeven", "accuracy")
+AXES = ("model", "length", "patience", "backend", "threads", "ratio of", "against", "true length", "k")
 
 
 def print_tables(chosen: Selection, names: list[str], *, form: str = "text") -> None:
@@ -27,7 +28,7 @@ def print_tables(chosen: Selection, names: list[str], *, form: str = "text") -> 
 
     Args:
         chosen: records that may stand together.
-        names: of tables, or "all"; none means the three that matter most.
+        names: of tables, or "all"; none means those that matter most.
         form: "text", "markdown" or "csv".
 
     Raises:
@@ -41,7 +42,7 @@ def print_tables(chosen: Selection, names: list[str], *, form: str = "text") -> 
             raise UserError("CSV holds one table. Received: several. Give --show once, speed, say.")
         print(to_csv(TABLES[names[0] if names else "speed"](chosen)), end="")
         return
-    names = list(TABLES) if "all" in names else names or ["speed", "start", "accuracy"]
+    names = list(TABLES) if "all" in names else names or list(DEFAULT)
     if chosen.of(Failure) and "failures" not in names:
         names = [*names, "failures"]
     made = [made for name in names if not (made := TABLES[name](chosen)).frame.empty]

@@ -17,25 +17,33 @@ from bench.messages import (
     ANSWER,
     Answer,
     AnyRequest,
+    CheckRequest,
     Computed,
     Done,
     Epoch,
     Failed,
     GroupDone,
+    Leave,
+    OverheadDone,
+    OverheadRequest,
     ParityRequest,
+    Parked,
     Phase,
     Ready,
     ReplayDone,
     ReplayRequest,
-    Request,
     SeedsTimed,
+    SpeedRequest,
     Start,
     TimeRequest,
     TrainRequest,
+    Turn,
+    TurnDone,
     Wrong,
 )
 from bench.plan import Cell, Group, Trial
-from bench.records import Accuracy, Failure, Speed, Way, Worker
+from bench.protocol import Runtime
+from bench.records import Accuracy, Failure, Slice, Speed, Way, Worker
 from seqsum_core.parity_case import Case, Quantity
 
 
@@ -48,22 +56,27 @@ class WorkerProcess:
 
     Args:
         python: the interpreter.
-        cell: any cell of the backend and device that it shall run.
-        threads: "one" or "default".
+        cell: any cell of the backend, device and threads that it shall run.
         cores: logical cores it stays on.
         limit_s: how long it may be silent.
+        runtime: precision, determinism and flags.
     """
 
-    def __init__(self, python: str, cell: Cell, *, threads: str, cores: list[int], limit_s: float) -> None:
+    def __init__(
+        self, python: str, cell: Cell, *, cores: list[int], limit_s: float, runtime: Runtime | None = None
+    ) -> None:
         self._limit_s = limit_s
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-        start = Start(backend=cell.backend, device=cell.device, cores=tuple(cores), started_at_s=time.time())
+        runtime = runtime or Runtime()
+        start = Start(
+            backend=cell.backend, device=cell.device, cores=tuple(cores), started_at_s=time.time(), runtime=runtime
+        )
         self._process = subprocess.Popen(
             [python, "-m", "bench.worker", start.model_dump_json()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=worker_environment(cell.backend, cell.device, threads),
+            env=worker_environment(cell.backend, cell.device, cell.threads, runtime),
             encoding="utf-8",
             errors="replace",
             start_new_session=True,  # Ctrl-C reaches the coordinator only, which then ends the worker
@@ -111,7 +124,7 @@ class WorkerProcess:
             UserError: if the model cannot be used.
             WorkerLostError: if the worker does not answer.
         """
-        answer = self._ask(Request(do="check", trial=trial))
+        answer = self._ask(CheckRequest(trial=trial))
         if isinstance(answer, Wrong | Failed):
             raise UserError(answer.message if isinstance(answer, Wrong) else answer.reason)
 
@@ -139,21 +152,10 @@ class WorkerProcess:
         answer = self._ask(TimeRequest(group=group, way=way))
         if isinstance(answer, SeedsTimed):
             return answer
-        raise WorkerLostError(answer.reason if isinstance(answer, Failed) else f"answered out of turn: {answer.answer}")
-
-    def measure(self, trial: Trial) -> Speed | Failure:
-        """Let the worker measure a trial; whatever goes wrong becomes a failure.
-
-        Returns:
-            The record, which also says so if the worker is lost; then `alive` is False.
-        """
-        try:
-            return self._record(trial, self._ask(Request(do="measure", trial=trial)))
-        except WorkerLostError as lost:
-            return failure(trial, self.phase, str(lost))
+        raise _out_of_turn(answer)
 
     def park(self, trial: Trial) -> float:
-        """Let the worker begin a speed trial and wait until it is parked behind its warm-up.
+        """Let the worker begin a speed trial and wait until its fit is warm and parked.
 
         Returns:
             Seconds of the last warm-up epoch.
@@ -161,30 +163,70 @@ class WorkerProcess:
         Raises:
             WorkerLostError: if it does not get so far.
         """
-        return self._epoch(self._ask(Request(do="step", trial=trial)))
+        answer = self._ask(SpeedRequest(trial=trial))
+        if isinstance(answer, Parked):
+            return answer.epoch_s
+        raise _out_of_turn(answer)
 
-    def release(self, epochs: int) -> None:
-        """Let a parked fit run so many epochs and end.
+    def run_turn(self, turn: Turn) -> Slice:
+        """Let a parked fit run a turn.
+
+        Raises:
+            WorkerLostError: if it does not get to its end.
+        """
+        self.begin_turn(turn)
+        return self.end_turn()
+
+    def begin_turn(self, turn: Turn) -> None:
+        """Release a parked fit for a turn; one that tells its epochs has a first step for all of the warm-up.
 
         Raises:
             WorkerLostError: if it is gone.
         """
-        self._write(str(epochs))
+        self._write(turn.model_dump_json())
 
     def step(self) -> None:
-        """Wait until the next epoch of a released fit ends.
+        """Wait until the warm-up, or the next counted epoch, of a turn that tells them has ended.
 
         Raises:
             WorkerLostError: if it does not.
         """
-        self._epoch(self._answer())
+        answer = self._answer()
+        if not isinstance(answer, Epoch):
+            raise _out_of_turn(answer)
 
-    def finish(self, trial: Trial) -> Speed | Failure:
-        """Return the record of a released fit whose epochs have all been waited for."""
-        try:
-            return self._record(trial, self._answer())
-        except WorkerLostError as lost:
-            return failure(trial, self.phase, str(lost))
+    def end_turn(self) -> Slice:
+        """Wait until a turn has ended and the fit is parked again.
+
+        Raises:
+            WorkerLostError: if it does not get so far.
+        """
+        answer = self._answer()
+        if isinstance(answer, TurnDone):
+            return answer.slice
+        raise _out_of_turn(answer)
+
+    def leave(self) -> Speed:
+        """Let a parked fit end and return its record.
+
+        Raises:
+            WorkerLostError: if there is none.
+        """
+        answer = self._ask(Leave())
+        if isinstance(answer, Done) and answer.record is not None:
+            return answer.record
+        raise _out_of_turn(answer)
+
+    def weigh(self, request: OverheadRequest) -> OverheadDone:
+        """Let the worker measure what timing adds to a bare fit.
+
+        Raises:
+            WorkerLostError: if it does not.
+        """
+        answer = self._ask(request)
+        if isinstance(answer, OverheadDone):
+            return answer
+        raise _out_of_turn(answer)
 
     def replay(self, request: ReplayRequest) -> ReplayDone | Failed:
         """Let the worker repeat a run of 2017; whatever goes wrong becomes a failure.
@@ -204,24 +246,10 @@ class WorkerProcess:
         Raises:
             WorkerLostError: if it does not; then `alive` tells whether the worker is lost too.
         """
-        self._write(ParityRequest(case=case).model_dump_json())
-        answer = self._answer()
+        answer = self._ask(ParityRequest(case=case))
         if isinstance(answer, Computed):
             return answer.quantities
-        raise WorkerLostError(answer.reason if isinstance(answer, Failed) else f"answered out of turn: {answer.answer}")
-
-    def _epoch(self, answer: Answer) -> float:
-        if isinstance(answer, Epoch):
-            return answer.epoch_s
-        raise WorkerLostError(answer.reason if isinstance(answer, Failed) else f"answered out of turn: {answer.answer}")
-
-    def _record(self, trial: Trial, answer: Answer) -> Speed | Failure:
-        match answer:
-            case Done(record=record) if record is not None:
-                return record
-            case Failed(reason=reason):
-                return failure(trial, self.phase, reason)
-        return failure(trial, self.phase, f"answered out of turn: {answer.answer}")
+        raise _out_of_turn(answer)
 
     @property
     def pid(self) -> int:
@@ -233,7 +261,7 @@ class WorkerProcess:
         """Tell whether the worker can be asked again."""
         return self._process.poll() is None
 
-    def _ask(self, request: AnyRequest) -> Answer:
+    def _ask(self, request: AnyRequest | Leave) -> Answer:
         self._write(request.model_dump_json())
         return self._answer()
 
@@ -279,6 +307,10 @@ class WorkerProcess:
         self._errors.seek(0)
         printed = [line.strip() for line in self._errors if line.strip()]
         return f"ended with exit code {code}" + (f": {printed[-1][:300]}" if printed else "")
+
+
+def _out_of_turn(answer: Answer) -> WorkerLostError:
+    return WorkerLostError(answer.reason if isinstance(answer, Failed) else f"answered out of turn: {answer.answer}")
 
 
 def failure(trial: Trial, phase: str, reason: str) -> Failure:

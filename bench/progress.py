@@ -104,7 +104,7 @@ def summary(*records: Record) -> str:
         return f"FAILED in {failures[0].phase}: {failures[0].reason}"
     match records[0]:
         case Speed() as record:
-            return f"{1e3 * median(record.steady_s):.3g} ms an epoch"
+            return f"{1e3 * record.median_s:.3g} ms an epoch"
         case Accuracy():
             trained = [record for record in records if isinstance(record, Accuracy)]
             middle, epochs = median(one.val_loss[-1] for one in trained), max(one.epochs for one in trained)
@@ -126,7 +126,9 @@ def expected_s(trial: Trial | Group) -> float:
     one_epoch_s = epoch_s + step_s * trial.cell.length
     if isinstance(trial, Group):
         return start_s / 2 + one_epoch_s * training.epochs / 2 * (1 + len(trial.seeds) / 5)
-    return start_s + max(timing.steady_s, timing.steady_epochs * one_epoch_s)
+    turn_s = max(timing.slice_s, timing.slice_epochs * one_epoch_s)
+    turn_s += max(timing.warmup_s, timing.warmup_epochs * one_epoch_s)
+    return start_s + timing.rounds * turn_s + timing.validations * one_epoch_s / 5
 
 
 def _duration(seconds: float) -> str:

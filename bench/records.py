@@ -6,13 +6,15 @@ unequal protocols are not compared. Times are seconds of a monotonic clock, size
 
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import AfterValidator, Field, TypeAdapter
 
-from bench.plan import Backend, Cell, Device, Frozen, Sweep
+from bench.frozen import Frozen
+from bench.plan import Backend, Cell, Device, Sweep
 from seqsum_core.metrics import Errors
 
-SCHEMA_VERSION = 2
-PROTOCOL_VERSION = 1
+SCHEMA_VERSION = 3
+PROTOCOL_VERSION = 2
 
 Harness = Literal["seqsum run", "pytest"]
 KerasWay = Literal["replica", "alone"]
@@ -27,6 +29,7 @@ class Worker(Frozen):
     device_name: str
     threads: int
     float32_precision: str
+    deterministic: bool = False
     python: str
     versions: dict[str, str]
     environment: dict[str, str]
@@ -70,52 +73,128 @@ class Header(Frozen):
     workers: tuple[Worker, ...]
 
 
+Seconds = Annotated[float, AfterValidator(lambda value: round(value, 9))]
+"""Of a monotonic clock, whose digits end at nanoseconds."""
+
+
+class Slice(Frozen):
+    """One turn of a worker: epochs that ran behind each other in its fit.
+
+    Args:
+        round: which of the turns, from 0; a disturbed turn is measured again under the same number.
+        begun_at_s: since the run began.
+        epochs_s: every epoch of the turn: the warm-up, then the counted ones.
+        warmup_epochs: how many of them are warm-up.
+        others_cpu_s: CPU seconds that other processes took meanwhile, the hypervisor's steal included.
+        steal_s: CPU seconds that the hypervisor gave to other machines.
+        involuntary_switches: how often the worker had to make room on its core.
+    """
+
+    round: int
+    begun_at_s: Seconds
+    epochs_s: tuple[Seconds, ...]
+    warmup_epochs: int
+    others_cpu_s: Seconds
+    steal_s: Seconds
+    involuntary_switches: int
+
+    @property
+    def steady_s(self) -> tuple[float, ...]:
+        """Return the counted epochs."""
+        return self.epochs_s[self.warmup_epochs :]
+
+    @property
+    def median_s(self) -> float:
+        """Return the median of the counted epochs."""
+        return float(np.median(self.steady_s))
+
+    @property
+    def disturbed(self) -> bool:
+        """Tell whether other processes took more than a tenth of a core meanwhile."""
+        return self.others_cpu_s > DISTURBED_SHARE * sum(self.epochs_s)
+
+
+DISTURBED_SHARE = 0.1
+
+
+class Witness(Frozen):
+    """Which recurrent path ran: `seqsum_core.witness.Witness`, as it is stored."""
+
+    recurrence: str
+    xla: bool
+    compilations: int
+    evidence: str
+
+    def __str__(self) -> str:
+        return self.recurrence.replace("_", " ") + (", XLA" if self.xla else "")
+
+
 class Speed(Frozen):
-    """One cell timed in one fresh process.
+    """One cell timed in one fresh process, in turns with the other cells of its block.
 
     Args:
         process: which of the fresh processes this was, from 0.
+        twin: whether it is the control: the same cell once more, as if it were another.
         process_start_s: from starting the process to its first line of Python, or None where the
             process had other work first (pytest).
         import_s: importing Keras and the framework, and touching the device.
         build_s: building and compiling the Keras model.
-        epochs_s: every epoch of the one fit: the first one (tracing and compilation), then
-            `warmup_epochs`, then the steady ones.
+        start_epochs_s: epochs before the first turn: the first one (tracing and compilation), then
+            warm-up.
+        slices: the turns, in the order of measuring.
         validation_s: calls of `evaluate`; the first one compiles.
         steps_per_epoch: training steps in an epoch.
         rows_per_epoch: sequences in an epoch.
         peak_rss_bytes: most memory the process held from the beginning of the fit on, libraries included.
         peak_device_bytes: most memory held on the GPU, or None.
-        others_cpu_s: CPU seconds that other processes took during the steady epochs.
+        witness: which recurrent path ran; None in records of protocol 1.
     """
 
     kind: Literal["speed"] = "speed"
     cell: Cell
     process: int
-    process_start_s: float | None
-    import_s: float
-    build_s: float
-    epochs_s: tuple[float, ...]
-    warmup_epochs: int
-    validation_s: tuple[float, ...]
+    twin: bool
+    process_start_s: Seconds | None
+    import_s: Seconds
+    build_s: Seconds
+    start_epochs_s: tuple[Seconds, ...]
+    slices: tuple[Slice, ...]
+    validation_s: tuple[Seconds, ...]
     steps_per_epoch: int
     rows_per_epoch: int
     peak_rss_bytes: int
     peak_device_bytes: int | None
-    others_cpu_s: float
+    witness: Witness | None
+
+    @property
+    def first_epoch_s(self) -> float:
+        """Return the epoch that contains tracing and compilation."""
+        return self.start_epochs_s[0]
+
+    @property
+    def start_s(self) -> float:
+        """Return the seconds from starting the process to the end of the first epoch."""
+        return (self.process_start_s or 0.0) + self.import_s + self.build_s + self.first_epoch_s
+
+    @property
+    def rounds(self) -> dict[int, Slice]:
+        """Return one turn of each round: the last undisturbed one, or the last one if there is none."""
+        chosen: dict[int, Slice] = {}
+        for turn in self.slices:
+            earlier = chosen.get(turn.round)
+            if earlier is None or earlier.disturbed or not turn.disturbed:
+                chosen[turn.round] = turn
+        return chosen
 
     @property
     def steady_s(self) -> tuple[float, ...]:
-        """Return the counted epochs."""
-        return self.epochs_s[1 + self.warmup_epochs :]
+        """Return the counted epochs of all rounds."""
+        return tuple(seconds for turn in self.rounds.values() for seconds in turn.steady_s)
 
     @property
-    def disturbed(self) -> bool:
-        """Tell whether other processes took more than a tenth of a core meanwhile."""
-        return self.others_cpu_s > DISTURBED_SHARE * sum(self.steady_s)
-
-
-DISTURBED_SHARE = 0.1
+    def median_s(self) -> float:
+        """Return the median of the rounds' medians."""
+        return float(np.median([turn.median_s for turn in self.rounds.values()]))
 
 
 Single = Annotated[float, AfterValidator(lambda value: float(f"{value:.9g}"))]

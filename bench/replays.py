@@ -193,7 +193,7 @@ class _Crew:
 
     def _serve(self, backend: BackendName, python: str, core: int, waiting: list[ReplayRequest]) -> None:
         any_cell = Cell(backend=backend, device="cpu", model="simple_rnn", length=4)
-        with WorkerProcess(python, any_cell, threads="one", cores=[core], limit_s=LIMIT_S) as worker:
+        with WorkerProcess(python, any_cell, cores=[core], limit_s=LIMIT_S) as worker:
             self._running.add(worker)
             try:
                 self.workers[backend] = worker.ready()

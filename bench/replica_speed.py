@@ -10,14 +10,16 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from bench.errors import UserError
+from bench.frozen import Frozen
 from bench.interpreters import check_keras_backend, find_interpreters
 from bench.machine import code_commit, describe_machine, usable_cores
-from bench.plan import REPLICAS, BackendName, Cell, Device, Frozen, Group, Settings
+from bench.plan import REPLICAS, BackendName, Cell, Device, Group, Settings
 from bench.processes import WorkerLostError, WorkerProcess
 from bench.records import Machine, Way, Worker
-from bench.runner import machine_lock, pinned, timing_cores
+from bench.runner import machine_lock
 from bench.selection import Row, Table
 from bench.statistics import median
+from bench.turns import pinned, timing_cores
 from seqsum_core.settings import TaskSettings, TrainingSettings
 from seqsum_core.task import check_length
 
@@ -140,7 +142,7 @@ def time_replicas(
     started_at, commit = datetime.now(UTC).isoformat(timespec="seconds"), code_commit()
     timed: list[Timed] = []
     workers: dict[str, Worker] = {}
-    worker_cores, own_cores = timing_cores("one", usable_cores())
+    worker_cores, own_cores = timing_cores(1, usable_cores())
     with machine_lock(), pinned(own_cores):
         for model in plan.models:
             for backend, python in interpreters.items():
@@ -167,7 +169,7 @@ def _time(plan: Plan, one: Timed, python: str, cores: list[int], workers: dict[s
     training = TrainingSettings(epochs=plan.epochs, patience=-1, replicas=one.replicas)
     cell = Cell(backend=one.backend, device=plan.device, model=one.model, length=plan.length)
     group = Group(cell=cell, seeds=tuple(range(one.seeds)), settings=Settings(training=training))
-    with WorkerProcess(python, cell, threads="one", cores=cores, limit_s=SILENT_LIMIT_S) as worker:
+    with WorkerProcess(python, cell, cores=cores, limit_s=SILENT_LIMIT_S) as worker:
         try:
             workers[one.backend] = worker.ready()
             found = worker.time(group, one.way)

@@ -1,7 +1,7 @@
-"""Measure a sweep on this machine: prove the workers, time the cells one by one, then train for accuracy.
+"""Measure a sweep on this machine: prove the workers, time the cells in turns, then train for accuracy.
 
-Timing trials have the machine to themselves, each in a fresh process. Accuracy trials are not
-timed, so they share the cores, one worker on each. Never imports a framework.
+Timing trials have the machine to themselves. Accuracy trials are not timed, so they share the cores, one worker on
+each. Never imports a framework.
 """
 
 import json
@@ -19,12 +19,13 @@ from filelock import FileLock, Timeout
 
 from bench.errors import UserError
 from bench.interpreters import check_keras_backend, find_interpreter
-from bench.machine import code_commit, describe_machine, load_average, pin, usable_cores
-from bench.plan import BackendName, Cell, Group, Sweep, Trial
+from bench.machine import code_commit, describe_machine, load_average, usable_cores
+from bench.plan import BackendName, Group, Sweep, Trial
 from bench.processes import WorkerLostError, WorkerProcess, failure
 from bench.progress import Progress
-from bench.records import Baseline, Failure, Harness, Header, Record, Speed, Worker
+from bench.records import Baseline, Harness, Header, Record, Worker
 from bench.store import RunWriter, check_writable, new_run_name, start_run
+from bench.turns import start_worker, time_cells
 from seqsum_core import __version__, task
 from seqsum_core.baselines import baseline_errors
 from seqsum_core.settings import MODELS
@@ -65,7 +66,7 @@ def run_sweep(
         writer = start_run(results, header)
         trials: list[Trial | Group] = [*sweep.speed_trials(), *sweep.accuracy_groups()]
         progress.begin(trials, slots=slots(sweep))
-        _time_cells(sweep, interpreters, writer, progress)
+        time_cells(sweep, interpreters, writer, progress)
         train_for_accuracy(sweep, interpreters, writer, progress)
     progress.end(writer.folder)
     return writer
@@ -115,13 +116,13 @@ def prove_workers(sweep: Sweep, interpreters: Mapping[BackendName, str]) -> tupl
     Raises:
         UserError: if a backend does not start, lacks the device, or cannot use a model.
     """
-    first_cells = {cell.backend: cell for cell in reversed([cell for block in sweep.blocks() for cell in block])}
+    first_cells = {cell.backend: cell for cell in reversed(sweep.cells())}
 
     def prove_one(backend: BackendName) -> Worker:
         cores = usable_cores()
         cell = first_cells[backend]
         try:
-            with _worker(interpreters, cell, sweep, cores) as worker:
+            with start_worker(interpreters, cell, sweep, cores) as worker:
                 proved = worker.ready()
                 for trial in _own_models(sweep, backend):
                     worker.check(trial)
@@ -136,52 +137,8 @@ def prove_workers(sweep: Sweep, interpreters: Mapping[BackendName, str]) -> tupl
 
 
 def _own_models(sweep: Sweep, backend: BackendName) -> list[Trial]:
-    cells = [cell for block in sweep.blocks() for cell in block if cell.backend == backend and ":" in cell.model]
+    cells = [cell for cell in sweep.cells() if cell.backend == backend and ":" in cell.model]
     return [Trial(kind="accuracy", cell=cell, index=0, settings=sweep.settings) for cell in cells]
-
-
-def _time_cells(sweep: Sweep, interpreters: Mapping[BackendName, str], writer: RunWriter, progress: Progress) -> None:
-    """Run the speed trials one after another, each in a fresh process on the last core."""
-    worker_cores, own_cores = timing_cores(sweep.timing.threads, usable_cores())
-    with pinned(own_cores):
-        for trial in sweep.speed_trials():
-            progress.trial_begins(trial)
-            for _ in range(1 + sweep.timing.repeats):
-                record = _measure_fresh(trial, interpreters, sweep, worker_cores)
-                writer.append(record)
-                if not (isinstance(record, Speed) and record.disturbed):
-                    break
-                progress.say(f"{trial}: other processes took CPU meanwhile; kept, marked as disturbed")
-            progress.trial_ends(trial, record)
-
-
-def timing_cores(threads: str, cores: list[int]) -> tuple[list[int], list[int]]:
-    """Share the cores: those of the worker that is timed, and those of the coordinator."""
-    if threads == "default" or len(cores) < 2:
-        return cores, cores
-    return cores[-1:], cores[:-1]
-
-
-@contextmanager
-def pinned(cores: list[int]) -> Iterator[None]:
-    """Keep this process on some cores for a while."""
-    before = usable_cores()
-    pin(cores)
-    try:
-        yield
-    finally:
-        pin(before)
-
-
-def _measure_fresh(
-    trial: Trial, interpreters: Mapping[BackendName, str], sweep: Sweep, cores: list[int]
-) -> Speed | Failure:
-    with _worker(interpreters, trial.cell, sweep, cores) as worker:
-        try:
-            worker.ready()
-        except (WorkerLostError, UserError) as lost:
-            return failure(trial, worker.phase, str(lost))
-        return worker.measure(trial)
 
 
 def train_for_accuracy(
@@ -243,7 +200,7 @@ class _Crew:
         first = self._next(backend)
         if first is None:
             return
-        with _worker(self._interpreters, first.cell, self._sweep, [core], threads="one") as worker:
+        with start_worker(self._interpreters, first.cell, self._sweep, [core]) as worker:
             self._workers.add(worker)
             group: Group | None = first
             try:
@@ -268,22 +225,6 @@ class _Crew:
             for record in records:
                 self._writer.append(record)
         self._progress.trial_ends(group, *records)
-
-
-def _worker(
-    interpreters: Mapping[BackendName, str],
-    cell: Cell,
-    sweep: Sweep,
-    cores: list[int],
-    threads: str | None = None,
-) -> WorkerProcess:
-    return WorkerProcess(
-        interpreters[cell.backend],
-        cell,
-        threads=threads or sweep.timing.threads,
-        cores=cores,
-        limit_s=sweep.timing.limit_s,
-    )
 
 
 def slots(sweep: Sweep) -> int:

@@ -70,7 +70,7 @@ def select(runs: Sequence[Run]) -> Selection:
 
 def _conditions(run: Run) -> tuple[Any, ...]:
     header = run.header
-    return header.machine, header.sweep.settings, header.sweep.device, header.sweep.variant
+    return header.protocol_version, header.machine, header.sweep.settings, header.sweep.device, header.sweep.variant
 
 
 def _place(record: Record) -> tuple[str, str]:
@@ -93,7 +93,8 @@ def by_cell(trials: Iterable[Any]) -> list[tuple[Cell, list[Any]]]:
 
 def axes(cell: Cell) -> Row:
     """Return the columns that every row of a cell begins with."""
-    return {"model": cell.model, "length": cell.length, "backend": cell.backend}
+    threads: Row = {} if cell.threads == 1 else {"threads": str(cell.threads)}
+    return {"model": cell.model, "length": cell.length, "backend": cell.backend} | threads
 
 
 def cell_frame(chosen: Selection, kind: str, trials: list[Any], row: Callable[[list[Any]], Row]) -> pd.DataFrame:
@@ -102,7 +103,10 @@ def cell_frame(chosen: Selection, kind: str, trials: list[Any], row: Callable[[l
     for failure in chosen.of(Failure):
         if failure.trial == kind:
             rows.setdefault(str(failure.cell), axes(failure.cell))
-    return sort_rows(pd.DataFrame(list(rows.values())), ["length", "model", "backend"])
+    frame = pd.DataFrame(list(rows.values()))
+    if "threads" in frame:
+        frame.insert(3, "threads", frame.pop("threads").fillna("1"))
+    return sort_rows(frame, ["length", "model", "backend", *(["threads"] if "threads" in frame else [])])
 
 
 def sort_rows(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -131,6 +135,14 @@ def provenance(chosen: Selection) -> list[str]:
         ", ".join([*versions, f"seqsum {header.seqsum_version} ({header.commit})"]),
         f"runs: {', '.join(run.header.run for run in runs)}",
     ]
+    turns = [turn for record in chosen.of(Speed) for turn in record.slices]
+    if disturbed := sum(turn.disturbed for turn in turns):
+        lines.append(
+            f"Other processes disturbed {disturbed} of {len(turns)} turns; they were measured again, and count only "
+            "where that did not help."
+        )
+    if machine.governor not in ("performance", "unknown"):
+        lines.append(f"The CPU frequency governor was {machine.governor}: epochs may be slower than they need be.")
     if (busiest := max(run.header.load_average for run in runs)) > 0.5:
         lines.append(f"The machine was busy when a run began: load {busiest:g} in the minute before.")
     if chosen.left_out:

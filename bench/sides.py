@@ -92,7 +92,7 @@ class _Gathering:
         try:
             with (
                 self._core(backend) as core,
-                WorkerProcess(python, cell, threads="one", cores=[core], limit_s=SILENT_LIMIT_S) as worker,
+                WorkerProcess(python, cell, cores=[core], limit_s=SILENT_LIMIT_S) as worker,
             ):
                 self._running.append(worker)
                 proved = worker.ready()

@@ -1,62 +1,218 @@
-"""Tables of speed: steady epochs, and what starting costs. Derived from raw records, as pandas frames."""
+"""Tables of speed: steady epochs, ratios, controls, what starting costs, noise. Derived from raw records, as frames."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from math import isfinite, isnan
 
 import numpy as np
+import pandas as pd
 
+from bench.intervals import LEAST_SEEDS, Interval
+from bench.ratios import compare, controls, of_cells
 from bench.records import Speed
-from bench.selection import Row, Selection, Table, cell_frame, without_figures
-from bench.statistics import epoch_time, median, undisturbed
+from bench.selection import Row, Selection, Table, axes, cell_frame, sort_rows, without_figures
+from bench.statistics import Overtaking, epoch_time, median, overtaking
+
+
+def timed(chosen: Selection) -> list[Speed]:
+    """Return the processes that count for their cell: all but the controls."""
+    return [trial for trial in chosen.of(Speed) if not trial.twin]
 
 
 def speed_table(chosen: Selection) -> Table:
     """Tabulate steady epochs."""
 
     def row(trials: list[Speed]) -> Row:
-        kept = undisturbed(trials)
-        time = epoch_time(kept)
-        steps, rows = kept[0].steps_per_epoch, kept[0].rows_per_epoch
+        time = epoch_time(trials)
         return {
             "epoch ms": 1e3 * time.median_s,
+            **_ends(time.interval, " ms", scale=1e3),
             "25 % ms": 1e3 * time.quarter_s,
             "75 % ms": 1e3 * time.three_quarters_s,
-            "steps per s": steps / time.median_s,
-            "sequences per s": rows / time.median_s,
-            "timesteps per s": rows * kept[0].cell.length / time.median_s,
+            "sequences per s": trials[0].rows_per_epoch / time.median_s,
+            "path": ", ".join(sorted({str(trial.witness) for trial in trials if trial.witness})),
         }
 
-    trials = chosen.of(Speed)
-    threads = chosen.runs[-1].header.sweep.timing.threads
+    trials = timed(chosen)
     notes = [
-        "Steady epochs inside one fit, without validation: median of the processes' medians, and quartiles of "
-        "all epochs.",
-        "Each worker has one core and one thread."
-        if threads == "one"
-        else "Threads and cores as the frameworks choose.",
-        f"{len(trials)} trials, {sum(trial.disturbed for trial in trials)} disturbed by other processes. Fresh "
-        "processes of one cell differ by more than its quartiles show.",
+        "Steady epochs inside one fit, without validation: median of the processes' medians with its 95 % interval "
+        f"(from {LEAST_SEEDS} processes on), and quartiles of all epochs. Path: what the recurrent layer ran on.",
+        f"{_counts(trials)}. {_threads(trials)}",
+        *without_figures(chosen, "speed"),
     ]
-    return Table("Speed", cell_frame(chosen, "speed", trials, row), (*notes, *without_figures(chosen, "speed")))
+    return Table("Speed", cell_frame(chosen, "speed", trials, row), tuple(notes))
+
+
+def _counts(trials: Sequence[Speed]) -> str:
+    processes = {len(group) for group in of_cells(trials).values()} or {0}
+    rounds = {len(trial.rounds) for trial in trials} or {0}
+    return f"{_span(processes)} fresh processes a cell, {_span(rounds)} turns each"
+
+
+def _span(counts: set[int]) -> str:
+    return f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+
+
+def _threads(trials: Sequence[Speed]) -> str:
+    threads = {trial.cell.threads for trial in trials}
+    if threads <= {1}:
+        return "Each worker has one core and one thread."
+    if threads == {"default"}:
+        return "Threads and cores as the frameworks choose."
+    return "Threads: so many cores and threads for a worker, or both as the frameworks choose."
+
+
+def _ends(interval: Interval, unit: str = "", *, scale: float = 1.0) -> Row:
+    return {f"low{unit}": scale * interval.low, f"high{unit}": scale * interval.high}
+
+
+def ratios_table(chosen: Selection) -> Table:
+    """Compare every two backends by the ratio of their turns."""
+    return _ratios(chosen, "backend", "Backends compared by speed")
+
+
+def model_ratios_table(chosen: Selection) -> Table:
+    """Compare every two models by the ratio of their turns."""
+    return _ratios(chosen, "model", "Models compared by speed")
+
+
+def thread_ratios_table(chosen: Selection) -> Table:
+    """Compare threads and pinning by the ratio of their turns."""
+    return _ratios(chosen, "threads", "Threads compared by speed")
+
+
+def _ratios(chosen: Selection, side: str, title: str) -> Table:
+    rows: list[Row] = []
+    for one in compare(chosen.records, side):
+        known = not isnan(one.ratio.interval.low)
+        rows.append(
+            {name: value for name, value in axes(one.first).items() if name != side}
+            | {"ratio of": f"{getattr(one.first, side)} / {getattr(one.second, side)}"}
+            | {"times as long": one.ratio.value, **_ends(one.ratio.interval)}
+            | {"verdict": "no difference" if known and one.ratio.undecided else ""}
+        )
+    notes = (
+        "How many times as long an epoch takes: ratios of turns of one round, their median in each process, and the "
+        f"geometric mean over processes with its 95 % interval (from {LEAST_SEEDS} processes on). "
+        "no difference: the interval holds 1.",
+    )
+    return Table(title, _sorted(pd.DataFrame(rows), ["length", "model", "backend"]), notes)
+
+
+def _sorted(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    return sort_rows(frame, [name for name in columns if name in frame])
+
+
+def controls_table(chosen: Selection) -> Table:
+    """Compare cells with themselves: what a ratio says where there is no difference."""
+    rows: list[Row] = []
+    found = controls(chosen.records)
+    for one in found:
+        known = not isnan(one.ratio.interval.low)
+        rows.append(
+            axes(one.first)
+            | {
+                "processes": one.ratio.processes,
+                "A/A": one.ratio.value,
+                **_ends(one.ratio.interval),
+                "half-width %": 100 * one.ratio.half_width if known else None,
+                "verdict": ("holds 1" if one.ratio.undecided else "misses 1") if known else "",
+            }
+        )
+    missed = sum(row["verdict"] == "misses 1" for row in rows)
+    judged = sum(bool(row["verdict"]) for row in rows)
+    notes = (
+        f"A/A: the same cell measured twice as if it were two, in the same turns; {missed} of {judged} intervals "
+        "miss 1, about 1 in 20 would by chance.",
+    )
+    return Table("Controls", _sorted(pd.DataFrame(rows), ["length", "model", "backend"]), notes)
 
 
 def start_table(chosen: Selection) -> Table:
-    """Tabulate what starting costs, validation and memory."""
+    """Tabulate the ledger from cold to warm, validation and memory."""
 
     def row(trials: list[Speed]) -> Row:
-        kept = undisturbed(trials)
         figures: Row = {
-            "process start s": median(trial.process_start_s for trial in kept),
-            "import s": median(trial.import_s for trial in kept),
-            "build s": median(trial.build_s for trial in kept),
-            "first epoch s": median(trial.epochs_s[0] for trial in kept),
-            "validation ms": median(1e3 * np.median(trial.validation_s[1:]) for trial in kept),
-            "memory MiB": median(trial.peak_rss_bytes / 2**20 for trial in kept),
+            "process start s": median(trial.process_start_s for trial in trials),
+            "import s": median(trial.import_s for trial in trials),
+            "build s": median(trial.build_s for trial in trials),
+            "first epoch s": median(trial.first_epoch_s for trial in trials),
+            "together s": median(trial.start_s for trial in trials),
+            "steady epoch ms": 1e3 * epoch_time(trials).median_s,
+            "compilations": median(trial.witness.compilations for trial in trials if trial.witness),
+            "validation ms": median(1e3 * np.median(trial.validation_s[1:]) for trial in trials),
+            "memory MiB": median(trial.peak_rss_bytes / 2**20 for trial in trials),
         }
-        if any(trial.peak_device_bytes for trial in kept):
-            figures["GPU memory MiB"] = median((trial.peak_device_bytes or 0) / 2**20 for trial in kept)
+        if any(trial.peak_device_bytes for trial in trials):
+            figures["GPU memory MiB"] = median((trial.peak_device_bytes or 0) / 2**20 for trial in trials)
         return figures
 
     notes = (
-        "Medians of fresh processes. The first epoch contains tracing and compilation. Validation: one call of "
-        "evaluate, the compiling one left out.",
+        "From cold to warm, medians of fresh processes. The first epoch contains tracing and compilation; "
+        "compilations: training steps compiled or traced. Validation: a call of evaluate, the compiling one left out.",
         *without_figures(chosen, "speed"),
     )
-    return Table("Start, validation and memory", cell_frame(chosen, "speed", chosen.of(Speed), row), notes)
+    return Table("Start, validation and memory", cell_frame(chosen, "speed", timed(chosen), row), notes)
+
+
+def overtaking_table(chosen: Selection) -> Table:
+    """Say for every two backends after how many epochs, start included, the one with faster epochs is ahead."""
+    cells = of_cells(chosen.records)
+    rows: list[Row] = []
+    for one, other in combinations(cells, 2):
+        if one.model_copy(update={"backend": other.backend}) != other:
+            continue
+        first, second = sorted((one, other), key=lambda cell: epoch_time(cells[cell]).median_s)
+        found = overtaking(cells[first], cells[second])
+        same = axes(first)
+        del same["backend"]
+        start_s = [float(np.median([trial.start_s for trial in cells[cell]])) for cell in (first, second)]
+        rows.append(
+            same
+            | {"faster epochs": first.backend, "against": second.backend}
+            | {"start s": start_s[0], "against's start s": start_s[1], "ahead": say_ahead(found)}
+        )
+    notes = (
+        "Start: process start, import, build and first epoch. Ahead: the first epoch, from 1, at whose end the backend "
+        "with the faster epochs has done as many in less time, and its 95 % interval.",
+    )
+    return Table("Break-even", _sorted(pd.DataFrame(rows), ["length", "model", "faster epochs", "against"]), notes)
+
+
+def say_ahead(found: Overtaking) -> str:
+    """Say in words from which epoch on a side is ahead."""
+    low, high = found.interval.low, found.interval.high
+    if not isfinite(found.epoch):
+        text = "never"
+    elif found.epoch == 1:
+        text = "from the start"
+    else:
+        text = f"after {found.epoch:,.0f} epochs"
+    if isnan(low) or (low == high == found.epoch):
+        return text
+    return f"{text} ({low:,.0f} to {f'{high:,.0f}' if isfinite(high) else 'never'})"
+
+
+def noise_table(chosen: Selection) -> Table:
+    """Tabulate what was unsteady: between processes, between rounds, and what others did."""
+
+    def row(trials: list[Speed]) -> Row:
+        turns = [turn for trial in trials for turn in trial.slices]
+        seconds = sum(sum(turn.epochs_s) for turn in turns)
+        rounds = [np.std(np.log([turn.median_s for turn in trial.rounds.values()])) for trial in trials]
+        return {
+            "between processes %": 100 * epoch_time(trials).spread,
+            "between rounds %": 100 * float(np.median(rounds)),
+            "turns": len(turns),
+            "disturbed": sum(turn.disturbed for turn in turns),
+            "others cores": sum(turn.others_cpu_s for turn in turns) / seconds,
+            "stolen cores": sum(turn.steal_s for turn in turns) / seconds,
+            "switches per s": sum(turn.involuntary_switches for turn in turns) / seconds,
+        }
+
+    notes = (
+        "Standard deviations of the medians of processes and, within them, of rounds. Disturbed: others took more than "
+        "a tenth of a core meanwhile. Others, stolen: cores that other processes and the hypervisor used. "
+        "Switches: the worker had to make room on its core.",
+    )
+    return Table("Noise", cell_frame(chosen, "speed", timed(chosen), row), notes)

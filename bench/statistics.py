@@ -1,10 +1,18 @@
-"""Turn raw seconds into figures to read. Derived on reading, never stored. NumPy only."""
+"""Turn raw seconds into figures to read: medians of processes, ratios of turns. Derived on reading, never stored.
+
+A fresh process is the unit of every sample: its turns share its address layout and its compiled program, so resampling
+them too would count their noise twice. docs/methodology.md says what was tried and how often each interval is right.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import exp, isnan, nan
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
 
+from bench.intervals import CONFIDENCE, LEAST_SEEDS, RESAMPLES, Interval, mean_interval
 from bench.records import Speed
 
 
@@ -14,43 +22,153 @@ class EpochTime:
 
     Args:
         processes: how many fresh processes were timed.
-        epochs: how many epochs were counted in all of them.
         median_s: median of the medians of the processes.
+        interval: 95 % interval of it, in seconds; NaN with fewer than 5 processes.
         quarter_s: a quarter of all counted epochs were faster.
         three_quarters_s: three quarters were.
+        spread: standard deviation between the medians of processes, as a share of them.
     """
 
     processes: int
-    epochs: int
     median_s: float
+    interval: Interval
     quarter_s: float
     three_quarters_s: float
+    spread: float
 
 
 def epoch_time(trials: Sequence[Speed]) -> EpochTime:
-    """Summarise the trials of one cell; medians, since single outliers ruin means."""
-    steady_s = np.concatenate([trial.steady_s for trial in trials])
-    quarter_s, three_quarters_s = np.percentile(steady_s, [25, 75])
+    """Summarise the processes of one cell; medians, since single outliers ruin means."""
+    medians_s = np.array([trial.median_s for trial in trials])
+    quarter_s, three_quarters_s = np.percentile(np.concatenate([trial.steady_s for trial in trials]), [25, 75])
     return EpochTime(
         processes=len(trials),
-        epochs=len(steady_s),
-        median_s=float(np.median([np.median(trial.steady_s) for trial in trials])),
+        median_s=float(np.median(medians_s)),
+        interval=median_interval(medians_s),
         quarter_s=float(quarter_s),
         three_quarters_s=float(three_quarters_s),
+        spread=float(np.std(np.log(medians_s), ddof=1)) if len(trials) > 1 else nan,
     )
 
 
-def undisturbed(trials: Iterable[Speed]) -> list[Speed]:
-    """Keep one trial of each process: the last one, and an undisturbed one if there is any."""
-    best: dict[int, Speed] = {}
-    for trial in trials:
-        earlier = best.get(trial.process)
-        if earlier is None or earlier.disturbed or not trial.disturbed:
-            best[trial.process] = trial
-    return list(best.values())
+def median_interval(values: NDArray[np.float64]) -> Interval:
+    """Return the 95 % interval of a median, by the percentile bootstrap.
+
+    Source:
+        Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3.
+    """
+    if len(values) < LEAST_SEEDS:
+        return Interval(nan, nan)
+    if np.ptp(values) == 0:
+        return Interval(float(values[0]), float(values[0]))
+    found = stats.bootstrap(
+        (np.sort(values),),  # so that the order does not choose the resamples
+        np.median,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return Interval(float(found.low), float(found.high))
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as long one side takes as another.
+
+    Args:
+        processes: how many pairs of processes were compared.
+        value: geometric mean over the processes; NaN without any.
+        interval: 95 % interval of it; NaN with fewer than 5 processes.
+    """
+
+    processes: int
+    value: float
+    interval: Interval
+
+    @property
+    def half_width(self) -> float:
+        """Return how far the interval reaches to its wider side, as a share of the value."""
+        return max(self.interval.high / self.value, self.value / self.interval.low) - 1
+
+    @property
+    def undecided(self) -> bool:
+        """Tell whether the interval holds 1, or there is none."""
+        return not (self.interval.low > 1 or self.interval.high < 1)
+
+
+def ratio(first: Iterable[Speed], second: Iterable[Speed]) -> Ratio:
+    """Compare two sides by the ratio first / second of each round, process by process.
+
+    A process' ratio is the median of its rounds'. Rounds that others disturbed count only where a process has no other.
+
+    Args:
+        first: processes of one side.
+        second: processes of the other; those of the same number took turns with each other.
+    """
+    others = {trial.process: trial for trial in second}
+    pairs = [(trial, others[trial.process]) for trial in first if trial.process in others]
+    logs = np.array([_log_ratio(left, right) for left, right in pairs])
+    logs = logs[~np.isnan(logs)]
+    if not len(logs):
+        return Ratio(0, nan, Interval(nan, nan))
+    interval = mean_interval(logs)
+    return Ratio(len(logs), exp(logs.mean()), Interval(exp(interval.low), exp(interval.high)))
+
+
+def _log_ratio(first: Speed, second: Speed) -> float:
+    left, right = first.rounds, second.rounds
+    rounds = left.keys() & right.keys()
+    calm = {number for number in rounds if not (left[number].disturbed or right[number].disturbed)}
+    ratios = [left[number].median_s / right[number].median_s for number in calm or rounds]
+    return float(np.log(np.median(ratios))) if ratios else nan
+
+
+@dataclass(frozen=True)
+class Overtaking:
+    """From which epoch on one side is ahead of another that starts faster.
+
+    Args:
+        epoch: the first one, counted from 1, at whose end it is ahead; infinite if it never is.
+        interval: 95 % interval of it; NaN with fewer than 5 processes.
+    """
+
+    epoch: float
+    interval: Interval
+
+
+def overtaking(first: Sequence[Speed], second: Sequence[Speed]) -> Overtaking:
+    """Say from which epoch on the side with the faster epochs is ahead, start included.
+
+    Args:
+        first: processes of the side with the shorter epochs.
+        second: processes of the other side.
+
+    Returns:
+        Medians decide; the interval is a percentile bootstrap over the processes of each side.
+    """
+    left, right = (np.array([(trial.start_s, trial.median_s) for trial in trials]) for trials in (first, second))
+    value = float(_epoch_ahead(np.median(left, axis=0), np.median(right, axis=0)))
+    if min(len(left), len(right)) < LEAST_SEEDS:
+        return Overtaking(value, Interval(nan, nan))
+    random = np.random.default_rng(0)
+    resampled = [
+        np.median(side[random.integers(len(side), size=(RESAMPLES, len(side)))], axis=1) for side in (left, right)
+    ]
+    epochs = _epoch_ahead(*resampled)
+    low, high = np.quantile(epochs, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="nearest")
+    return Overtaking(value, Interval(float(low), float(high)))
+
+
+def _epoch_ahead(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the first epoch at whose end the left side is ahead; arrays of start and epoch, shape (..., 2)."""
+    lag, gain = left[..., 0] - right[..., 0], right[..., 1] - left[..., 1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        later = np.floor(lag / gain) + 2
+    return np.where(lag < 0, 1.0, np.where(gain > 0, later, np.inf))
 
 
 def median(values: Iterable[float | None]) -> float | None:
     """Return the median of the values that were measured, or None."""
-    known = [value for value in values if value is not None]
+    known = [value for value in values if value is not None and not isnan(value)]
     return float(np.median(known)) if known else None

@@ -5,6 +5,7 @@ may be packed: `gzip -n trials.jsonl`.
 """
 
 import gzip
+import json
 import os
 import zlib
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 
 from bench.errors import UserError
 from bench.records import PROTOCOL_VERSION, RECORD, SCHEMA_VERSION, Header, Record
+from bench.upgrades import OLDEST_SCHEMA, Document, upgrade_header, upgrade_record
 
 HEADER, TRIALS, PACKED_TRIALS = "run.json", "trials.jsonl", "trials.jsonl.gz"
 
@@ -105,24 +107,28 @@ def load_run(folder: Path) -> Run:
         UserError: if the header is missing, damaged, or of a newer schema.
     """
     try:
-        header = Header.model_validate_json((folder / HEADER).read_text("utf-8"))
+        written = json.loads((folder / HEADER).read_text("utf-8"))
+        schema = written["schema_version"]
+        header = Header.model_validate_json(json.dumps(upgrade_header(written)))
     except OSError as error:
         raise UserError(f"{folder}: not a run ({HEADER}: {error.strerror}). Name a folder that holds one.") from None
-    except (ValidationError, UnicodeDecodeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{folder / HEADER}: damaged or of another version ({_first_line(error)}).") from None
-    if (header.schema_version, header.protocol_version) != (SCHEMA_VERSION, PROTOCOL_VERSION):
+    if header.schema_version != SCHEMA_VERSION or header.protocol_version > PROTOCOL_VERSION:
         raise UserError(
-            f"{folder}: schema {header.schema_version}, protocol {header.protocol_version}; this seqsum reads "
-            f"{SCHEMA_VERSION} and {PROTOCOL_VERSION}. Use the version that wrote it, {header.seqsum_version}."
+            f"{folder}: schema {header.schema_version}, protocol {header.protocol_version}; this seqsum reads schema "
+            f"{OLDEST_SCHEMA} to {SCHEMA_VERSION}, protocol 1 to {PROTOCOL_VERSION}. Use the version that wrote it, "
+            f"{header.seqsum_version}."
         )
     records: list[Record] = []
     problems: list[str] = []
+    sweep = header.sweep.model_dump(mode="json") if schema != SCHEMA_VERSION else None
     for name in (TRIALS, PACKED_TRIALS):
-        _read_records(folder / name, records, problems)
+        _read_records(folder / name, sweep, records, problems)
     return Run(header, tuple(records), tuple(problems))
 
 
-def _read_records(path: Path, records: list[Record], problems: list[str]) -> None:
+def _read_records(path: Path, old_sweep: Document | None, records: list[Record], problems: list[str]) -> None:
     """Add the records of a file, and the places of lines that could not be read, if the file is there."""
     if not path.exists():
         return
@@ -131,8 +137,10 @@ def _read_records(path: Path, records: list[Record], problems: list[str]) -> Non
         try:
             for number, line in enumerate(lines, 1):
                 try:
+                    if old_sweep:
+                        line = json.dumps(upgrade_record(json.loads(line), old_sweep)).encode()
                     records.append(RECORD.validate_json(line))
-                except ValidationError as error:
+                except (ValueError, LookupError, TypeError, AttributeError) as error:
                     problems.append(f"{path}, line {number}: left out: {_first_line(error)}")
         except (OSError, EOFError, zlib.error) as error:
             problems.append(f"{path}: damaged behind line {number}: {_first_line(error)}")
@@ -162,4 +170,4 @@ def _first_line(error: Exception) -> str:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         return f"{place}: {first['msg']}" if place else first["msg"]
-    return str(error).splitlines()[0]
+    return str(error).partition("\n")[0] or type(error).__name__

@@ -56,7 +56,7 @@ def read_sweep(path: Path, changes: Mapping[str, Any]) -> Sweep:
 
 def _parse(text: str, name: str, changes: Mapping[str, Any]) -> Sweep:
     try:
-        fields = {**tomllib.loads(text), **changes}
+        fields = _merged(tomllib.loads(text), changes)
     except (
         ValueError,
         RecursionError,
@@ -84,10 +84,43 @@ def _explain(error: Any, fields: Mapping[str, Any], text: str, name: str, change
         keys = [*keys, rule[1]]
     elif keys:
         message = f"`{'.'.join(keys)}`: {message}"
-    if changes.keys() & _spellings(keys[:1]):
+    if _is_changed(keys, changes):
         return message
     line = _line_of(text, keys)
     return f"{name}, line {line}: {message}" if line else f"{name}: {message}"
+
+
+def _merged(fields: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields with the changes in them; of a table only the keys that are named."""
+    parts = {
+        name: {**fields[name], **value} if isinstance(value, dict) and isinstance(fields.get(name), dict) else value
+        for name, value in changes.items()
+    }
+    return {**fields, **parts}
+
+
+def _is_changed(keys: list[str], changes: Mapping[str, Any]) -> bool:
+    """Tell whether the command line set a key, or the one of a table that is named behind it."""
+    inside = changes.get(keys[0]) if keys else None
+    if isinstance(inside, dict):
+        return len(keys) > 1 and keys[1] in inside
+    return bool(changes.keys() & _spellings(keys[:1]))
+
+
+def parse_share(text: str, option: str) -> float:
+    """Read a share like 5% or 0.05.
+
+    Raises:
+        UserError: if it is none, or not between 0 and 1.
+    """
+    number = text.strip()
+    try:
+        share = float(number.removesuffix("%")) / (100 if number.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise UserError(f"`{option}` must be a share above 0 and below 100 %. Received: {text!r}. Write 5%, say.")
+    return share
 
 
 _MESSAGES = {

@@ -14,25 +14,36 @@ from bench.accuracy_tables import (
     seeds,
 )
 from bench.memory_tables import gradients_table, memory_table, most_patient, patience_note
-from bench.records import Failure, Speed
+from bench.records import Failure
 from bench.selection import Row, Selection, Table, axes, by_cell
-from bench.speed_tables import speed_table, start_table
-from bench.statistics import epoch_time, undisturbed
+from bench.speed_tables import (
+    controls_table,
+    model_ratios_table,
+    noise_table,
+    overtaking_table,
+    ratios_table,
+    speed_table,
+    start_table,
+    thread_ratios_table,
+    timed,
+)
+from bench.statistics import epoch_time
 
 
 def overview_table(chosen: Selection) -> Table:
     """Tabulate how fast each backend is beside what was learned."""
-    speeds, trained = by_cell(chosen.of(Speed)), most_patient(chosen)
+    trials, trained = timed(chosen), most_patient(chosen)
+    speeds = [(cell, of_cell) for cell, of_cell in by_cell(trials) if cell.threads == trials[0].cell.threads]
     rows: dict[tuple[str, int], Row] = {}
-    for cell, trials in sorted(speeds, key=lambda pair: (pair[0].length, pair[0].model, pair[0].backend)):
+    for cell, of_cell in sorted(speeds, key=lambda pair: (pair[0].length, pair[0].model, pair[0].backend)):
         row = rows.setdefault((cell.model, cell.length), {"model": cell.model, "length": cell.length})
-        row[f"{cell.backend} ms"] = 1e3 * epoch_time(undisturbed(trials)).median_s
+        row[f"{cell.backend} ms"] = 1e3 * epoch_time(of_cell).median_s
     for (model, length), row in rows.items():
         alike = [trial for trial in trained if (trial.cell.model, trial.cell.length) == (model, length)]
         if alike:
             row["test mse"] = float(np.mean([trial.test.mse for trial in alike]))
             row["exact sums %"] = 100 * float(np.mean([trial.test.exact_sum_rate for trial in alike]))
-    sizes = {f"{trial.rows_per_epoch:,} sequences in {trial.steps_per_epoch} steps" for trial in chosen.of(Speed)}
+    sizes = {f"{trial.rows_per_epoch:,} sequences in {trial.steps_per_epoch} steps" for trial in trials}
     notes = (
         f"Milliseconds of a steady epoch, {' or '.join(sorted(sizes))}: medians. "
         f"Errors on the test rows: means over all backends and {seeds(chosen)} each."
@@ -53,7 +64,13 @@ def failures_table(chosen: Selection) -> Table:
 TABLES: dict[str, Callable[[Selection], Table]] = {
     "overview": overview_table,
     "speed": speed_table,
+    "ratios": ratios_table,
+    "model-ratios": model_ratios_table,
+    "thread-ratios": thread_ratios_table,
+    "controls": controls_table,
     "start": start_table,
+    "breakeven": overtaking_table,
+    "noise": noise_table,
     "accuracy": accuracy_table,
     "lengths": lengths_table,
     "models": models_table,

@@ -1,4 +1,4 @@
-"""What one trial does inside a backend's process: the Keras side of a measurement.
+"""What an accuracy trial and a replay do inside a backend's process: the Keras side of what is not timed in turns.
 
 Imported by the worker and by the pytest cases only, after the backend was chosen.
 """
@@ -13,10 +13,9 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench import machine
-from bench.plan import Group, Settings, Trial
-from bench.records import Accuracy, Failure, KerasWay, Memory, Speed, Way
-from seqsum_core import backend, metrics, models, reference, replicas, task, training
+from bench.plan import Group, Trial
+from bench.records import Accuracy, Failure, KerasWay, Memory, Way
+from seqsum_core import metrics, models, reference, replicas, task, training
 from seqsum_core.memory import Probe
 from seqsum_core.reference import Dtype
 from seqsum_core.replay import replay
@@ -24,80 +23,6 @@ from seqsum_core.settings import MODELS
 from seqsum_core.verdict import Replayed
 
 Report = Callable[[str], None]
-GoOn = Callable[[training.EpochsSoFar], bool]
-
-
-def enough_epochs(settings: Settings) -> GoOn:
-    """Go on until the steady epochs are many enough and last long enough together."""
-    timing = settings.timing
-
-    def go_on(epochs_s: training.EpochsSoFar) -> bool:
-        steady_s = epochs_s[1 + timing.warmup_epochs :]
-        return len(steady_s) < timing.steady_epochs or sum(steady_s) < timing.steady_s
-
-    return go_on
-
-
-def measure_speed(
-    trial: Trial,
-    *,
-    process_start_s: float | None,
-    import_s: float,
-    report: Report,
-    go_on: GoOn,
-) -> Speed:
-    """Time one cell in this process, which must not have trained anything before.
-
-    Args:
-        trial: a speed trial.
-        process_start_s: how long this process took to start, if known.
-        import_s: how long importing the backend took.
-        report: told the phase that begins.
-        go_on: asked after each epoch whether the fit goes on.
-
-    Returns:
-        Raw times and memory.
-
-    Raises:
-        ValueError: if the model is a user's own and not usable.
-    """
-    settings, timing = trial.settings, trial.settings.timing
-    report("build")
-    data = _draw(trial)
-    start = perf_counter()
-    model = _build(trial)
-    build_s = perf_counter() - start
-    watch = machine.CpuWatch()
-
-    def watched(epochs_s: training.EpochsSoFar) -> bool:
-        if len(epochs_s) == 1 + timing.warmup_epochs:
-            watch.start()
-        return go_on(epochs_s)
-
-    report("fit")
-    machine.reset_peak_rss()
-    batch_size = settings.training.batch_size
-    epochs_s = training.fit_for_speed(
-        model, data.fitted, batch_size=batch_size, most_epochs=timing.most_epochs, go_on=watched
-    )
-    others_cpu_s = watch.others_cpu_s()
-    report("validation")
-    validation_s = training.validation_s(model, data.validation, batch_size=batch_size, repeats=timing.validations)
-    return Speed(
-        cell=trial.cell,
-        process=trial.index,
-        process_start_s=process_start_s,
-        import_s=import_s,
-        build_s=build_s,
-        epochs_s=tuple(epochs_s),
-        warmup_epochs=timing.warmup_epochs,
-        validation_s=tuple(validation_s),
-        steps_per_epoch=-(-len(data.fitted) // batch_size),
-        rows_per_epoch=len(data.fitted),
-        peak_rss_bytes=machine.peak_rss_bytes(),
-        peak_device_bytes=backend.peak_device_bytes(trial.cell.device),
-        others_cpu_s=others_cpu_s,
-    )
 
 
 def measure_group(group: Group, *, report: Report) -> list[Accuracy | Failure]:
@@ -115,7 +40,7 @@ def measure_group(group: Group, *, report: Report) -> list[Accuracy | Failure]:
         ValueError: if the model is a user's own and not usable.
     """
     report("build")
-    data = _draw(group)
+    data = draw_rows(group)
     keras.utils.clear_session()
     together = group.together
     started = (_fit_together if together else _fit_alone)(group, data, report)
@@ -141,7 +66,7 @@ def time_seeds(group: Group, way: Way, *, report: Report) -> tuple[float, tuple[
         each seed.
     """
     report("build")
-    data = _draw(group)
+    data = draw_rows(group)
     begin_s = perf_counter()
     if way == "plain":
         from bench.ceilings import plain_torch
@@ -169,7 +94,7 @@ Start = list[NDArray[np.float32]]
 
 def _fit_together(group: Group, data: task.Split, report: Report) -> list[tuple[Start | None, list[training.Trained]]]:
     """Train all seeds as replicas; return the start of each and what each patience left."""
-    model = _build(group)
+    model = build_model(group)
     starts = [models.draw_weights(model, seed=seed) or [] for seed in group.seeds]
     report("fit")
     settings = group.settings
@@ -185,7 +110,7 @@ def _fit_alone(group: Group, data: task.Split, report: Report) -> list[tuple[Sta
     for seed in group.seeds:
         if group.cell.model not in MODELS:  # ours draw nothing in Keras; the call would import TensorFlow, if here
             keras.utils.set_random_seed(seed)
-        model = _build(group)
+        model = build_model(group)
         start = models.draw_weights(model, seed=seed)
         if start is not None:
             model.set_weights(start)
@@ -270,15 +195,21 @@ def check_model(trial: Trial) -> None:
     Raises:
         ValueError: if it cannot be used.
     """
-    _build(trial)
+    build_model(trial)
 
 
-def _draw(trial: Trial | Group) -> task.Split:
+def draw_rows(trial: Trial | Group) -> task.Split:
+    """Draw the data of a trial and split them."""
     settings = trial.settings.task
     return task.split(task.draw(settings, length=trial.cell.length), settings)
 
 
-def _build(trial: Trial | Group) -> Any:
+def build_model(trial: Trial | Group) -> Any:
+    """Build and compile the model of a trial.
+
+    Raises:
+        ValueError: if it is a user's own and not usable.
+    """
     return models.build(
         trial.cell.model,
         length=trial.cell.length,

@@ -1,6 +1,6 @@
 """One backend's process: proves its backend, then measures the trials it is sent, one at a time.
 
-The only module of `bench`, with `trials`, that runs where Keras is. It reads one request of
+The only module of `bench`, with `trials` and `speed_trials`, that runs where Keras is. It reads one request of
 `bench.messages` a line on stdin and answers on what was stdout; whatever a framework prints goes to stderr.
 """
 
@@ -12,26 +12,35 @@ from typing import Any, TextIO
 
 from bench.machine import peak_rss_bytes, pin, reset_peak_rss
 from bench.messages import (
+    AT_PARK,
     REQUEST,
     Answer,
     AnyRequest,
+    AtPark,
+    CheckRequest,
     Computed,
     Done,
     Epoch,
     Failed,
     GroupDone,
+    Leave,
+    OverheadDone,
+    OverheadRequest,
     ParityRequest,
+    Parked,
     Phase,
     Ready,
     ReplayDone,
     ReplayRequest,
-    Request,
     SeedsTimed,
+    SpeedRequest,
     Start,
     TimeRequest,
     TrainRequest,
+    TurnDone,
     Wrong,
 )
+from bench.protocol import Runtime
 from bench.records import Worker
 
 
@@ -43,7 +52,7 @@ def main() -> None:
     pin(list(start.cores))
     die_with_parent()
     try:
-        ready = import_backend(start.backend, start.device)
+        ready = import_backend(start.backend, start.device, start.runtime)
     except ValueError as error:
         return _say(answers, Wrong(message=str(error)))
     except Exception as error:  # each framework says in its own way that it finds no GPU
@@ -57,7 +66,7 @@ def main() -> None:
         _say(answers, server.serve(REQUEST.validate_json(line)))
 
 
-def import_backend(backend: str, device: str) -> Ready:
+def import_backend(backend: str, device: str, runtime: Runtime) -> Ready:
     """Import Keras and its backend and prove them.
 
     Raises:
@@ -66,7 +75,7 @@ def import_backend(backend: str, device: str) -> Ready:
     begin = time.perf_counter()
     from seqsum_core.backend import prove
 
-    proof = prove(backend=backend, device=device)
+    proof = prove(backend=backend, device=device, tf32=runtime.tf32, deterministic=runtime.deterministic)
     import_s = time.perf_counter() - begin
     environment = {name: os.environ[name] for name in sorted(os.environ) if name.isupper() and _decides_speed(name)}
     worker = Worker(**asdict(proof), python=sys.version.split()[0], environment=environment)
@@ -82,6 +91,7 @@ def _decides_speed(name: str) -> bool:
         "OMP_",
         "MKL_",
         "OPENBLAS_",
+        "CUBLAS_",
         "CUDA_",
         "NVIDIA_",
         "PYTHONHASHSEED",
@@ -105,10 +115,12 @@ class Server:
         """Return what came out; whatever goes wrong is an answer too, and the worker goes on."""
         try:
             match request:
-                case Request(do="check"):
+                case CheckRequest():
                     return self._check(request)
-                case Request():
+                case SpeedRequest():
                     return self._measure(request)
+                case OverheadRequest():
+                    return self._weigh(request)
                 case TrainRequest():
                     return self._train(request)
                 case TimeRequest():
@@ -120,7 +132,7 @@ class Server:
         except Exception as error:  # whatever a framework raises ends this request, not the worker
             return Failed(reason=_reason(error))
 
-    def _check(self, request: Request) -> Answer:
+    def _check(self, request: CheckRequest) -> Answer:
         from bench import trials
 
         try:
@@ -129,29 +141,29 @@ class Server:
             return Wrong(message=str(error))
         return Done()
 
-    def _measure(self, request: Request) -> Answer:
-        from bench import trials
+    def _measure(self, request: SpeedRequest) -> Answer:
+        from bench import speed_trials
 
-        warm = 1 + request.trial.settings.timing.warmup_epochs
-        steady_epochs = 0
-
-        def stepped(epochs_s: list[float]) -> bool:
-            nonlocal steady_epochs
-            if len(epochs_s) < warm:
-                return True
-            _say(self._answers, Epoch(epoch_s=epochs_s[-1]))
-            if len(epochs_s) == warm:
-                steady_epochs = int(sys.stdin.readline())
-            return len(epochs_s) < warm + steady_epochs
-
-        record = trials.measure_speed(
+        record = speed_trials.measure_speed(
             request.trial,
             process_start_s=self._process_start_s,
             import_s=self._import_s,
             report=self._report,
-            go_on=stepped if request.do == "step" else trials.enough_epochs(request.trial.settings),
+            park=self._park,
+            tell=lambda epoch_s: _say(self._answers, Epoch(epoch_s=epoch_s)),
         )
         return Done(record=record)
+
+    def _park(self, parked: Parked | TurnDone) -> AtPark:
+        """Tell where the fit is and wait, without using CPU, for what comes next."""
+        _say(self._answers, parked)
+        return AT_PARK.validate_json(sys.stdin.readline() or Leave().model_dump_json())
+
+    def _weigh(self, request: OverheadRequest) -> Answer:
+        from bench import speed_trials
+
+        bare_s, timed_s = speed_trials.weigh_harness(request.trial, fit_s=request.fit_s, repeats=request.repeats)
+        return OverheadDone(bare_s=tuple(bare_s), timed_s=tuple(timed_s))
 
     def _train(self, request: TrainRequest) -> Answer:
         from bench import trials

@@ -11,9 +11,10 @@ from typing import Any
 
 from bench.interpreters import worker_settings
 from bench.machine import code_commit, describe_machine, usable_cores
-from bench.runner import machine_lock, pinned
+from bench.runner import machine_lock
+from bench.turns import pinned
 
-os.environ.update(worker_settings("tensorflow", "cpu", "one"))
+os.environ.update(worker_settings("tensorflow", "cpu", 1))
 
 import keras
 import tensorflow

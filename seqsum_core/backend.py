@@ -22,6 +22,7 @@ class Proof:
         device_name: the framework's name of it.
         threads: threads the framework uses inside an operation; 0 where it does not say.
         float32_precision: how float32 products are computed: "float32" or "tf32".
+        deterministic: whether deterministic operations were asked for.
         versions: of Keras, the framework and what they stand on.
     """
 
@@ -30,15 +31,18 @@ class Proof:
     device_name: str
     threads: int
     float32_precision: str
+    deterministic: bool
     versions: dict[str, str]
 
 
-def prove(*, backend: str, device: str) -> Proof:
+def prove(*, backend: str, device: str, tf32: bool = False, deterministic: bool = False) -> Proof:
     """Check that Keras runs on the backend and device asked for.
 
     Args:
         backend: "jax", "torch" or "tensorflow".
         device: "cpu" or "gpu".
+        tf32: let a GPU multiply float32 in TF32.
+        deterministic: use deterministic operations only.
 
     Returns:
         What really runs.
@@ -55,7 +59,9 @@ def prove(*, backend: str, device: str) -> Proof:
             f"`device` {device} was asked for, but {backend} puts its tensors on {kind} ({name}). "
             f"Use --device {kind}" + (f", or the tox environment {_tox_name(backend)}-gpu." if device == "gpu" else ".")
         )
-    return Proof(backend, kind, name, _threads(), _use_full_float32(kind), _versions())
+    if deterministic:
+        _use_deterministic_operations()
+    return Proof(backend, kind, name, _threads(), _set_precision(kind, tf32), deterministic, _versions())
 
 
 def _tox_name(backend: str) -> str:
@@ -91,23 +97,36 @@ def _threads() -> int:
     return 0
 
 
-def _use_full_float32(device: str) -> str:
-    """Switch TF32 off, so that all backends multiply alike, and say what is in force."""
+def _set_precision(device: str, tf32: bool) -> str:
+    """Switch TF32 on or off, so that all backends multiply alike, and say what is in force."""
     match keras.backend.backend():
         case "jax":
             import jax
 
-            jax.config.update("jax_default_matmul_precision", "float32")
+            jax.config.update("jax_default_matmul_precision", "tensorfloat32" if tf32 else "float32")
         case "torch":
             import torch
 
-            torch.backends.cuda.matmul.fp32_precision = "ieee"
-            torch.backends.cudnn.fp32_precision = "ieee"
+            torch.backends.cuda.matmul.fp32_precision = "tf32" if tf32 else "ieee"
+            torch.backends.cudnn.fp32_precision = "tf32" if tf32 else "ieee"
         case _ if device == "gpu":
             import tensorflow
 
-            tensorflow.config.experimental.enable_tensor_float_32_execution(False)
-    return "float32"
+            tensorflow.config.experimental.enable_tensor_float_32_execution(tf32)
+    return "tf32" if tf32 and device == "gpu" else "float32"
+
+
+def _use_deterministic_operations() -> None:
+    """Ask the framework for operations that repeat to the bit; XLA on JAX is asked by its flags before it starts."""
+    match keras.backend.backend():
+        case "torch":
+            import torch
+
+            torch.use_deterministic_algorithms(True)
+        case "tensorflow":
+            import tensorflow
+
+            tensorflow.config.experimental.enable_op_determinism()
 
 
 def _versions() -> dict[str, str]:

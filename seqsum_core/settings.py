@@ -14,6 +14,8 @@ ARTICLE_DIGITS = (0, 3)
 ARTICLE_MIN_LENGTH = 2
 
 MODELS = ("simple_rnn", "lstm", "gru")
+RECURRENCES = ("scan", "while_loop", "python_loop", "unrolled", "fused", "cudnn", "none")
+"""The paths that a recurrent layer can run on: `seqsum_core.witness` tells them apart."""
 
 
 def require(holds: bool, rule: str, received: object, remedy: str) -> None:

@@ -7,6 +7,7 @@ time the same workers as `seqsum run` does: pytest itself imports no framework.
 import os
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,15 @@ from rich.console import Console
 
 from bench import interpreters, runner, store, sweeps
 from bench.errors import UserError
-from bench.machine import typed_command
-from bench.plan import BACKENDS, BackendName, Cell, Sweep
+from bench.machine import pin, typed_command, usable_cores
+from bench.plan import BACKENDS, BackendName, Cell, Sweep, Trial
 from bench.printing import print_tables
+from bench.processes import WorkerProcess
 from bench.progress import Progress
 from bench.records import Accuracy, Header
 from bench.selection import select
 from bench.store import RunWriter
+from bench.turns import timing_cores
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--profile", default="smoke", help="Cells to run: smoke (default), standard or full.")
     group.addoption("--sweep", type=Path, default=None, help="A sweep file (TOML) instead of a profile.")
     group.addoption("--device", default="cpu", help="cpu (default) or gpu.")
+    group.addoption("--harness", action="store_true", help="Time what timing adds, not the cells.")
     group.addoption("--results", type=Path, default=Path("results"), help="Folder of all runs.")
 
 
@@ -51,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 SWEEP = pytest.StashKey[Sweep]()
+HARNESS = pytest.StashKey[list[str]]()
 
 
 def parser_default_storage() -> str:
@@ -102,8 +107,50 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one case of every cell."""
     if "cell" in metafunc.fixturenames:
         sweep = metafunc.config.stash.get(SWEEP, None)
-        cells = [cell for block in sweep.blocks() for cell in block] if sweep else []
-        metafunc.parametrize("cell", cells, ids=[f"{cell.model}-{cell.length}" for cell in cells])
+        asked = metafunc.config.getoption("harness") == ("harness" in metafunc.fixturenames)
+        cells = sweep.cells() if sweep and asked else []
+        names = [f"{cell.model}-{cell.length}" + (f"-{cell.threads}" if cell.threads != 1 else "") for cell in cells]
+        metafunc.parametrize("cell", cells, ids=names)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out cases without a cell: those of `--harness` where it is not given, the others where it is."""
+    if SWEEP in config.stash:
+        left_out = [item for item in items if "NOTSET" in item.name]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session")
+def harness(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+    """Hold the machine, and print at the end what was found about the measuring."""
+    lines: list[str] = request.config.stash.setdefault(HARNESS, [])
+    try:
+        with runner.machine_lock():
+            yield lines
+    except UserError as error:
+        pytest.exit(f"seqsum: {error}", returncode=2)
+
+
+def say_interval(low: float, high: float, form: str = "+.2%") -> str:
+    """Write a 95 % interval, or that there were too few processes for one."""
+    return "too few processes for an interval" if low != low else f"95 % interval {low:{form}} to {high:{form}}"
+
+
+def fresh_worker(trial: Trial) -> WorkerProcess:
+    """Start a worker for a speed trial in this interpreter, on the cores that `seqsum run` gives it."""
+    worker_cores, own_cores = timing_cores(trial.cell.threads, usable_cores_at_first())
+    pin(own_cores)
+    settings = trial.settings
+    return WorkerProcess(
+        sys.executable, trial.cell, cores=worker_cores, limit_s=settings.timing.limit_s, runtime=settings.runtime
+    )
+
+
+@cache
+def usable_cores_at_first() -> list[int]:
+    """List the cores this process could run on before a case pinned it."""
+    return usable_cores()
 
 
 @pytest.fixture(scope="session")
@@ -165,6 +212,11 @@ def accuracy_of(writer: RunWriter, cell: Cell) -> list[Accuracy]:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """End with the table of what has been measured so far, in this session and before it."""
     if SWEEP not in config.stash or config.option.collectonly:
+        return
+    if lines := config.stash.get(HARNESS, []):
+        terminalreporter.section("what measuring adds")
+        for line in lines:
+            terminalreporter.write_line(line)
         return
     try:
         runs, problems = store.load_runs(config.getoption("results"))

@@ -1,0 +1,108 @@
+"""What measuring does to what it measures; run only with `--harness`.
+
+The unit of each interval is a fresh process, as in every table of seqsum.
+"""
+
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from bench.cases.plugin import fresh_worker, say_interval
+from bench.cases.test_training import counted_epochs
+from bench.intervals import Interval, mean_interval
+from bench.messages import OverheadRequest, Turn
+from bench.plan import Cell, Sweep, Trial
+from bench.processes import WorkerProcess
+
+PAIRS = 6
+FIT_S = 0.7
+
+
+def test_overhead(cell: Cell, benchmark: Any, sweep: Sweep, harness: list[str]) -> None:
+    """An epoch of a bare `model.fit` against one that seqsum times: whole calls of fit, in pairs."""
+    ratios: list[float] = []
+    bare_s: list[float] = []
+    for process in range(sweep.timing.processes):
+        trial = _trial(cell, sweep, process)
+        with fresh_worker(trial) as worker:
+            worker.ready()
+            found = worker.weigh(OverheadRequest(trial=trial, fit_s=FIT_S, repeats=PAIRS))
+        ratios.append(median(np.divide(found.timed_s, found.bare_s)))
+        bare_s += found.bare_s
+    remaining = iter(bare_s)
+    benchmark.group = "a bare fit, seconds an epoch"
+    benchmark.pedantic(lambda: next(remaining), rounds=1)
+    value, interval = _geometric(ratios)
+    benchmark.extra_info["overhead"] = [value - 1, interval.low - 1, interval.high - 1]
+    harness.append(
+        f"{cell}: timing adds {value - 1:+.2%} to a bare epoch of {1e3 * median(bare_s):.3g} ms, "
+        f"{say_interval(interval.low - 1, interval.high - 1)}"
+    )
+    assert interval.low < 1.1, "timing makes epochs a tenth longer"
+
+
+def test_clocks_agree(cell: Cell, benchmark: Any, sweep: Sweep, harness: list[str]) -> None:
+    """A steady epoch by pytest-benchmark's clock against one by `seqsum run`'s: turns of the same fits."""
+    timing = sweep.timing
+    workers: list[WorkerProcess] = []
+    own_s: list[list[float]] = [[] for _ in range(timing.processes)]
+    epochs = [0]
+    per_turn = _epochs_of_a_turn(cell, sweep)
+
+    def between_rounds() -> None:
+        """Leave the clock alone within a turn; before one, let the worker run a turn by its own clock."""
+        turn, inside = divmod(epochs[0], per_turn)
+        process, number = divmod(turn, timing.rounds)
+        epochs[0] += 1
+        if inside:
+            return
+        if number == 0:
+            _retire(workers)
+            trial = _trial(cell, sweep, process)
+            workers.append(fresh_worker(trial))
+            workers[-1].ready()
+            workers[-1].park(trial)
+        else:
+            workers[-1].end_turn()
+        own_s[process].append(workers[-1].run_turn(Turn(round=number, epochs=per_turn)).median_s)
+        workers[-1].begin_turn(Turn(round=number, epochs=per_turn, tell=True))
+        workers[-1].step()  # the warm-up
+
+    try:
+        benchmark.group = "clocks"
+        rounds = timing.processes * timing.rounds * per_turn
+        benchmark.pedantic(lambda: workers[-1].step(), setup=between_rounds, rounds=rounds)
+    finally:
+        _retire(workers)
+    theirs_s = np.reshape(benchmark.stats.stats.data, (timing.processes, timing.rounds, per_turn))
+    ratios = [float(np.median(np.median(theirs, axis=1) / own)) for theirs, own in zip(theirs_s, own_s, strict=True)]
+    value, interval = _geometric(ratios)
+    benchmark.extra_info["clocks"] = [value, interval.low, interval.high]
+    harness.append(
+        f"{cell}: pytest-benchmark {1e3 * np.median(theirs_s):.4g} ms, seqsum run {1e3 * np.median(own_s):.4g} ms an "
+        f"epoch; ratio {value:.3f}, {say_interval(interval.low, interval.high, '.3f')}"
+    )
+    assert not (interval.low > 1.1 or interval.high < 0.9), "the two clocks disagree"
+
+
+def _trial(cell: Cell, sweep: Sweep, process: int) -> Trial:
+    return Trial(kind="speed", cell=cell, index=process, settings=sweep.settings)
+
+
+def _epochs_of_a_turn(cell: Cell, sweep: Sweep) -> int:
+    trial = _trial(cell, sweep, 0)
+    with fresh_worker(trial) as worker:
+        worker.ready()
+        return counted_epochs(sweep.timing.model_copy(update={"rounds": 1}), worker.park(trial))
+
+
+def _retire(workers: list[WorkerProcess]) -> None:
+    while workers:
+        workers.pop().__exit__(None, None, None)
+
+
+def _geometric(ratios: list[float]) -> tuple[float, Interval]:
+    logs = np.log(ratios)
+    interval = mean_interval(logs)
+    return float(np.exp(logs.mean())), Interval(float(np.exp(interval.low)), float(np.exp(interval.high)))

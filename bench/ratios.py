@@ -1,0 +1,80 @@
+"""Which processes are compared with which: backends, models, threads, and the controls.
+
+Ratios of cells that took turns with each other; `bench.statistics` computes them.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import inf, isnan
+
+from bench.plan import Cell
+from bench.records import Record, Speed
+from bench.statistics import Ratio, epoch_time, ratio
+
+Key = Callable[[Cell], str]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two cells that differ in one thing, and how many times as long the first one takes."""
+
+    first: Cell
+    second: Cell
+    ratio: Ratio
+
+
+def of_cells(records: Iterable[Record], *, twins: bool = False) -> dict[Cell, list[Speed]]:
+    """Return the processes of every cell, or those of its control."""
+    found: dict[Cell, list[Speed]] = defaultdict(list)
+    for record in records:
+        if isinstance(record, Speed) and record.twin == twins:
+            found[record.cell].append(record)
+    return dict(found)
+
+
+def compare(records: Iterable[Record], side: str) -> list[Compared]:
+    """Compare every two cells that differ in nothing but one field.
+
+    Args:
+        records: of runs that may stand in one table.
+        side: the field: "backend", "model" or "threads".
+
+    Returns:
+        The ratios, always later name / earlier name.
+    """
+    cells = of_cells(records)
+    alike: dict[Cell, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        alike[cell.model_copy(update={side: None})].append(cell)
+    return [
+        Compared(second, first, ratio(cells[second], cells[first]))
+        for group in alike.values()
+        for first, second in combinations(sorted(group, key=lambda cell: str(getattr(cell, side))), 2)
+    ]
+
+
+def controls(records: Sequence[Record]) -> list[Compared]:
+    """Compare every cell with its control: the ratio should be 1."""
+    cells, twins = of_cells(records), of_cells(records, twins=True)
+    return [Compared(cell, cell, ratio(twins[cell], cells[cell])) for cell in cells if cell in twins]
+
+
+def widest_interval(records: Sequence[Record], block: Sequence[Cell]) -> float:
+    """Return the half-width of the widest interval of a block, as a share of its figure.
+
+    Args:
+        records: what was measured so far.
+        block: cells of the block.
+
+    Returns:
+        That of the ratios between backends and of the controls; of the cells' medians where there is
+        nothing to compare. Infinite with too few processes.
+    """
+    inside = [record for record in records if isinstance(record, Speed) and record.cell in block]
+    widths = [found.ratio.half_width for found in (*compare(inside, "backend"), *controls(inside))]
+    if not widths:
+        times = [epoch_time(trials) for trials in of_cells(inside).values()]
+        widths = [max(time.interval.high / time.median_s, time.median_s / time.interval.low) - 1 for time in times]
+    return max((inf if isnan(width) else width for width in widths), default=0.0)

@@ -1,0 +1,190 @@
+"""What a speed trial does inside a backend's process: one fit, cut into turns. The Keras side of a measurement.
+
+Imported by the worker only, after the backend was chosen. Times are seconds of `time.perf_counter`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from math import ceil
+from time import perf_counter
+
+from bench import machine
+from bench.messages import AtPark, Leave, Parked, Turn, TurnDone
+from bench.plan import Trial
+from bench.protocol import Timing
+from bench.records import Slice, Speed, Witness
+from bench.trials import Report, build_model, draw_rows
+from seqsum_core import backend, training
+from seqsum_core.witness import witness
+
+Park = Callable[[Parked | TurnDone], AtPark]
+
+MOST_EPOCHS = 1_000_000
+"""Where a timed fit ends if nobody ends it: `fit` wants a number."""
+
+
+def measure_speed(
+    trial: Trial,
+    *,
+    process_start_s: float | None,
+    import_s: float,
+    report: Report,
+    park: Park,
+    tell: Callable[[float], None],
+) -> Speed:
+    """Time one cell in this process, which must not have trained anything before.
+
+    Args:
+        trial: a speed trial.
+        process_start_s: how long this process took to start, if known.
+        import_s: how long importing the backend took.
+        report: told the phase that begins.
+        park: called where the fit is parked; returns what comes next, and may block for as long as it likes.
+        tell: told the warm-up of a turn that asks for it, then each counted epoch, in seconds.
+
+    Returns:
+        Raw times and memory.
+
+    Raises:
+        ValueError: if the model is a user's own and not usable, or another recurrent path ran than
+            the trial expects.
+    """
+    settings, timing = trial.settings, trial.settings.timing
+    report("build")
+    data = draw_rows(trial)
+    start = perf_counter()
+    model = build_model(trial)
+    build_s = perf_counter() - start
+    report("first epoch")
+    turns = _Turns(timing, report, park, tell)
+    machine.reset_peak_rss()
+    batch_size = settings.training.batch_size
+    training.fit_for_speed(model, data.fitted, batch_size=batch_size, most_epochs=MOST_EPOCHS, go_on=turns.after_epoch)
+    report("validation")
+    validation_s = training.validation_s(model, data.validation, batch_size=batch_size, repeats=timing.validations)
+    peak_rss_bytes = machine.peak_rss_bytes()
+    report("witness")
+    found = witness(model, data.fitted, batch_size=batch_size)
+    if trial.expect not in (None, found.recurrence):
+        raise ValueError(f"`expect` is {trial.expect}, but {found.recurrence} ran ({found.evidence})")
+    return Speed(
+        cell=trial.cell,
+        process=trial.index,
+        twin=trial.twin,
+        process_start_s=process_start_s,
+        import_s=import_s,
+        build_s=build_s,
+        start_epochs_s=tuple(turns.start_epochs_s),
+        slices=tuple(turns.slices),
+        validation_s=tuple(validation_s),
+        steps_per_epoch=-(-len(data.fitted) // batch_size),
+        rows_per_epoch=len(data.fitted),
+        peak_rss_bytes=peak_rss_bytes,
+        peak_device_bytes=backend.peak_device_bytes(trial.cell.device),
+        witness=Witness(**asdict(found)),
+    )
+
+
+class _Turns:
+    """Cuts the epochs of one running fit into its start and the turns that the coordinator asks for.
+
+    Args:
+        timing: how long a turn is.
+        report: told when turns begin.
+        park: see `measure_speed`.
+        tell: see `measure_speed`.
+    """
+
+    def __init__(self, timing: Timing, report: Report, park: Park, tell: Callable[[float], None]) -> None:
+        self._timing, self._report, self._park, self._tell = timing, report, park, tell
+        self.start_epochs_s: list[float] = []
+        self.slices: list[Slice] = []
+        self._turn: Turn | None = None
+
+    def after_epoch(self, epochs_s: training.EpochsSoFar) -> bool:
+        """Take in the epoch that has just ended, and say whether the fit goes on."""
+        if self._turn is None:
+            return len(epochs_s) <= self._timing.warmup_epochs or self._begin_turns(epochs_s)
+        self._epochs_s.append(epochs_s[-1])
+        if not self._warm:
+            self._look_whether_warm(self._turn)
+            return True
+        if self._turn.tell:
+            self._tell(epochs_s[-1])
+        return not self._is_enough(self._turn) or self._end_turn(self._turn)
+
+    def _begin_turns(self, epochs_s: training.EpochsSoFar) -> bool:
+        self.start_epochs_s = list(epochs_s)
+        self._report("turns")
+        return self._next(Parked(epoch_s=epochs_s[-1]))
+
+    def _end_turn(self, turn: Turn) -> bool:
+        noise = self._watch.noise()
+        self.slices.append(
+            Slice(
+                round=turn.round,
+                begun_at_s=turn.begun_at_s,
+                epochs_s=tuple(self._epochs_s),
+                warmup_epochs=self._warmup_epochs,
+                **asdict(noise),
+            )
+        )
+        return self._next(TurnDone(slice=self.slices[-1]))
+
+    def _next(self, parked: Parked | TurnDone) -> bool:
+        answer = self._park(parked)
+        if isinstance(answer, Leave):
+            return False
+        self._turn, self._epochs_s, self._warm = answer, list[float](), False
+        self._watch = machine.Watch()
+        self._look_whether_warm(answer)
+        return True
+
+    def _look_whether_warm(self, turn: Turn) -> None:
+        timing, epochs_s = self._timing, self._epochs_s
+        self._warm = len(epochs_s) >= timing.warmup_epochs and sum(epochs_s) >= timing.warmup_s
+        self._warmup_epochs = len(epochs_s)
+        if self._warm and turn.tell:
+            self._tell(sum(epochs_s))
+
+    def _is_enough(self, turn: Turn) -> bool:
+        timing, counted_s = self._timing, self._epochs_s[self._warmup_epochs :]
+        if turn.epochs:
+            return len(counted_s) >= turn.epochs
+        return len(counted_s) >= timing.slice_epochs and sum(counted_s) >= timing.slice_s
+
+
+def weigh_harness(trial: Trial, *, fit_s: float, repeats: int) -> tuple[list[float], list[float]]:
+    """Time whole calls of `fit`, bare and as `measure_speed` calls it, one after the other in turns.
+
+    Args:
+        trial: a speed trial.
+        fit_s: how long each call shall last, about.
+        repeats: how many pairs of calls; which of a pair comes first changes from pair to pair.
+
+    Returns:
+        Seconds of an epoch in each call: bare, and timed.
+    """
+    data = draw_rows(trial)
+    model = build_model(trial)
+    batch_size = trial.settings.training.batch_size
+    inputs, targets = data.fitted.inputs(), data.fitted.targets()
+    timing = trial.settings.timing.model_copy(update={"warmup_epochs": 1, "warmup_s": 0.0})
+    warm_s = training.fit_for_speed(model, data.fitted, batch_size=batch_size, most_epochs=4, go_on=lambda _: True)
+    epochs = max(10, ceil(fit_s / warm_s[-1]))
+
+    def bare() -> None:
+        model.fit(inputs, targets, batch_size=batch_size, epochs=epochs, verbose=0)
+
+    def timed() -> None:
+        requests: Iterator[AtPark] = iter([Turn(round=0, epochs=epochs - 3), Leave()])
+        turns = _Turns(timing, lambda _: None, lambda _: next(requests), lambda _: None)
+        training.fit_for_speed(model, data.fitted, batch_size=batch_size, most_epochs=epochs, go_on=turns.after_epoch)
+
+    seconds: dict[Callable[[], None], list[float]] = {bare: [], timed: []}
+    for repeat in range(repeats):
+        for way in (bare, timed) if repeat % 2 else (timed, bare):
+            start = perf_counter()
+            way()
+            seconds[way].append((perf_counter() - start) / epochs)
+    return seconds[bare], seconds[timed]

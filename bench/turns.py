@@ -1,0 +1,201 @@
+"""Time the cells of a sweep in turns: while one worker runs, the others are parked and use no CPU.
+
+Every worker is started, and its fit warmed up, while nothing else runs. Then each round gives every one of its block
+a turn, in an order of its own. A worker that is lost leaves a failure, and the others go on.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from time import monotonic
+from typing import TypeVar
+
+import psutil
+
+from bench.errors import UserError
+from bench.machine import pin, usable_cores
+from bench.messages import Turn
+from bench.plan import BackendName, Cell, Sweep, Trial
+from bench.processes import WorkerLostError, WorkerProcess, failure
+from bench.progress import Progress
+from bench.protocol import Threads, Timing
+from bench.ratios import widest_interval
+from bench.records import Record, Slice, Speed
+from bench.store import RunWriter
+
+
+def time_cells(sweep: Sweep, interpreters: Mapping[BackendName, str], writer: RunWriter, progress: Progress) -> None:
+    """Time every block in turns: all of them once, then again with fresh processes.
+
+    With a precision to reach, blocks whose intervals are wider get more processes until the budget is spent.
+    """
+    begun_s, timing = monotonic(), sweep.timing
+    blocks = fitting_blocks(sweep.blocks(), psutil.virtual_memory().available)
+    if len(blocks) > len(sweep.blocks()):
+        progress.say("Models take their turns apart: parked together, their workers would not fit into memory.")
+
+    def start(trial: Trial) -> WorkerProcess:
+        return start_worker(interpreters, trial.cell, sweep, timing_cores(trial.cell.threads, cores)[0])
+
+    def ends(trial: Trial, record: Record) -> None:
+        writer.append(record)
+        if isinstance(record, Speed) and (count := sum(turn.disturbed for turn in record.slices)):
+            progress.say(f"{trial}: {count} of {len(record.slices)} turns disturbed by other processes; kept, marked")
+        progress.trial_ends(trial, record)
+
+    def measure(block: list[Cell], process: int) -> None:
+        trials = sweep.turns(block, process=process)
+        Block(trials, timing, start=start, begun_s=begun_s, begins=progress.trial_begins, ends=ends).measure()
+
+    cores = usable_cores()
+    with pinned(timing_cores(1, cores)[1] if 1 in sweep.threads else cores):
+        for process in range(timing.processes):
+            for block in blocks:
+                measure(block, process)
+        if timing.precision is not None:
+            _narrow(blocks, timing, writer, progress, measure)
+
+
+def _narrow(
+    blocks: list[list[Cell]],
+    timing: Timing,
+    writer: RunWriter,
+    progress: Progress,
+    measure: Callable[[list[Cell], int], None],
+) -> None:
+    """Measure blocks with more processes until their intervals are narrow, and say what was reached."""
+    assert timing.precision is not None
+    spent_at_s = monotonic() + timing.budget_s
+    process = timing.processes
+    while monotonic() < spent_at_s:
+        wide = [block for block in blocks if widest_interval(writer.records, block) > timing.precision]
+        if not wide:
+            break
+        for block in wide:
+            if monotonic() < spent_at_s:
+                progress.say(f"Length {block[0].length} is not narrow yet: process {process + 1}")
+                measure(block, process)
+        process += 1
+    for block in blocks:
+        width = widest_interval(writer.records, block)
+        verdict = "reached" if width <= timing.precision else "missed"
+        progress.say(f"Precision {timing.precision:.1%} at length {block[0].length}: {verdict}, {width:.1%}")
+
+
+WORKER_BYTES = 2**30
+"""What a parked worker may take: the largest seen was three quarters of it."""
+
+
+def fitting_blocks(blocks: list[list[Cell]], available_bytes: int) -> list[list[Cell]]:
+    """Return the blocks, or those of one model each where all workers of a length do not fit into memory."""
+    if max(map(len, blocks)) * 1.5 * WORKER_BYTES <= available_bytes:  # half as many again are controls
+        return blocks
+    return [
+        [cell for cell in block if cell.model == model]
+        for block in blocks
+        for model in dict.fromkeys(cell.model for cell in block)
+    ]
+
+
+def timing_cores(threads: Threads, cores: list[int]) -> tuple[list[int], list[int]]:
+    """Share the cores: those of the worker that is timed, and those of the coordinator.
+
+    The worker gets the last ones, as many as it has threads; the coordinator the others, if any are left.
+    """
+    if threads == "default":
+        return cores, cores
+    return cores[-threads:], cores[:-threads] or cores
+
+
+@contextmanager
+def pinned(cores: list[int]) -> Iterator[None]:
+    """Keep this process on some cores for a while."""
+    before = usable_cores()
+    pin(cores)
+    try:
+        yield
+    finally:
+        pin(before)
+
+
+def start_worker(interpreters: Mapping[BackendName, str], cell: Cell, sweep: Sweep, cores: list[int]) -> WorkerProcess:
+    """Start a worker for the cells of a sweep that have the backend and threads of this one."""
+    return WorkerProcess(
+        interpreters[cell.backend], cell, cores=cores, limit_s=sweep.timing.limit_s, runtime=sweep.runtime
+    )
+
+
+StartWorker = Callable[[Trial], WorkerProcess]
+Done = TypeVar("Done")
+
+
+class Block:
+    """The cells of one length, each in a fresh process.
+
+    Args:
+        trials: what is measured in turns, in the order of starting.
+        timing: rounds and repeats.
+        start: starts the worker of a trial.
+        begun_s: when the run began, by the monotonic clock.
+        begins: told which trial has its turn.
+        ends: told each trial with its record, as soon as there is one.
+    """
+
+    def __init__(
+        self,
+        trials: Sequence[Trial],
+        timing: Timing,
+        *,
+        start: StartWorker,
+        begun_s: float,
+        begins: Callable[[Trial], None],
+        ends: Callable[[Trial, Record], None],
+    ) -> None:
+        self._trials, self._timing, self._start, self._begun_s = trials, timing, start, begun_s
+        self._begins, self._ends = begins, ends
+        self._workers: dict[Trial, WorkerProcess] = {}
+
+    def measure(self) -> None:
+        """Start all workers, give them their turns, and collect their records."""
+        with ExitStack() as stack:
+            for trial in self._trials:
+                self._begins(trial)
+                worker = self._workers[trial] = stack.enter_context(self._start(trial))
+                self._attempt(trial, worker, partial(_warm_up, trial=trial))
+            for number in range(self._timing.rounds):
+                for trial in self._order(number):
+                    self._begins(trial)
+                    self._attempt(trial, self._workers[trial], partial(self._take_turn, number=number))
+            for trial, worker in list(self._workers.items()):
+                self._begins(trial)
+                if isinstance(record := self._attempt(trial, worker, WorkerProcess.leave), Speed):
+                    self._ends(trial, record)
+
+    def _order(self, number: int) -> list[Trial]:
+        """Shuffle those that are still there, differently in every round, alike in every run."""
+        trials = [trial for trial in self._trials if trial in self._workers]
+        return random.Random(f"{self._trials[0]} {number}").sample(trials, len(trials))
+
+    def _attempt(self, trial: Trial, worker: WorkerProcess, do: Callable[[WorkerProcess], Done]) -> Done | None:
+        """Let a worker do something; if it cannot, its trial has failed and the others go on."""
+        try:
+            return do(worker)
+        except (WorkerLostError, UserError) as lost:
+            worker.end()
+            del self._workers[trial]
+            self._ends(trial, failure(trial, worker.phase, str(lost)))
+            return None
+
+    def _take_turn(self, worker: WorkerProcess, number: int) -> Slice:
+        """Run a turn, and again while others disturb it and repeats are left."""
+        for _ in range(1 + self._timing.repeats):
+            turn = worker.run_turn(Turn(round=number, begun_at_s=monotonic() - self._begun_s))
+            if not turn.disturbed:
+                break
+        return turn
+
+
+def _warm_up(worker: WorkerProcess, trial: Trial) -> None:
+    worker.ready()
+    worker.park(trial)
