@@ -12,6 +12,7 @@ from rich.console import Console
 from bench import (
     certificate_tables,
     interpreters,
+    overhead,
     printing,
     replay_tables,
     replays,
@@ -318,6 +319,36 @@ def replicas(
     else:
         printing.print_text(replica_speed.replicas_table(times), Console(width=None if sys.stdout.isatty() else 80))
     if any(one.failed for one in times.timed):
+        raise typer.Exit(1)
+
+
+@app.command("overhead")
+def weigh(
+    backend: Annotated[list[str], typer.Option(help="jax, torch or tensorflow (tf). Default: all that are here.")] = [],
+    model: Annotated[list[str], typer.Option(help="simple_rnn, lstm or gru. Default: simple_rnn.")] = [],
+    length: Annotated[list[int], typer.Option(help="Longest sequence, in timesteps. Default: 4 and 50.")] = [],
+    processes: Annotated[int, typer.Option(help="Fresh processes a cell is weighed in.")] = 8,
+    python: Pythons = [],
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Measure what timing adds to a bare model.fit.
+
+    Example: seqsum overhead --backend jax --length 4 --length 50
+    """
+    found = overhead.measure_overhead(
+        [interpreters.parse_backend(name) for name in backend],
+        models=[interpreters.parse_model(name) for name in dict.fromkeys(model or ["simple_rnn"])],
+        lengths=sorted(set(length or [4, 50])),
+        processes=processes,
+        pythons=interpreters.parse_pythons(python),
+        command=typed_command("seqsum"),
+        say=lambda line: errors.print(line, markup=False, highlight=False, soft_wrap=True),
+    )
+    if json_:
+        print(json.dumps(found.model_dump(mode="json"), indent=1))
+    else:
+        printing.print_text(overhead.overhead_table(found), Console(width=None if sys.stdout.isatty() else 80))
+    if any(one.failed for one in found.weighed):
         raise typer.Exit(1)
 
 

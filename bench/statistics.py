@@ -108,7 +108,12 @@ def ratio(first: Iterable[Speed], second: Iterable[Speed]) -> Ratio:
     """
     others = {trial.process: trial for trial in second}
     pairs = [(trial, others[trial.process]) for trial in first if trial.process in others]
-    logs = np.array([_log_ratio(left, right) for left, right in pairs])
+    return geometric_mean([_of_rounds(left, right) for left, right in pairs])
+
+
+def geometric_mean(ratios: Sequence[float]) -> Ratio:
+    """Return the geometric mean of ratios, one of each process, and its interval; NaN is none."""
+    logs = np.log(ratios)
     logs = logs[~np.isnan(logs)]
     if not len(logs):
         return Ratio(0, nan, Interval(nan, nan))
@@ -116,12 +121,12 @@ def ratio(first: Iterable[Speed], second: Iterable[Speed]) -> Ratio:
     return Ratio(len(logs), exp(logs.mean()), Interval(exp(interval.low), exp(interval.high)))
 
 
-def _log_ratio(first: Speed, second: Speed) -> float:
+def _of_rounds(first: Speed, second: Speed) -> float:
     left, right = first.rounds, second.rounds
     rounds = left.keys() & right.keys()
     calm = {number for number in rounds if not (left[number].disturbed or right[number].disturbed)}
     ratios = [left[number].median_s / right[number].median_s for number in calm or rounds]
-    return float(np.log(np.median(ratios))) if ratios else nan
+    return float(np.median(ratios)) if ratios else nan
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--profile", default="smoke", help="Cells to run: smoke (default), standard or full.")
     group.addoption("--sweep", type=Path, default=None, help="A sweep file (TOML) instead of a profile.")
     group.addoption("--device", default="cpu", help="cpu (default) or gpu.")
-    group.addoption("--harness", action="store_true", help="Time what timing adds, not the cells.")
+    group.addoption("--clocks", action="store_true", help="Compare the two clocks, do not time the cells.")
     group.addoption("--results", type=Path, default=Path("results"), help="Folder of all runs.")
 
 
@@ -55,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 SWEEP = pytest.StashKey[Sweep]()
-HARNESS = pytest.StashKey[list[str]]()
+CLOCKS = pytest.StashKey[list[str]]()
 
 
 def parser_default_storage() -> str:
@@ -107,14 +107,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one case of every cell."""
     if "cell" in metafunc.fixturenames:
         sweep = metafunc.config.stash.get(SWEEP, None)
-        asked = metafunc.config.getoption("harness") == ("harness" in metafunc.fixturenames)
+        asked = metafunc.config.getoption("clocks") == ("clocks" in metafunc.fixturenames)
         cells = sweep.cells() if sweep and asked else []
         names = [f"{cell.model}-{cell.length}" + (f"-{cell.threads}" if cell.threads != 1 else "") for cell in cells]
         metafunc.parametrize("cell", cells, ids=names)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out cases without a cell: those of `--harness` where it is not given, the others where it is."""
+    """Leave out cases without a cell: those of `--clocks` where it is not given, the others where it is."""
     if SWEEP in config.stash:
         left_out = [item for item in items if "NOTSET" in item.name]
         config.hook.pytest_deselected(items=left_out)
@@ -122,9 +122,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def harness(request: pytest.FixtureRequest) -> Iterator[list[str]]:
-    """Hold the machine, and print at the end what was found about the measuring."""
-    lines: list[str] = request.config.stash.setdefault(HARNESS, [])
+def clocks(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+    """Hold the machine, and print at the end how the clocks compare."""
+    lines: list[str] = request.config.stash.setdefault(CLOCKS, [])
     try:
         with runner.machine_lock():
             yield lines
@@ -132,7 +132,7 @@ def harness(request: pytest.FixtureRequest) -> Iterator[list[str]]:
         pytest.exit(f"seqsum: {error}", returncode=2)
 
 
-def say_interval(low: float, high: float, form: str = "+.2%") -> str:
+def say_interval(low: float, high: float, form: str) -> str:
     """Write a 95 % interval, or that there were too few processes for one."""
     return "too few processes for an interval" if low != low else f"95 % interval {low:{form}} to {high:{form}}"
 
@@ -213,8 +213,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """End with the table of what has been measured so far, in this session and before it."""
     if SWEEP not in config.stash or config.option.collectonly:
         return
-    if lines := config.stash.get(HARNESS, []):
-        terminalreporter.section("what measuring adds")
+    if lines := config.stash.get(CLOCKS, []):
+        terminalreporter.section("clocks compared")
         for line in lines:
             terminalreporter.write_line(line)
         return

@@ -1,48 +1,18 @@
-"""What measuring does to what it measures; run only with `--harness`.
+"""Whether pytest-benchmark's clock and that of `seqsum run` agree; run only with `--clocks`."""
 
-The unit of each interval is a fresh process, as in every table of seqsum.
-"""
-
-from statistics import median
 from typing import Any
 
 import numpy as np
 
 from bench.cases.plugin import fresh_worker, say_interval
 from bench.cases.test_training import counted_epochs
-from bench.intervals import Interval, mean_interval
-from bench.messages import OverheadRequest, Turn
+from bench.messages import Turn
 from bench.plan import Cell, Sweep, Trial
 from bench.processes import WorkerProcess
-
-PAIRS = 6
-FIT_S = 0.7
+from bench.statistics import geometric_mean
 
 
-def test_overhead(cell: Cell, benchmark: Any, sweep: Sweep, harness: list[str]) -> None:
-    """An epoch of a bare `model.fit` against one that seqsum times: whole calls of fit, in pairs."""
-    ratios: list[float] = []
-    bare_s: list[float] = []
-    for process in range(sweep.timing.processes):
-        trial = _trial(cell, sweep, process)
-        with fresh_worker(trial) as worker:
-            worker.ready()
-            found = worker.weigh(OverheadRequest(trial=trial, fit_s=FIT_S, repeats=PAIRS))
-        ratios.append(median(np.divide(found.timed_s, found.bare_s)))
-        bare_s += found.bare_s
-    remaining = iter(bare_s)
-    benchmark.group = "a bare fit, seconds an epoch"
-    benchmark.pedantic(lambda: next(remaining), rounds=1)
-    value, interval = _geometric(ratios)
-    benchmark.extra_info["overhead"] = [value - 1, interval.low - 1, interval.high - 1]
-    harness.append(
-        f"{cell}: timing adds {value - 1:+.2%} to a bare epoch of {1e3 * median(bare_s):.3g} ms, "
-        f"{say_interval(interval.low - 1, interval.high - 1)}"
-    )
-    assert interval.low < 1.1, "timing makes epochs a tenth longer"
-
-
-def test_clocks_agree(cell: Cell, benchmark: Any, sweep: Sweep, harness: list[str]) -> None:
+def test_clocks_agree(cell: Cell, benchmark: Any, sweep: Sweep, clocks: list[str]) -> None:
     """A steady epoch by pytest-benchmark's clock against one by `seqsum run`'s: turns of the same fits."""
     timing = sweep.timing
     workers: list[WorkerProcess] = []
@@ -77,9 +47,10 @@ def test_clocks_agree(cell: Cell, benchmark: Any, sweep: Sweep, harness: list[st
         _retire(workers)
     theirs_s = np.reshape(benchmark.stats.stats.data, (timing.processes, timing.rounds, per_turn))
     ratios = [float(np.median(np.median(theirs, axis=1) / own)) for theirs, own in zip(theirs_s, own_s, strict=True)]
-    value, interval = _geometric(ratios)
+    found = geometric_mean(ratios)
+    value, interval = found.value, found.interval
     benchmark.extra_info["clocks"] = [value, interval.low, interval.high]
-    harness.append(
+    clocks.append(
         f"{cell}: pytest-benchmark {1e3 * np.median(theirs_s):.4g} ms, seqsum run {1e3 * np.median(own_s):.4g} ms an "
         f"epoch; ratio {value:.3f}, {say_interval(interval.low, interval.high, '.3f')}"
     )
@@ -100,9 +71,3 @@ def _epochs_of_a_turn(cell: Cell, sweep: Sweep) -> int:
 def _retire(workers: list[WorkerProcess]) -> None:
     while workers:
         workers.pop().__exit__(None, None, None)
-
-
-def _geometric(ratios: list[float]) -> tuple[float, Interval]:
-    logs = np.log(ratios)
-    interval = mean_interval(logs)
-    return float(np.exp(logs.mean())), Interval(float(np.exp(interval.low)), float(np.exp(interval.high)))

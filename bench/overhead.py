@@ -1,0 +1,146 @@
+"""Measure what seqsum's timing adds to a bare `model.fit`: pairs of whole fits in fresh processes.
+
+In each process, fits without a callback and fits that are timed as `seqsum run` times them take turns; the ratio of a
+pair is free of what the process is like. Imports no framework.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from math import nan
+from statistics import median
+
+import numpy as np
+import pandas as pd
+
+from bench.errors import UserError
+from bench.frozen import Frozen
+from bench.interpreters import check_keras_backend, find_interpreters
+from bench.intervals import LEAST_SEEDS
+from bench.machine import code_commit, describe_machine, usable_cores
+from bench.messages import OverheadRequest
+from bench.plan import BackendName, Cell, Settings, Trial
+from bench.processes import WorkerLostError, WorkerProcess
+from bench.records import Machine
+from bench.runner import machine_lock
+from bench.selection import Row, Table, sort_rows
+from bench.statistics import geometric_mean
+from bench.turns import pinned, timing_cores
+from seqsum_core.settings import TaskSettings
+from seqsum_core.task import check_length
+
+SILENT_LIMIT_S = 600.0
+PAIRS = 8
+FIT_S = 0.7
+
+
+class Weighed(Frozen):
+    """What the fresh processes of one cell found.
+
+    Args:
+        cell: which.
+        bare_s: seconds of an epoch without a callback, one tuple for each process, one value for each pair.
+        timed_s: the same with seqsum's timing.
+        failed: why a process found nothing, or None.
+    """
+
+    cell: Cell
+    bare_s: tuple[tuple[float, ...], ...] = ()
+    timed_s: tuple[tuple[float, ...], ...] = ()
+    failed: str | None = None
+
+
+class Overhead(Frozen):
+    """What was measured, and on what."""
+
+    commit: str
+    command: str
+    machine: Machine
+    weighed: tuple[Weighed, ...]
+
+
+def measure_overhead(
+    asked: Sequence[BackendName],
+    *,
+    models: Sequence[str],
+    lengths: Sequence[int],
+    processes: int,
+    pythons: Mapping[str, str],
+    command: str,
+    say: Callable[[str], None],
+) -> Overhead:
+    """Weigh cells of every backend, one fresh process after another, while nothing else is measured.
+
+    Raises:
+        UserError: if a number makes no sense, or a backend that was asked for is not here.
+    """
+    if processes < 1:
+        raise UserError(f"`--processes` must be at least 1. Received: {processes}. Use 8, say.")
+    try:
+        for length in lengths:
+            check_length(TaskSettings(), length)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    interpreters, missing = find_interpreters(list(asked), device="cpu", pythons=dict(pythons))
+    if missing:
+        raise UserError(next(iter(missing.values())))
+    check_keras_backend(list(interpreters))
+    worker_cores, own_cores = timing_cores(1, usable_cores())
+    machine, weighed = describe_machine(), []
+    with machine_lock(), pinned(own_cores):
+        for backend, python in interpreters.items():
+            for model in models:
+                for length in lengths:
+                    cell = Cell(backend=backend, device="cpu", model=model, length=length)
+                    one = Weighed(cell=cell)
+                    for process in range(processes):
+                        one = _weigh(one, python, worker_cores, process)
+                    weighed.append(one)
+                    say(f"{cell}: {one.failed or _said(one)}")
+    return Overhead(commit=code_commit(), command=command, machine=machine, weighed=tuple(weighed))
+
+
+def _weigh(one: Weighed, python: str, cores: list[int], process: int) -> Weighed:
+    trial = Trial(kind="speed", cell=one.cell, index=process, settings=Settings())
+    with WorkerProcess(python, one.cell, cores=cores, limit_s=SILENT_LIMIT_S) as worker:
+        try:
+            worker.ready()
+            found = worker.weigh(OverheadRequest(trial=trial, fit_s=FIT_S, repeats=PAIRS))
+        except WorkerLostError as lost:
+            return one.model_copy(update={"failed": str(lost)})
+    return one.model_copy(update={"bare_s": (*one.bare_s, found.bare_s), "timed_s": (*one.timed_s, found.timed_s)})
+
+
+def _said(one: Weighed) -> str:
+    value = geometric_mean(_ratios(one)).value
+    return f"timing adds {100 * (value - 1):+.2f} %"
+
+
+def _ratios(one: Weighed) -> list[float]:
+    """Return the median of the ratios timed / bare of each process."""
+    pairs = zip(one.timed_s, one.bare_s, strict=True)
+    return [float(np.median(np.divide(timed, bare))) for timed, bare in pairs]
+
+
+def overhead_table(overhead: Overhead) -> Table:
+    """Tabulate what timing adds to a bare epoch, with intervals over processes."""
+    rows: list[Row] = []
+    for one in overhead.weighed:
+        found = geometric_mean(_ratios(one))
+        rows.append(
+            {
+                "model": one.cell.model,
+                "length": one.cell.length,
+                "backend": one.cell.backend,
+                "processes": len(one.bare_s),
+                "bare epoch ms": 1e3 * median(map(median, one.bare_s)) if one.bare_s else nan,
+                "timing adds %": 100 * (found.value - 1),
+                "low %": 100 * (found.interval.low - 1),
+                "high %": 100 * (found.interval.high - 1),
+            }
+        )
+    failed = (f"{one.cell}: a process failed: {one.failed}." for one in overhead.weighed if one.failed)
+    notes = (
+        f"Whole calls of fit of about {FIT_S:g} s, bare and timed in turns, {PAIRS} pairs in each fresh process: median "
+        f"of the ratios, then the geometric mean over processes with its 95 % interval (from {LEAST_SEEDS} on).",
+        *failed,
+    )
+    return Table("What timing adds", sort_rows(pd.DataFrame(rows), ["length", "model", "backend"]), notes)
