@@ -4,17 +4,31 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from bench.plan import BackendName, Cell, Group, Sweep, Trial
-from bench.records import Accuracy, Baseline, Failure, Header, Machine, Memory, Record, Speed, Worker
+from bench.protocol import Threads
+from bench.records import (
+    Accuracy,
+    Baseline,
+    Failure,
+    Header,
+    Machine,
+    Memory,
+    Record,
+    Slice,
+    Speed,
+    Witness,
+    Worker,
+)
 from bench.selection import Selection, select
 from bench.store import Run
 from seqsum_core.metrics import Errors
 
 MACHINE = Machine(cpu="Test CPU", cores=2, memory_bytes=8 * 2**30, system="Linux 6 x86_64", governor="performance")
 VERSIONS = {"keras": "3.15.1", "jax": "0.9.0", "torch": "2.13.0", "tensorflow": "2.21.0"}
+WITNESS = Witness(recurrence="scan", xla=True, compilations=1, evidence="the compiled program holds a loop")
 
 
-def make_cell(backend: BackendName = "jax", model: str = "lstm", length: int = 12) -> Cell:
-    return Cell(backend=backend, device="cpu", model=model, length=length)
+def make_cell(backend: BackendName = "jax", model: str = "lstm", length: int = 12, threads: Threads = 1) -> Cell:
+    return Cell(backend=backend, device="cpu", model=model, length=length, threads=threads)
 
 
 def make_sweep(**fields: Any) -> Sweep:
@@ -55,32 +69,57 @@ def make_run(records: Sequence[Record], run: str = "2030-01-01T00-00-00-test", *
     return Run(make_header(run, **fields), tuple(records))
 
 
+def make_slice(
+    steady_s: Sequence[float] = (0.01, 0.01, 0.01), *, number: int = 0, others_cpu_s: float = 0.0, **fields: Any
+) -> Slice:
+    """Make a turn with one epoch of warm-up, which is too slow to be taken for a counted one."""
+    known: dict[str, Any] = {"begun_at_s": 10.0 * number, "steal_s": 0.0, "involuntary_switches": 0}
+    return Slice(
+        round=number,
+        epochs_s=(0.5, *steady_s),
+        warmup_epochs=1,
+        others_cpu_s=others_cpu_s,
+        **(known | fields),
+    )
+
+
 def make_speed(
     cell: Cell | None = None,
     *,
     steady_s: Sequence[float] = (0.01, 0.01, 0.01),
     process: int = 0,
     others_cpu_s: float = 0.0,
+    twin: bool = False,
+    rounds: int = 1,
+    slices: Sequence[Slice] | None = None,
     **fields: Any,
 ) -> Speed:
+    """Make a process whose turns are all alike, or those that are given."""
     known: dict[str, Any] = {
         "process_start_s": 0.05,
         "import_s": 2.5,
         "build_s": 0.25,
+        "start_epochs_s": (1.5, 0.75, 0.75),
         "validation_s": (0.5, 0.002, 0.003, 0.004),
         "steps_per_epoch": 17,
         "rows_per_epoch": 1620,
         "peak_rss_bytes": 512 * 2**20,
         "peak_device_bytes": None,
+        "witness": WITNESS,
     }
+    alike = [make_slice(steady_s, number=number, others_cpu_s=others_cpu_s) for number in range(rounds)]
     return Speed(
         cell=cell or make_cell(),
         process=process,
-        epochs_s=(1.5, 0.75, 0.75, *steady_s),
-        warmup_epochs=2,
-        others_cpu_s=others_cpu_s,
+        twin=twin,
+        slices=tuple(alike if slices is None else slices),
         **(known | fields),
     )
+
+
+def make_processes(cell: Cell | None = None, *, seconds: Sequence[float], **fields: Any) -> list[Speed]:
+    """Make a process for each of the seconds that its epochs take."""
+    return [make_speed(cell, steady_s=(one,), process=process, **fields) for process, one in enumerate(seconds)]
 
 
 def make_errors(mse: float = 0.5, *, rows: int = 200, mae: float = 0.25, exact_sum_rate: float = 0.75) -> Errors:
@@ -137,8 +176,15 @@ def make_failure(
     return Failure(trial=trial, cell=cell or make_cell(), index=0, phase="fit", reason=reason)
 
 
-def make_trial(cell: Cell | None = None, *, kind: Literal["speed", "accuracy"] = "speed", index: int = 0) -> Trial:
-    return Trial(kind=kind, cell=cell or make_cell(), index=index, settings=make_sweep().settings)
+def make_trial(
+    cell: Cell | None = None,
+    *,
+    kind: Literal["speed", "accuracy"] = "speed",
+    index: int = 0,
+    twin: bool = False,
+    **fields: Any,
+) -> Trial:
+    return Trial(kind=kind, cell=cell or make_cell(), index=index, settings=make_sweep().settings, twin=twin, **fields)
 
 
 def make_group(cell: Cell | None = None, *, seeds: Sequence[int] = (0,)) -> Group:
