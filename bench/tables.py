@@ -14,7 +14,7 @@ from bench.accuracy_tables import (
     seeds,
 )
 from bench.memory_tables import gradients_table, memory_table, most_patient, patience_note
-from bench.records import Failure
+from bench.records import Failure, Speed
 from bench.selection import Row, Selection, Table, axes, by_cell
 from bench.speed_tables import (
     controls_table,
@@ -48,6 +48,7 @@ def overview_table(chosen: Selection) -> Table:
         f"Milliseconds of a steady epoch, {' or '.join(sorted(sizes))}: medians. "
         f"Errors on the test rows: means over all backends and {seeds(chosen)} each."
         + (f" {patience_note(trained)}" if trained else ""),
+        *controls_table(chosen).notes[: bool(chosen.of(Speed))],
     )
     return Table("Overview", pd.DataFrame(list(rows.values())), notes)
 

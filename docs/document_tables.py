@@ -1,6 +1,6 @@
 """Tables that only the documents have, from what is in results/. `update_readme.py` writes them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,11 @@ import pandas as pd
 from bench.intervals import mean_interval
 from bench.memory_tables import patience_order, say_patience
 from bench.printing import format_value, frame_to_markdown
+from bench.ratios import compare
 from bench.records import Accuracy
-from bench.selection import Row
+from bench.selection import Row, select
+from bench.speed_tables import controls_table
+from bench.statistics import Ratio
 from bench.store import Run, load_runs
 
 PRINTED = {("simple_rnn", 4): 0.11, ("simple_rnn", 12): 3.29}
@@ -80,6 +83,63 @@ def _by_cell(runs: Iterable[Run], row: Callable[[Run, list[Accuracy]], Row]) -> 
             axes: Row = {"model": model, "length": length, "training ends at": say_patience(patience)}
             rows.append(((length, model != "simple_rnn", patience_order(patience), place), axes | row(run, alike)))
     return pd.DataFrame([row for _, row in sorted(rows, key=lambda one: one[0])])
+
+
+def controls_block(runs: Iterable[Run]) -> str:
+    """Tabulate every control of some runs."""
+    frames = []
+    for run in runs:
+        frame = controls_table(select([run])).frame
+        frame.insert(0, "run", run.header.run.removeprefix(run.header.run[:11]))
+        frames.append(frame)
+    whole = pd.concat(frames, ignore_index=True)
+    judged = whole[whole["verdict"] != ""]
+    missed = int((judged["verdict"] == "misses 1").sum())
+    return f"{frame_to_markdown(whole)}\n\n{missed} of {len(judged)} intervals miss 1."
+
+
+def repeat_block(runs: Sequence[Run]) -> str:
+    """Tabulate the ratios that the first and the last run have in common, and whether their intervals overlap."""
+    first, last = (
+        {(one.first, one.second): one.ratio for one in compare(run.records, "backend")} for run in (runs[0], runs[-1])
+    )
+    rows: list[Row] = []
+    for first_cell, second_cell in sorted(first.keys() & last.keys(), key=lambda pair: (pair[0].length, str(pair))):
+        ratios = [side[first_cell, second_cell] for side in (first, last)]
+        low, high = max(one.interval.low for one in ratios), min(one.interval.high for one in ratios)
+        rows.append(
+            {
+                "model": first_cell.model,
+                "length": first_cell.length,
+                "ratio of": f"{first_cell.backend} / {second_cell.backend}",
+                "first run": _said(ratios[0]),
+                "second run": _said(ratios[1]),
+                "intervals": "overlap" if low <= high else "apart",
+            }
+        )
+    count = sum(row["intervals"] == "overlap" for row in rows)
+    begun = [run.header.started_at for run in (runs[0], runs[-1])]
+    table = frame_to_markdown(pd.DataFrame(rows))
+    return f"{table}\n\n{count} of {len(rows)} overlap. The runs began at {begun[0]} and {begun[1]}."
+
+
+def _said(found: Ratio) -> str:
+    low, high = (format_value(end) for end in (found.interval.low, found.interval.high))
+    return f"{format_value(found.value)} ({low} to {high})"
+
+
+def noise_block(document: dict[str, Any]) -> str:
+    """Tabulate what `docs/noise_sources.py` measured: medians, and the spread between processes in brackets."""
+    rows: dict[str, Row] = {}
+    for backend, ways in document["measured"].items():
+        for way, processes in ways.items():
+            medians = np.median(processes, axis=1)
+            spread = 100 * np.std(np.log(medians), ddof=1)
+            row = rows.setdefault(way, {"way": way})
+            row[f"{backend} ms"] = f"{1e3 * np.median(medians):.3g} ({spread:.1f} %)"
+    machine = document["machine"]
+    table = frame_to_markdown(pd.DataFrame(list(rows.values())))
+    return f"{table}\n\nOn {machine['cpu']}, {machine['cores']} cores, commit {document['commit']}."
 
 
 def replay_table(documents: Iterable[dict[str, Any]]) -> str:

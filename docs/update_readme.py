@@ -13,10 +13,11 @@ from pathlib import Path
 
 import document_tables
 
+from bench.overhead import Overhead, overhead_table
 from bench.printing import print_tables, to_markdown
 from bench.replica_speed import ReplicaTimes, replicas_table
 from bench.selection import provenance, select
-from bench.store import load_runs
+from bench.store import Run, load_runs
 from bench.tables import overview_table
 
 PROJECT = Path(__file__).parent.parent
@@ -76,6 +77,35 @@ def all_tables(folder: Path) -> str:
     return f"# {title}\n\nMade by `python docs/update_readme.py`.\n\n{text.getvalue()}"
 
 
+def controls() -> str:
+    """Return the A/A ratios of the published runs."""
+    return document_tables.controls_block(timed_runs())
+
+
+def repeat() -> str:
+    """Return the ratios that two published runs have in common."""
+    return document_tables.repeat_block(timed_runs())
+
+
+def timed_runs() -> list[Run]:
+    """Return the published runs that were timed in turns, oldest first."""
+    runs = [run for folder in ("reference", "repeat") for run in load_runs(RESULTS / folder)[0]]
+    return sorted(runs, key=lambda run: run.header.run)
+
+
+def overheads() -> str:
+    """Return what timing adds to a bare fit."""
+    found = Overhead.model_validate_json((RESULTS / "overhead.json").read_text("utf-8"))
+    table = to_markdown(overhead_table(found)).partition("\n\n")[2]
+    machine = found.machine
+    return f"{table}\n\nMeasured by `{found.command}` on {machine.cpu}, {machine.cores} cores, commit {found.commit}."
+
+
+def noise_sources() -> str:
+    """Return what makes fresh processes of one cell differ."""
+    return document_tables.noise_block(json.loads((RESULTS / "noise-sources.json").read_text("utf-8")))
+
+
 def tensorflow_epochs() -> str:
     """Return how long TensorFlow's epochs take with and without the tuning of its input pipeline."""
     document = json.loads((RESULTS / "tensorflow-epochs.json").read_text("utf-8"))
@@ -85,7 +115,13 @@ def tensorflow_epochs() -> str:
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results": overview},
     "docs/article.md": {"padding": padding, "seeds": seeds},
-    "docs/methodology.md": {"tensorflow-epochs": tensorflow_epochs},
+    "docs/methodology.md": {
+        "controls": controls,
+        "repeat": repeat,
+        "noise-sources": noise_sources,
+        "overhead": overheads,
+        "tensorflow-epochs": tensorflow_epochs,
+    },
     "docs/replay.md": {"replays": replays},
     "docs/replicas.md": {"ratios": replicas, "counts": replica_counts},
 }
@@ -111,7 +147,7 @@ def filled(document: Path, blocks: dict[str, Callable[[], str]]) -> str:
 def main() -> None:
     """Write the documents, or compare them with what would be written."""
     wanted = {PROJECT / name: filled(PROJECT / name, blocks) for name, blocks in BLOCKS.items()}
-    wanted |= {RESULTS / name / "tables.md": all_tables(RESULTS / name) for name in ("reference", "study")}
+    wanted |= {RESULTS / name / "tables.md": all_tables(RESULTS / name) for name in ("reference", "repeat", "study")}
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in stale:
         if "--check" in sys.argv:
