@@ -139,8 +139,8 @@ def overhead_table(overhead: Overhead) -> Table:
         )
     failed = (f"{one.cell}: a process failed: {one.failed}." for one in overhead.weighed if one.failed)
     notes = (
-        f"Whole calls of fit of about {FIT_S:g} s, bare and timed in turns, {PAIRS} pairs in each fresh process: median "
-        f"of the ratios, then the geometric mean over processes with its 95 % interval (from {LEAST_SEEDS} on).",
+        f"Whole calls of fit of about {FIT_S:g} s, bare and timed in turns, {PAIRS} pairs in each fresh process: the "
+        f"median of their ratios; over processes, the geometric mean with its 95 % interval (from {LEAST_SEEDS} on).",
         *failed,
     )
     return Table("What timing adds", sort_rows(pd.DataFrame(rows), ["length", "model", "backend"]), notes)

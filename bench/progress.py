@@ -56,9 +56,9 @@ class Progress:
         self._bar.start()
 
     def trial_begins(self, trial: Trial | Group) -> None:
-        """Show what runs now."""
+        """Show what runs now; a trial that is timed has the machine to itself, the others are parked."""
         with self._lock:
-            self._running.append(trial)
+            self._running = [trial] if isinstance(trial, Trial) else [*self._running, trial]
             self._refresh()
 
     def trial_ends(self, trial: Trial | Group, *records: Record) -> None:
@@ -66,6 +66,7 @@ class Progress:
         with self._lock:
             self._running = [running for running in self._running if running is not trial]
             self._done += _count(trial)
+            self._trials = max(self._trials, self._done)  # a precision to reach can want more than were planned
             self._passed_s += self._share_s(trial)
             self._refresh()
             if not self._console.is_terminal:
@@ -84,7 +85,7 @@ class Progress:
 
     def _refresh(self) -> None:
         running = ", ".join(str(trial) for trial in self._running)
-        self._bar.update(self._task, completed=self._done, description=running, left=self._left())
+        self._bar.update(self._task, completed=self._done, total=self._trials, description=running, left=self._left())
 
     def _share_s(self, trial: Trial | Group) -> float:
         return expected_s(trial) / (self._slots if isinstance(trial, Group) else 1)
