@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from factories import make_accuracy, make_baseline, make_failure, make_header, make_speed, make_sweep
+from factories import make_accuracy, make_baseline, make_failure, make_header, make_slice, make_speed, make_sweep
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench.plan import BACKENDS, Cell
-from bench.records import RECORD, Accuracy, Baseline, Failure, Header, Memory, Record, Speed
+from bench.records import RECORD, Accuracy, Baseline, Failure, Header, Memory, Record, Slice, Speed, Witness
 from seqsum_core.metrics import Errors
 from seqsum_core.settings import VariantSettings
 
@@ -30,23 +30,36 @@ CELLS = st.builds(
         jit_compile=st.sampled_from([True, False, "auto"]),
         steps_per_execution=st.integers(1, 99),
     ),
+    threads=st.integers(1, 99) | st.just("default"),
 )
+SLICES = st.builds(
+    Slice,
+    round=COUNTS,
+    begun_at_s=SECONDS,
+    epochs_s=st.lists(SECONDS, max_size=5).map(tuple),
+    warmup_epochs=COUNTS,
+    others_cpu_s=SECONDS,
+    steal_s=SECONDS,
+    involuntary_switches=COUNTS,
+)
+WITNESSES = st.builds(Witness, recurrence=TEXT, xla=st.booleans(), compilations=COUNTS, evidence=TEXT)
 SPEEDS = st.builds(
     Speed,
     kind=st.just("speed"),
     cell=CELLS,
     process=COUNTS,
+    twin=st.booleans(),
     process_start_s=st.none() | SECONDS,
     import_s=SECONDS,
     build_s=SECONDS,
-    epochs_s=st.lists(SECONDS, max_size=5).map(tuple),
-    warmup_epochs=COUNTS,
+    start_epochs_s=st.lists(SECONDS, max_size=5).map(tuple),
+    slices=st.lists(SLICES, max_size=3).map(tuple),
     validation_s=st.lists(SECONDS, max_size=5).map(tuple),
     steps_per_epoch=COUNTS,
     rows_per_epoch=COUNTS,
     peak_rss_bytes=COUNTS,
     peak_device_bytes=st.none() | COUNTS,
-    others_cpu_s=SECONDS,
+    witness=st.none() | WITNESSES,
 )
 MEMORIES = st.builds(
     Memory,
@@ -135,15 +148,78 @@ def test_a_record_cannot_be_changed() -> None:
         make_speed().import_s = 0.0
 
 
-def test_the_first_epoch_and_the_warm_up_are_not_steady() -> None:
-    speed = make_speed(steady_s=(0.1, 0.2, 0.3))
-    assert speed.epochs_s == (1.5, 0.75, 0.75, 0.1, 0.2, 0.3)
-    assert speed.steady_s == (0.1, 0.2, 0.3)
+def test_an_unknown_field_inside_a_turn_is_refused() -> None:
+    fields = json.loads(make_speed().model_dump_json())
+    fields["slices"][0]["colour"] = "red"
+    with pytest.raises(ValidationError, match=r"slices\.0\.colour"):
+        RECORD.validate_json(json.dumps(fields))
 
 
-@pytest.mark.parametrize(("others_cpu_s", "disturbed"), [(0.0, False), (0.05, False), (0.07, True)])
+def test_the_warm_up_of_a_turn_is_not_counted() -> None:
+    turn = make_slice((0.1, 0.2, 0.6))
+    assert turn.epochs_s == (0.5, 0.1, 0.2, 0.6) and turn.warmup_epochs == 1
+    assert turn.steady_s == (0.1, 0.2, 0.6)
+    assert turn.median_s == 0.2
+
+
+def test_epochs_before_the_first_turn_are_not_counted() -> None:
+    speed = make_speed(steady_s=(0.1, 0.2, 0.3), rounds=2)
+    assert (speed.start_epochs_s, speed.first_epoch_s) == ((1.5, 0.75, 0.75), 1.5)
+    assert speed.steady_s == (0.1, 0.2, 0.3, 0.1, 0.2, 0.3)
+
+
+def test_the_median_of_a_process_is_that_of_its_rounds() -> None:
+    """A turn with more epochs has no more say: over all epochs the median would be 1."""
+    turns = [make_slice(seconds, number=number) for number, seconds in enumerate([(1, 1, 1, 1, 1), (3,), (4, 6)])]
+    assert make_speed(slices=turns).median_s == 3.0
+
+
+@pytest.mark.parametrize(("others_cpu_s", "disturbed"), [(0.0, False), (0.1, False), (0.12, True)])
 def test_a_tenth_of_a_core_disturbs(others_cpu_s: float, disturbed: bool) -> None:
-    assert make_speed(steady_s=(0.1, 0.2, 0.3), others_cpu_s=others_cpu_s).disturbed is disturbed
+    """Of the whole turn, which is 1.1 s with its warm-up."""
+    assert make_slice((0.1, 0.2, 0.3), others_cpu_s=others_cpu_s).disturbed is disturbed
+
+
+CALM, NOISY = 0.0, 9.0
+
+
+@pytest.mark.parametrize(
+    ("noise", "kept"),
+    [
+        ((CALM,), 0),
+        ((NOISY, CALM), 1),
+        ((CALM, NOISY), 0),
+        ((CALM, CALM), 1),
+        ((NOISY, CALM, NOISY), 1),
+        ((NOISY, NOISY), 1),
+    ],
+)
+def test_a_round_is_its_last_undisturbed_turn_or_its_last(noise: tuple[float, ...], kept: int) -> None:
+    turns = [make_slice((place + 1.0,), others_cpu_s=one) for place, one in enumerate(noise)]
+    assert make_speed(slices=turns).rounds == {0: turns[kept]}
+
+
+def test_every_round_keeps_a_turn_of_its_own() -> None:
+    turns = [
+        make_slice((seconds,), number=number, others_cpu_s=noise)
+        for number, seconds, noise in [(0, 1.0, NOISY), (0, 2.0, CALM), (1, 3.0, NOISY), (2, 4.0, CALM)]
+    ]
+    speed = make_speed(slices=turns)
+    assert list(speed.rounds.items()) == [(0, turns[1]), (1, turns[2]), (2, turns[3])]
+    assert (speed.steady_s, speed.median_s) == ((2.0, 3.0, 4.0), 3.0)
+
+
+def test_starting_is_counted_up_to_the_end_of_the_first_epoch() -> None:
+    assert make_speed().start_s == 0.05 + 2.5 + 0.25 + 1.5
+    assert make_speed(process_start_s=None).start_s == 2.5 + 0.25 + 1.5
+
+
+@pytest.mark.parametrize(
+    ("recurrence", "xla", "written"),
+    [("scan", True, "scan, XLA"), ("while_loop", False, "while loop"), ("cudnn", False, "cudnn")],
+)
+def test_a_path_is_written_for_people(recurrence: str, xla: bool, written: str) -> None:
+    assert str(Witness(recurrence=recurrence, xla=xla, compilations=1, evidence="")) == written
 
 
 def test_epochs_are_counted_from_the_losses() -> None:
