@@ -103,15 +103,21 @@ def cell_frame(chosen: Selection, kind: str, trials: list[Any], row: Callable[[l
     for failure in chosen.of(Failure):
         if failure.trial == kind:
             rows.setdefault(str(failure.cell), axes(failure.cell))
-    frame = pd.DataFrame(list(rows.values()))
+    return sort_rows(name_threads(pd.DataFrame(list(rows.values()))), ["length", "model", "backend", "threads"])
+
+
+def name_threads(frame: pd.DataFrame) -> pd.DataFrame:
+    """Name the threads in every row, behind the other axes, where some rows have others than one."""
     if "threads" in frame:
-        frame.insert(3, "threads", frame.pop("threads").fillna("1"))
-    return sort_rows(frame, ["length", "model", "backend", *(["threads"] if "threads" in frame else [])])
+        others = [name for name in ("model", "length", "backend") if name in frame]
+        frame.insert(len(others), "threads", frame.pop("threads").fillna("1"))
+    return frame
 
 
 def sort_rows(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """Sort a frame, if it has rows, and number them anew."""
-    return frame if frame.empty else frame.sort_values(columns, kind="stable", ignore_index=True)
+    """Sort a frame by those columns that it has, if it has rows, and number them anew."""
+    present = [name for name in columns if name in frame]
+    return frame if frame.empty else frame.sort_values(present, kind="stable", ignore_index=True)
 
 
 def without_figures(chosen: Selection, kind: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import pandas as pd
 from bench.intervals import LEAST_SEEDS, Interval
 from bench.ratios import compare, controls, of_cells
 from bench.records import Speed
-from bench.selection import Row, Selection, Table, axes, cell_frame, sort_rows, without_figures
+from bench.selection import Row, Selection, Table, axes, cell_frame, name_threads, sort_rows, without_figures
 from bench.statistics import Overtaking, epoch_time, median, overtaking
 
 
@@ -100,7 +100,7 @@ def _ratios(chosen: Selection, side: str, title: str) -> Table:
 
 
 def _sorted(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    return sort_rows(frame, [name for name in columns if name in frame])
+    return sort_rows(name_threads(frame), [*columns, "threads"])
 
 
 def controls_table(chosen: Selection) -> Table:

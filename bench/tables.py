@@ -15,7 +15,7 @@ from bench.accuracy_tables import (
 )
 from bench.memory_tables import gradients_table, memory_table, most_patient, patience_note
 from bench.records import Failure, Speed
-from bench.selection import Row, Selection, Table, axes, by_cell
+from bench.selection import Row, Selection, Table, axes, by_cell, name_threads
 from bench.speed_tables import (
     controls_table,
     model_ratios_table,
@@ -59,7 +59,7 @@ def failures_table(chosen: Selection) -> Table:
         axes(failure.cell) | {"trial": failure.trial, "phase": failure.phase, "reason": failure.reason}
         for failure in chosen.of(Failure)
     ]
-    return Table("Failures", pd.DataFrame(rows))
+    return Table("Failures", name_threads(pd.DataFrame(rows)))
 
 
 TABLES: dict[str, Callable[[Selection], Table]] = {
