@@ -1,7 +1,7 @@
 """A worker without a framework, for tests of the coordinator: `fake_python` makes an interpreter of it.
 
 It speaks the real protocol through the real `bench.worker`; only proving and training are played.
-The backend's behaviour is chosen by the variable FAKE_<BACKEND> baked into the interpreter's script.
+How it behaves is baked into the interpreter's script; "... at 12" behaves so at length 12 only.
 """
 
 import os
@@ -34,10 +34,11 @@ def fake_python(folder: Path, behaviour: str = "good") -> str:
 def main(behaviour: str) -> None:
     from bench import worker
     from bench.messages import Ready
+    from bench.protocol import Runtime
     from bench.records import Worker
     from seqsum_core.settings import require
 
-    def import_backend(backend: str, device: str) -> Ready:
+    def import_backend(backend: str, device: str, runtime: Runtime) -> Ready:
         if behaviour == "dies at import":
             print("ImportError: no such library", file=sys.stderr)
             sys.exit(3)
@@ -47,7 +48,8 @@ def main(behaviour: str) -> None:
             device=device,  # type: ignore[arg-type]
             device_name="fake",
             threads=1,
-            float32_precision="float32",
+            float32_precision="tf32" if runtime.tf32 else "float32",
+            deterministic=runtime.deterministic,
             python="3",
             versions={"keras": "0", backend: "0"},
             environment={"KERAS_BACKEND": os.environ["KERAS_BACKEND"]},
@@ -55,64 +57,116 @@ def main(behaviour: str) -> None:
         return Ready(worker=proved, import_s=0.01)
 
     worker.import_backend = import_backend
-    sys.modules["bench.trials"] = fake_trials(behaviour)
     import bench
 
-    bench.trials = sys.modules["bench.trials"]
+    bench.trials = sys.modules["bench.trials"] = fake_trials(behaviour)
+    bench.speed_trials = sys.modules["bench.speed_trials"] = fake_speed_trials(behaviour)
     sys.modules["seqsum_core.parity"] = fake_parity(behaviour)
     worker.main()
 
 
-def fake_trials(behaviour: str) -> Any:
-    """Play the Keras side: every trial takes no time, except where it misbehaves."""
-    from bench.records import Accuracy, Speed
-    from seqsum_core.metrics import Errors
+def misbehave(behaviour: str, length: int) -> None:
+    """Do what a worker of this behaviour does instead of its work, if it is a bad one."""
+    what, _, where = behaviour.partition(" at ")
+    if where and int(where) != length:
+        return
+    if what == "crashes":
+        os.abort()
+    if what == "exits":
+        print("Killed for its memory", file=sys.stderr, flush=True)
+        os._exit(9)
+    if what == "hangs":
+        time.sleep(600)
+    if what == "raises":
+        raise RuntimeError("out of memory\nwith a second line")
+    if what == "prints":
+        print("garbage on stdout")
+        os.write(1, b"more garbage\n")
 
-    def misbehave(trial: Any) -> None:
-        if behaviour == "crashes" or (behaviour == "crashes at 12" and trial.cell.length == 12):
-            os.abort()
-        if behaviour == "exits":
-            print("Killed for its memory", file=sys.stderr, flush=True)
-            os._exit(9)
-        if behaviour == "hangs":
-            time.sleep(600)
-        if behaviour == "raises":
-            raise RuntimeError("out of memory\nwith a second line")
-        if behaviour == "prints":
-            print("garbage on stdout")
-            os.write(1, b"more garbage\n")
 
-    def measure_speed(trial: Any, *, process_start_s: float, import_s: float, report: Any, go_on: Any) -> Speed:
+EPOCH_S = 0.25
+
+
+def fake_speed_trials(behaviour: str) -> Any:
+    """Play a timed fit whose epochs take no time, but say that they do; parked, it really waits."""
+    from bench.messages import Leave, Parked, Turn, TurnDone
+    from bench.plan import Trial
+    from bench.records import Slice, Speed, Witness
+
+    def measure_speed(
+        trial: Trial, *, process_start_s: float, import_s: float, report: Any, park: Any, tell: Any
+    ) -> Speed:
         report("build")
-        report("fit")
-        misbehave(trial)
-        epochs_s = [0.5]
-        while go_on(epochs_s):
-            epochs_s.append(0.25)
+        report("first epoch")
+        misbehave(behaviour, trial.cell.length)
+        unsteady = behaviour in ("unsteady", f"unsteady at {trial.cell.length}")
+        epoch_s = EPOCH_S * (1 + trial.index % 2) if unsteady else EPOCH_S
+        slices: list[Slice] = []
+        report("turns")
+        answer = park(Parked(epoch_s=epoch_s))
+        while not isinstance(answer, Leave):
+            slices.append(turn(trial, answer, slices, epoch_s, tell))
+            answer = park(TurnDone(slice=slices[-1]))
+        report("witness")
+        if behaviour == "wrong path":
+            raise ValueError(f"`expect` is {trial.expect}, but scan ran (while loops of 4 turns)")
         return Speed(
             cell=trial.cell,
             process=trial.index,
+            twin=trial.twin,
             process_start_s=process_start_s,
             import_s=import_s,
             build_s=0.1,
-            epochs_s=tuple(epochs_s),
-            warmup_epochs=trial.settings.timing.warmup_epochs,
+            start_epochs_s=(0.5, *[epoch_s] * trial.settings.timing.warmup_epochs),
+            slices=tuple(slices),
             validation_s=(0.2, 0.1),
             steps_per_epoch=17,
             rows_per_epoch=1620,
             peak_rss_bytes=10**8,
             peak_device_bytes=None,
-            others_cpu_s=10.0 if behaviour == "disturbed" else 0.0,
+            witness=Witness(recurrence="scan", xla=True, compilations=2, evidence="while loops of 4 turns"),
         )
+
+    def turn(trial: Trial, asked: Turn, before: list[Slice], epoch_s: float, tell: Any) -> Slice:
+        if len(before) == 1 and behaviour.endswith(" in its second turn"):
+            misbehave(behaviour.removesuffix(" in its second turn"), trial.cell.length)
+        timing = trial.settings.timing
+        warmup, counted = timing.warmup_epochs, asked.epochs or timing.slice_epochs
+        if asked.tell:
+            tell(warmup * epoch_s)
+            for _ in range(counted):
+                tell(epoch_s)
+        again = any(one.round == asked.round for one in before)
+        return Slice(
+            round=asked.round,
+            begun_at_s=asked.begun_at_s,
+            epochs_s=(epoch_s,) * (warmup + counted),
+            warmup_epochs=warmup,
+            others_cpu_s=10.0 if behaviour == "disturbed" or (behaviour == "disturbed once" and not again) else 0.0,
+            steal_s=0.0,
+            involuntary_switches=0,
+        )
+
+    def weigh_harness(trial: Trial, *, fit_s: float, repeats: int) -> tuple[list[float], list[float]]:
+        misbehave(behaviour, trial.cell.length)
+        return [EPOCH_S] * repeats, [1.01 * EPOCH_S] * repeats
+
+    return SimpleNamespace(measure_speed=measure_speed, weigh_harness=weigh_harness)
+
+
+def fake_trials(behaviour: str) -> Any:
+    """Play the Keras side: every trial takes no time, except where it misbehaves."""
+    from bench.records import Accuracy
+    from seqsum_core.metrics import Errors
 
     def measure_group(group: Any, *, report: Any) -> list[Accuracy]:
         report("build")
-        misbehave(group)
+        misbehave(behaviour, group.cell.length)
         return [trained(trial) for trial in group.trials]
 
     def time_seeds(group: Any, way: str, *, report: Any) -> Any:
         report("fit")
-        misbehave(group)
+        misbehave(behaviour, group.cell.length)
         return {"replica": 2.0 / group.at_once, "alone": 10.0, "plain": 4.0}[way], tuple(1.5 for _ in group.seeds)
 
     def trained(trial: Any) -> Accuracy:
@@ -142,7 +196,7 @@ def fake_trials(behaviour: str) -> Any:
 
         run = reference.load(file) if file else reference.case(case, dtype)
         report("epoch 0 of 1")
-        misbehave(SimpleNamespace(cell=SimpleNamespace(length=run.length)))
+        misbehave(behaviour, run.length)
         if behaviour == "no float64" and dtype == "float64":
             raise RuntimeError("Keras 9 on jax does not compute in float64")
         wrong = 1.1 if behaviour == "learns otherwise" else 1.0
@@ -151,18 +205,13 @@ def fake_trials(behaviour: str) -> Any:
             predictions[:6] = run.printed
         return Replayed("jax", dtype, run.loss, run.val_loss * wrong, predictions, predictions)
 
-    def enough_epochs(settings: Any) -> Any:
-        return lambda epochs_s: len(epochs_s) < 1 + settings.timing.warmup_epochs + settings.timing.steady_epochs
-
     def check_model(trial: Any) -> None:
         if behaviour == "wrong model":
             raise ValueError("Model `x:y` must return a keras.Model. Received: str. Return the model itself.")
 
     return SimpleNamespace(
-        measure_speed=measure_speed,
         measure_group=measure_group,
         time_seeds=time_seeds,
-        enough_epochs=enough_epochs,
         check_model=check_model,
         replay_run=replay_run,
     )
