@@ -19,6 +19,8 @@ from bench.records import PROTOCOL_VERSION, RECORD, SCHEMA_VERSION, Header, Reco
 from bench.upgrades import OLDEST_SCHEMA, Document, upgrade_header, upgrade_record
 
 HEADER, TRIALS, PACKED_TRIALS = "run.json", "trials.jsonl", "trials.jsonl.gz"
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What a damaged document makes: it may be no JSON, nested too deeply, or of another shape."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def load_run(folder: Path) -> Run:
         header = Header.model_validate_json(json.dumps(upgrade_header(written)))
     except OSError as error:
         raise UserError(f"{folder}: not a run ({HEADER}: {error.strerror}). Name a folder that holds one.") from None
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{folder / HEADER}: damaged or of another version ({_first_line(error)}).") from None
     if header.schema_version != SCHEMA_VERSION or header.protocol_version > PROTOCOL_VERSION:
         raise UserError(
@@ -140,7 +142,7 @@ def _read_records(path: Path, old_sweep: Document | None, records: list[Record],
                     if old_sweep:
                         line = json.dumps(upgrade_record(json.loads(line), old_sweep)).encode()
                     records.append(RECORD.validate_json(line))
-                except (ValueError, LookupError, TypeError, AttributeError) as error:
+                except UNREADABLE as error:
                     problems.append(f"{path}, line {number}: left out: {_first_line(error)}")
         except (OSError, EOFError, zlib.error) as error:
             problems.append(f"{path}: damaged behind line {number}: {_first_line(error)}")

@@ -35,8 +35,9 @@ def upgrade_record(record: Document, sweep: Document) -> Document:
         record: what stands in a line.
         sweep: that of the upgraded header.
     """
+    if "speed" in (record["kind"], record.get("trial")):
+        record = record | {"cell": record["cell"] | {"threads": sweep["threads"][0]}}
     if record["kind"] == "speed":
-        record = dict(record)
         warmup_epochs, epochs_s = record.pop("warmup_epochs"), record.pop("epochs_s")
         turn = {
             "round": 0,
@@ -47,6 +48,5 @@ def upgrade_record(record: Document, sweep: Document) -> Document:
             "steal_s": 0.0,
             "involuntary_switches": 0,
         }
-        record["cell"] = record["cell"] | {"threads": sweep["threads"][0]}
         record |= {"twin": False, "start_epochs_s": epochs_s[: 1 + warmup_epochs], "slices": [turn], "witness": None}
     return record

@@ -196,7 +196,20 @@ def test_a_header_with_unknown_fields_is_refused_as_another_version(tmp_path: Pa
         load_run(folder)
 
 
-@pytest.mark.parametrize("header", [b"", b"{", b"\xff\xfe", b"[]"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b'{"schema_version": 2}',
+        b'{"schema_version": 2, "sweep": 3}',
+        b"[" * 100_000,
+    ],
+    ids=range(8),
+)
 def test_a_damaged_header_is_refused(tmp_path: Path, header: bytes) -> None:
     folder = write_run(tmp_path).folder
     (folder / HEADER).write_bytes(header)

@@ -12,6 +12,7 @@ from factories import (
     make_errors,
     make_failure,
     make_run,
+    make_slice,
     make_speed,
     make_sweep,
     make_worker,
@@ -19,8 +20,9 @@ from factories import (
 )
 
 from bench.accuracy_tables import accuracy_table
+from bench.records import Speed
 from bench.selection import provenance, select
-from bench.speed_tables import speed_table, start_table
+from bench.speed_tables import speed_table
 from bench.tables import TABLES, failures_table, overview_table
 
 OLD, NEW = "2030-01-01T00-00-00-old", "2030-01-02T00-00-00-new"
@@ -28,42 +30,6 @@ OLD, NEW = "2030-01-01T00-00-00-old", "2030-01-02T00-00-00-new"
 
 def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
-
-
-def test_speed_figures_are_those_counted_by_hand() -> None:
-    trials = [make_speed(process=0, steady_s=(0.01, 0.02, 0.03)), make_speed(process=1, steady_s=(0.04, 0.04, 0.05))]
-    (row,) = rows(speed_table(select_all(*trials)).frame)
-    assert row == {
-        "model": "lstm",
-        "length": 12,
-        "backend": "jax",
-        "epoch ms": pytest.approx(30),
-        "25 % ms": pytest.approx(22.5),
-        "75 % ms": pytest.approx(40),
-        "steps per s": pytest.approx(17 / 0.03),
-        "sequences per s": pytest.approx(1620 / 0.03),
-        "timesteps per s": pytest.approx(1620 * 12 / 0.03),
-    }
-
-
-def test_start_figures_are_medians_of_processes() -> None:
-    trials = [make_speed(process=process, import_s=seconds) for process, seconds in enumerate((1.0, 2.0, 9.0))]
-    (row,) = rows(start_table(select_all(*trials)).frame)
-    assert (row["import s"], row["process start s"], row["build s"], row["first epoch s"]) == (2.0, 0.05, 0.25, 1.5)
-    assert row["validation ms"] == pytest.approx(3), "the first call compiles and is left out"
-    assert row["memory MiB"] == 512
-    assert "GPU memory MiB" not in row
-
-
-def test_gpu_memory_is_shown_where_it_was_measured() -> None:
-    (row,) = rows(start_table(select_all(make_speed(peak_device_bytes=3 * 2**20))).frame)
-    assert row["GPU memory MiB"] == 3
-
-
-def test_process_start_stays_empty_where_it_is_not_known() -> None:
-    (row,) = rows(start_table(select_all(make_speed(process_start_s=None))).frame)
-    assert pd.isna(row["process start s"])
-    assert row["import s"] == 2.5
 
 
 def test_rows_are_sorted_by_length_model_and_backend() -> None:
@@ -107,7 +73,10 @@ def test_a_newer_run_replaces_the_baselines_too() -> None:
         {"machine": MACHINE.model_copy(update={"cpu": "Another CPU"})},
         {"machine": MACHINE.model_copy(update={"cores": 64})},
         {"sweep": make_sweep(training={"batch_size": 50})},
-        {"sweep": make_sweep(timing={"threads": "default"})},
+        {"sweep": make_sweep(timing={"slice_s": 9.0})},
+        {"sweep": make_sweep(timing={"rounds": 9})},
+        {"sweep": make_sweep(runtime={"tf32": True})},
+        {"protocol_version": 1},
         {"sweep": make_sweep(variant={"unroll": True})},
         {"sweep": make_sweep(device="gpu")},
     ],
@@ -122,7 +91,8 @@ def test_runs_of_another_machine_or_other_settings_are_left_out_and_counted(othe
 
 
 def test_runs_over_other_axes_are_put_together() -> None:
-    old = make_run([make_speed(make_cell(length=4))], OLD, sweep=make_sweep(lengths=(4,), seeds=1))
+    other = make_sweep(lengths=(4,), seeds=1, threads=(2,), expect="scan")
+    old = make_run([make_speed(make_cell(length=4))], OLD, sweep=other)
     new = make_run([make_speed()], NEW, sweep=make_sweep(lengths=(12,), seeds=3))
     selection = select([old, new])
     assert speed_table(selection).frame["length"].tolist() == [4, 12]
@@ -201,23 +171,38 @@ def test_a_newer_success_removes_an_older_failure() -> None:
     assert "failed" not in speed_table(selection).frame
 
 
-def test_disturbed_trials_are_counted_and_not_used_beside_an_undisturbed_one() -> None:
-    trials = [make_speed(steady_s=(0.08,), others_cpu_s=1.0), make_speed(steady_s=(0.02,))]
-    table = speed_table(select_all(*trials))
-    assert rows(table.frame)[0]["epoch ms"] == pytest.approx(20)
-    assert any(note.startswith("2 trials, 1 disturbed") for note in table.notes)
+def test_failures_name_the_threads_of_every_row_where_they_differ() -> None:
+    failures = [make_failure(make_cell("torch")), make_failure(make_cell("torch", threads=4))]
+    frame = failures_table(select_all(*failures)).frame
+    assert list(frame.columns[:4]) == ["model", "length", "backend", "threads"]
+    assert frame["threads"].tolist() == ["1", "4"]
 
 
-def test_disturbed_trials_are_used_where_there_is_nothing_else() -> None:
-    table = speed_table(select_all(make_speed(steady_s=(0.08,), others_cpu_s=1.0)))
-    assert rows(table.frame)[0]["epoch ms"] == pytest.approx(80)
-    assert any(note.startswith("1 trials, 1 disturbed") for note in table.notes)
+def test_the_overview_shows_one_threading_only() -> None:
+    """A column is a backend: two figures would not fit into it."""
+    usual, wide = make_speed(steady_s=(0.01,)), make_speed(make_cell(threads="default"), steady_s=(0.07,))
+    (row,) = rows(overview_table(select_all(usual, wide)).frame)
+    assert row["jax ms"] == pytest.approx(10)
 
 
-@pytest.mark.parametrize(("threads", "said"), [("one", "one core and one thread"), ("default", "as the frameworks")])
-def test_the_speed_table_says_what_threads_it_had(threads: str, said: str) -> None:
-    table = speed_table(select_all(make_speed(), sweep=make_sweep(timing={"threads": threads})))
-    assert any(said in note for note in table.notes)
+def test_the_overview_leaves_controls_out() -> None:
+    (row,) = rows(overview_table(select_all(make_speed(twin=True, steady_s=(9.0,)), make_speed())).frame)
+    assert row["jax ms"] == pytest.approx(10)
+
+
+def test_a_newer_run_replaces_a_cell_with_its_control() -> None:
+    """Else the new cell would be compared with a control that never took turns with it."""
+    old = make_run([make_speed(steady_s=(0.01,)), make_speed(steady_s=(0.01,), twin=True)], OLD)
+    new = make_run([make_speed(steady_s=(0.05,))], NEW)
+    assert [(record.median_s, record.twin) for record in select([old, new]).of(Speed)] == [(0.05, False)]
+
+
+def test_provenance_counts_disturbed_turns() -> None:
+    noisy, calm = make_slice(others_cpu_s=9.0), make_slice()
+    trials = [make_speed(slices=[noisy, calm]), make_speed(process=1, rounds=2)]
+    (line,) = (line for line in provenance(select_all(*trials)) if "disturbed" in line)
+    assert "disturbed 1 of 4 turns" in line
+    assert not any("disturbed" in line for line in provenance(select_all(make_speed(rounds=2))))
 
 
 def test_provenance_names_machine_versions_commit_and_runs() -> None:
