@@ -14,6 +14,7 @@ from factories import (
     make_cell,
     make_errors,
     make_failure,
+    make_processes,
     make_run,
     make_speed,
 )
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from bench.errors import UserError
-from bench.plan import BACKENDS
+from bench.plan import BACKENDS, Cell
 from bench.printing import format_value, print_tables, print_text, to_csv, to_markdown
 from bench.records import Record
 from bench.selection import Selection, Table, select
@@ -43,10 +44,21 @@ def chosen(*records: Record) -> Selection:
     return select([make_run(records)])
 
 
+def timed(cell: Cell, epoch_s: float = 0.01) -> list[Record]:
+    """Make what one cell leaves: enough processes for an interval, and a control."""
+    noise = (0.95, 1.0, 1.05, 1.02, 0.98)
+    return [
+        record
+        for twin in (False, True)
+        for record in make_processes(cell, seconds=[epoch_s * one for one in noise], twin=twin, rounds=2)
+    ]
+
+
 def everything() -> Selection:
     cells = [make_cell(), make_cell("tensorflow"), make_cell(model="gru")]
     trained = [make_accuracy(cell) for cell in cells]
-    return chosen(make_speed(), *trained, make_baseline(), make_failure(make_cell("torch")))
+    timings = [record for cell in (*cells, make_cell(threads="default")) for record in timed(cell)]
+    return chosen(*timings, *trained, make_baseline(), make_failure(make_cell("torch")))
 
 
 def as_text(table: Table) -> str:
@@ -86,6 +98,22 @@ def test_speed_figures_stand_whole_beside_a_failed_cell(epoch_s: float) -> None:
     cells = [make_cell(backend, "simple_rnn", 200) for backend in BACKENDS]
     trials = [make_speed(cell, steady_s=(epoch_s,)) for cell in cells[:2]]
     assert_whole_in_80_columns(speed_table(chosen(*trials, make_failure(cells[2]))))
+
+
+@pytest.mark.parametrize("threads", [1, "default"])
+@pytest.mark.parametrize("epoch_s", [0.001, 0.00987, 9.99])
+@pytest.mark.parametrize("name", ["speed", "ratios", "model-ratios", "controls", "breakeven", "noise"])
+def test_tables_of_turns_stand_whole_in_80_columns(name: str, epoch_s: float, threads: Any) -> None:
+    cells = [
+        make_cell(backend, model, length, threads)
+        for backend in BACKENDS
+        for model in ("lstm", "simple_rnn")
+        for length in (4, 200)
+    ]
+    records = [record for place, cell in enumerate(cells) for record in timed(cell, epoch_s * (1 + place))]
+    table = TABLES[name](chosen(*records, *timed(make_cell(length=4), epoch_s)))
+    assert not table.frame.empty
+    assert_whole_in_80_columns(table)
 
 
 @pytest.mark.parametrize("import_s", [0.987, 12.34, 123.4])
@@ -128,12 +156,29 @@ def test_nothing_that_is_printed_is_wider_than_80_columns(capsys: pytest.Capture
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
-def test_three_tables_are_printed_unless_others_are_named(capsys: pytest.CaptureFixture[str]) -> None:
-    print_tables(chosen(make_speed(), make_accuracy()), [])
+def test_the_tables_that_matter_most_are_printed_unless_others_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    print_tables(chosen(*timed(make_cell()), *timed(make_cell("torch")), make_accuracy()), [])
     out = capsys.readouterr().out
-    places = [out.index(f"\n{title}\n") for title in ("Speed", "Start, validation and memory", "Accuracy")]
+    titles = (
+        "Speed",
+        "Backends compared by speed",
+        "Controls",
+        "Start, validation and memory",
+        "Break-even",
+        "Accuracy",
+    )
+    places = [out.index(f"\n{title}\n") for title in titles]
     assert places == sorted(places)
-    assert "Predictions" not in out and "Failures" not in out
+    assert "Predictions" not in out and "Failures" not in out and "Noise" not in out
+
+
+def test_a_table_without_rows_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """One backend and no control: there is nothing to compare."""
+    print_tables(chosen(make_speed()), [])
+    out = capsys.readouterr().out
+    assert "\nSpeed\n" in out
+    for title in ("Backends compared by speed", "Controls", "Break-even"):
+        assert title not in out
 
 
 def test_failures_are_printed_without_being_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
@@ -220,11 +265,11 @@ def test_markdown_has_one_line_for_each_row_and_notes_below() -> None:
 
 
 def test_csv_has_full_digits(capsys: pytest.CaptureFixture[str]) -> None:
-    selection = chosen(make_speed(steady_s=(0.1 / 3,)))
+    selection = chosen(make_speed(steady_s=(0.012345678,)))
     print_tables(selection, ["speed"], form="csv")
     read = pd.read_csv(StringIO(capsys.readouterr().out), dtype=str)
-    assert [float(text) for text in read["epoch ms"]] == [1e3 * (0.1 / 3)]
-    assert [float(text) for text in read["timesteps per s"]] == [1620 * 12 / (0.1 / 3)]
+    assert [float(text) for text in read["epoch ms"]] == [1e3 * 0.012345678]
+    assert [float(text) for text in read["sequences per s"]] == [1620 / 0.012345678]
 
 
 @pytest.mark.parametrize("name", TABLES)
