@@ -184,7 +184,8 @@ def make_trial(
     twin: bool = False,
     **fields: Any,
 ) -> Trial:
-    return Trial(kind=kind, cell=cell or make_cell(), index=index, settings=make_sweep().settings, twin=twin, **fields)
+    known: dict[str, Any] = {"settings": make_sweep().settings}
+    return Trial(kind=kind, cell=cell or make_cell(), index=index, twin=twin, **(known | fields))
 
 
 def make_group(cell: Cell | None = None, *, seeds: Sequence[int] = (0,)) -> Group:

@@ -1,38 +1,45 @@
 """Plan: which cells and trials a sweep holds, in which order, and what it refuses."""
 
 from collections import Counter
+from itertools import product
 from typing import Any
 
 import pytest
 from factories import make_cell, make_sweep, make_trial
 from pydantic import ValidationError
 
-from bench.plan import BACKENDS, REPLICA_BYTES, REPLICAS, Sweep, Trial, check_choice, check_model, replica_bytes
+from bench.plan import BACKENDS, REPLICA_BYTES, REPLICAS, Cell, Sweep, Trial, check_choice, check_model, replica_bytes
 
 
-def full_sweep(**fields: Any) -> Sweep:
-    return make_sweep(models=("simple_rnn", "lstm"), lengths=(12, 4), seeds=3, timing={"processes": 4}, **fields)
+def full_sweep(*, control: str = "none", **fields: Any) -> Sweep:
+    timing = {"processes": 4, "control": control}
+    return make_sweep(models=("simple_rnn", "lstm"), lengths=(12, 4), seeds=3, timing=timing, **fields)
 
 
-def turns(trials: list[Trial]) -> dict[tuple[int, str, int], list[str]]:
-    """Return the order of backends by process, model and length."""
-    found: dict[tuple[int, str, int], list[str]] = {}
-    for trial in trials:
-        found.setdefault((trial.index, trial.cell.model, trial.cell.length), []).append(trial.cell.backend)
+def waves(sweep: Sweep) -> dict[tuple[int, int], list[Trial]]:
+    """Return the trials by process and length, in their order."""
+    found: dict[tuple[int, int], list[Trial]] = {}
+    for trial in sweep.speed_trials():
+        found.setdefault((trial.index, trial.cell.length), []).append(trial)
     return found
 
 
-def test_a_block_holds_the_cells_that_differ_in_backend_only() -> None:
-    blocks = full_sweep().blocks()
-    assert [len(block) for block in blocks] == [3, 3, 3, 3]
+def twins(sweep: Sweep, block: list[Cell], *, process: int = 0) -> list[Cell]:
+    return [trial.cell for trial in sweep.turns(block, process=process) if trial.twin]
+
+
+def test_a_block_holds_all_cells_of_a_length() -> None:
+    blocks = full_sweep(threads=(1, "default")).blocks()
+    assert [len(block) for block in blocks] == [12, 12]
     for block in blocks:
-        assert [cell.backend for cell in block] == list(BACKENDS)
-        assert len({(cell.model, cell.length, cell.device, cell.variant) for cell in block}) == 1
+        places = {(cell.backend, cell.model, cell.threads) for cell in block}
+        assert places == set(product(BACKENDS, ("simple_rnn", "lstm"), (1, "default")))
+        assert len({(cell.length, cell.device, cell.variant) for cell in block}) == 1
 
 
 def test_blocks_come_shortest_first() -> None:
-    places = [(block[0].length, block[0].model) for block in full_sweep().blocks()]
-    assert places == [(4, "simple_rnn"), (4, "lstm"), (12, "simple_rnn"), (12, "lstm")]
+    assert [block[0].length for block in full_sweep().blocks()] == [4, 12]
+    assert full_sweep().cells() == [cell for block in full_sweep().blocks() for cell in block]
 
 
 def test_device_and_variant_reach_every_cell() -> None:
@@ -57,28 +64,83 @@ def test_every_cell_is_trained_once_from_every_seed() -> None:
     assert {trial.kind for trial in sweep.accuracy_trials()} == {"accuracy"}
 
 
-def test_the_backends_of_a_block_are_timed_one_after_another() -> None:
+@pytest.mark.parametrize("threads", [("default",), (4, 1), (2, "default")])
+def test_training_always_has_one_thread_and_is_done_once(threads: tuple[Any, ...]) -> None:
+    trials = full_sweep(threads=threads).accuracy_trials()
+    assert trials == full_sweep().accuracy_trials()
+    assert {trial.cell.threads for trial in trials} == {1}
+
+
+def test_no_seeds_mean_timing_only() -> None:
+    sweep = make_sweep(seeds=0)
+    assert sweep.accuracy_trials() == [] and sweep.speed_trials() != []
+
+
+def test_all_cells_of_a_length_take_turns_with_each_other() -> None:
     trials = full_sweep().speed_trials()
-    for first in range(0, len(trials), 3):
-        turn = trials[first : first + 3]
-        assert {trial.cell.backend for trial in turn} == set(BACKENDS)
-        assert len({(trial.index, trial.cell.model, trial.cell.length) for trial in turn}) == 1
+    for first in range(0, len(trials), 6):
+        turn = trials[first : first + 6]
+        assert len({trial.cell for trial in turn}) == 6
+        assert len({(trial.index, trial.cell.length) for trial in turn}) == 1
 
 
 def test_all_cells_are_timed_once_before_any_is_timed_again() -> None:
     indices = [trial.index for trial in full_sweep().speed_trials()]
-    assert indices == sorted(indices)
+    assert indices == sorted(indices) and set(indices) == {0, 1, 2, 3}
 
 
-def test_no_backend_is_always_timed_first() -> None:
-    orders = turns(full_sweep().speed_trials()).values()
-    assert {order[0] for order in orders} == set(BACKENDS)
+def test_no_backend_is_always_started_first() -> None:
+    assert {wave[0].cell.backend for wave in waves(full_sweep()).values()} == set(BACKENDS)
 
 
-def test_the_order_of_backends_differs_between_rounds_of_a_block() -> None:
-    orders = turns(full_sweep().speed_trials())
-    for model, length in {(model, length) for _, model, length in orders}:
-        assert len({tuple(orders[process, model, length]) for process in range(4)}) > 1
+def test_the_order_of_cells_differs_between_processes_of_a_block() -> None:
+    found = waves(full_sweep())
+    for length in (4, 12):
+        orders = {tuple(trial.cell for trial in found[process, length]) for process in range(4)}
+        assert len(orders) > 1
+
+
+def test_without_controls_every_cell_is_timed_once() -> None:
+    assert not any(trial.twin for trial in full_sweep(control="none").speed_trials())
+
+
+def test_one_control_is_of_the_first_model_on_another_backend_each_length() -> None:
+    sweep = make_sweep(models=("gru", "lstm"), lengths=(50, 4, 25, 12))
+    assert sweep.timing.control == "one", "so it is unless a sweep says otherwise"
+    found = [twins(sweep, block) for block in sweep.blocks()]
+    assert [len(cells) for cells in found] == [1, 1, 1, 1]
+    assert [cells[0].backend for cells in found] == ["jax", "torch", "tensorflow", "jax"]
+    assert {cells[0].model for cells in found} == {"gru"}
+
+
+def test_each_control_is_of_every_backend_and_thread_of_the_first_model() -> None:
+    sweep = make_sweep(models=("gru", "lstm"), threads=(1, 2), timing={"control": "each"})
+    for block in sweep.blocks():
+        assert set(twins(sweep, block)) == {cell for cell in block if cell.model == "gru"}
+        assert len(twins(sweep, block)) == 6
+
+
+@pytest.mark.parametrize("control", ["one", "each"])
+def test_a_cell_with_a_control_is_measured_twice_in_each_process(control: str) -> None:
+    sweep = full_sweep(control=control)
+    counted = Counter((trial.cell, trial.index, trial.twin) for trial in sweep.speed_trials())
+    assert set(counted.values()) == {1}
+    for cell, process, _ in (place for place in counted if place[2]):
+        assert counted[cell, process, False] == 1
+    processes = Counter(cell for cell, _, twin in counted if twin)
+    assert set(processes.values()) == {4}, "a control is the same cell in every process"
+
+
+def test_a_control_has_no_fixed_place() -> None:
+    sweep = make_sweep(models=("lstm",), lengths=(4,), timing={"processes": 12, "control": "one"})
+    places = {[trial.twin for trial in wave].index(True) for wave in waves(sweep).values()}
+    assert places == {0, 1, 2, 3}
+
+
+def test_what_is_expected_reaches_every_timed_trial() -> None:
+    sweep = full_sweep(expect="scan", control="each")
+    assert {trial.expect for trial in sweep.speed_trials()} == {"scan"}
+    assert {trial.expect for trial in sweep.accuracy_trials()} == {None}
 
 
 def test_the_order_is_the_same_each_time_it_is_asked_for() -> None:
@@ -131,7 +193,14 @@ def test_tf_is_short_for_tensorflow() -> None:
 
 
 def test_duplicates_are_measured_once() -> None:
-    sweep = make_sweep(backends=("tf", "jax", "tensorflow"), models=("gru", "gru"), lengths=(4, 12, 4), seeds=1)
+    sweep = make_sweep(
+        backends=("tf", "jax", "tensorflow"),
+        models=("gru", "gru"),
+        lengths=(4, 12, 4),
+        threads=(1, 1),
+        seeds=1,
+        timing={"processes": 1, "control": "none"},
+    )
     cells = [(cell.backend, cell.length) for block in sweep.blocks() for cell in block]
     assert cells == [("tensorflow", 4), ("jax", 4), ("tensorflow", 12), ("jax", 12)]
     assert len(sweep.speed_trials()) == len(sweep.accuracy_trials()) == 4
@@ -171,13 +240,25 @@ def test_length_below_the_shortest_sequence_is_refused() -> None:
         make_sweep(lengths=(4, 1))
 
 
-def test_epochs_that_do_not_fit_the_timing_are_refused() -> None:
-    assert make_sweep(timing={"most_epochs": 13}).timing.most_epochs == 13
-    with pytest.raises(ValidationError, match=r"`most_epochs` must hold .*, 13\. Received: 12\. Raise it"):
-        make_sweep(timing={"most_epochs": 12})
+def test_an_unknown_path_suggests_the_nearest() -> None:
+    assert make_sweep(expect="unrolled").expect == "unrolled"
+    with pytest.raises(ValidationError, match=r"`expect` must be one of .* Received: 'skan'\. Did you mean scan\?"):
+        make_sweep(expect="skan")
 
 
-@pytest.mark.parametrize("field", ["backends", "models", "lengths"])
+def test_cudnn_cannot_be_expected_without_a_gpu() -> None:
+    assert make_sweep(expect="cudnn", device="gpu").expect == "cudnn"
+    with pytest.raises(ValidationError, match=r"`expect` cannot be cudnn on a CPU\. .* Use --device gpu\."):
+        make_sweep(expect="cudnn")
+
+
+@pytest.mark.parametrize("threads", [(0,), (-1,), ("two",), (1.5,), (True, 0), (None,)])
+def test_threads_that_cannot_be_are_refused(threads: tuple[Any, ...]) -> None:
+    with pytest.raises(ValidationError, match="threads"):
+        make_sweep(threads=threads)
+
+
+@pytest.mark.parametrize("field", ["backends", "models", "lengths", "threads"])
 def test_an_empty_axis_is_refused(field: str) -> None:
     with pytest.raises(ValidationError, match=field):
         make_sweep(**{field: ()})
@@ -191,4 +272,12 @@ def test_a_sweep_cannot_be_changed() -> None:
 def test_trials_are_named_for_people() -> None:
     cell = make_cell("jax", "lstm", 12)
     assert str(make_trial(cell, kind="speed", index=0)) == "speed jax lstm 12 process 1"
+    assert str(make_trial(cell, index=1, twin=True)) == "speed jax lstm 12 process 2 (control)"
     assert str(make_trial(cell, kind="accuracy", index=0)) == "accuracy jax lstm 12 seed 0"
+
+
+@pytest.mark.parametrize(
+    ("threads", "named"), [(1, "jax lstm 12"), (4, "jax lstm 12 4 threads"), ("default", "jax lstm 12 default threads")]
+)
+def test_a_cell_names_its_threads_where_they_are_not_one(threads: Any, named: str) -> None:
+    assert str(make_cell(threads=threads)) == named

@@ -10,7 +10,7 @@ from factories import make_accuracy, make_baseline, make_cell, make_failure, mak
 from rich.console import Console
 
 from bench import progress as progress_module
-from bench.plan import BACKENDS, Group, Trial
+from bench.plan import BACKENDS, Group, Settings, Trial
 from bench.progress import Progress, expected_s, summary
 from bench.records import Record
 
@@ -152,3 +152,17 @@ def test_longer_sequences_and_slower_backends_are_expected_to_take_longer() -> N
     for backend in BACKENDS:
         short, long = (make_group(make_cell(backend, "lstm", length)) for length in (4, 200))
         assert expected_s(short) < expected_s(long)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"rounds": 30}, {"slice_s": 60.0}, {"slice_epochs": 9000}, {"warmup_s": 60.0}, {"warmup_epochs": 9000}],
+)
+def test_longer_turns_are_expected_to_take_longer(more: dict[str, float]) -> None:
+    usual, longer = make_trial(), make_trial(settings=Settings.model_validate({"timing": more}))
+    assert expected_s(longer) > 2 * expected_s(usual)
+
+
+def test_a_control_is_told_from_its_cell(clock: Clock) -> None:
+    lines = show([make_trial(), make_trial(twin=True)], clock, width=200)
+    assert "process 1: " in lines[0] and "process 1 (control): " in lines[1]
