@@ -95,6 +95,7 @@ def _merged(fields: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     parts = {
         name: {**fields[name], **value} if isinstance(value, dict) and isinstance(fields.get(name), dict) else value
         for name, value in changes.items()
+        if value != {}
     }
     return {**fields, **parts}
 

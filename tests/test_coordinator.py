@@ -12,8 +12,11 @@ COORDINATOR = (
     "bench.worker",
     "bench.cases.plugin",
     "bench.doctor",
+    "bench.overhead",
     "bench.replay_plot",
     "bench.sides",
+    "bench.tables",
+    "bench.turns",
     "seqsum_core.task",
     "seqsum_core.verdict",
 )

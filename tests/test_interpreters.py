@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from bench.interpreters import (
     worker_settings,
 )
 from bench.plan import BACKENDS, BackendName
+from bench.protocol import Runtime
 
 EVERYTHING = ("bench", "seqsum_core", "keras", *BACKENDS)
 FakePython = Callable[..., str]
@@ -85,27 +87,61 @@ def test_a_variable_of_the_caller_does_not_reach_a_worker(monkeypatch: pytest.Mo
     for name in ("SEQSUM_TEST_VARIABLE", "XLA_FLAGS_OF_MINE", "MALLOC_ARENA_MAX", "PYTHONSTARTUP"):
         monkeypatch.setenv(name, "inherited")
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    environment = worker_environment("jax", "cpu", "one")
+    environment = worker_environment("jax", "cpu", 1)
     assert "inherited" not in environment.values()
     assert environment["OMP_NUM_THREADS"] == "1"
     assert "OMP_NUM_THREADS" not in worker_environment("jax", "cpu", "default")
 
 
+@pytest.mark.parametrize(("threads", "eigen"), [(1, "false"), (4, "true")])
+def test_every_library_gets_as_many_threads_as_asked_for(threads: int, eigen: str) -> None:
+    settings = worker_settings("jax", "cpu", threads)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        assert settings[name] == str(threads)
+    assert settings["TF_NUM_INTEROP_THREADS"] == "1"
+    assert settings["XLA_FLAGS"] == f"--xla_cpu_multi_thread_eigen={eigen}"
+
+
+def test_default_threads_set_nothing() -> None:
+    settings = worker_settings("jax", "cpu", "default")
+    assert not [name for name in settings if "THREADS" in name or name == "XLA_FLAGS"]
+
+
+def test_flags_for_xla_are_added_to_those_of_the_threads() -> None:
+    runtime = Runtime(xla_flags="--xla_a=1 --xla_b=2")
+    pinned, free = (worker_settings("jax", "cpu", threads, runtime)["XLA_FLAGS"] for threads in (1, "default"))
+    assert pinned == "--xla_cpu_multi_thread_eigen=false --xla_a=1 --xla_b=2"
+    assert free == "--xla_a=1 --xla_b=2"
+
+
+def test_tf32_is_let_only_where_it_was_asked_for() -> None:
+    assert worker_settings("torch", "gpu", 1)["NVIDIA_TF32_OVERRIDE"] == "0"
+    assert "NVIDIA_TF32_OVERRIDE" not in worker_settings("torch", "gpu", 1, Runtime(tf32=True))
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_determinism_is_set_where_it_was_asked_for(device: str) -> None:
+    usual, asked = (worker_settings("jax", device, 1, Runtime(deterministic=wanted)) for wanted in (False, True))
+    assert "CUBLAS_WORKSPACE_CONFIG" not in usual and asked["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert "--xla_gpu_deterministic_ops=true" not in usual["XLA_FLAGS"]
+    assert ("--xla_gpu_deterministic_ops=true" in asked["XLA_FLAGS"]) is (device == "gpu")
+
+
 def test_what_a_process_needs_to_start_is_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LD_LIBRARY_PATH", "some/libraries")
     monkeypatch.setenv("PATH", "some/programs")
-    environment = worker_environment("jax", "cpu", "one")
+    environment = worker_environment("jax", "cpu", 1)
     assert (environment["LD_LIBRARY_PATH"], environment["PATH"]) == ("some/libraries", "some/programs")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_worker_gets_its_own_keras_backend(backend: BackendName, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "theano")
-    assert worker_environment(backend, "cpu", "one")["KERAS_BACKEND"] == backend
+    assert worker_environment(backend, "cpu", 1)["KERAS_BACKEND"] == backend
 
 
-@pytest.mark.parametrize("threads", ["one", "default"])
-def test_cpu_hides_every_gpu(threads: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("threads", [1, 2, "default"])
+def test_cpu_hides_every_gpu(threads: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     environment = worker_environment("jax", "cpu", threads)
     assert (environment["CUDA_VISIBLE_DEVICES"], environment["JAX_PLATFORMS"]) == ("-1", "cpu")
@@ -113,9 +149,9 @@ def test_cpu_hides_every_gpu(threads: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_gpu_shows_those_that_the_caller_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert worker_environment("jax", "gpu", "one")["CUDA_VISIBLE_DEVICES"] == "1"
+    assert worker_environment("jax", "gpu", 1)["CUDA_VISIBLE_DEVICES"] == "1"
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert "CUDA_VISIBLE_DEVICES" not in worker_environment("jax", "gpu", "one")
+    assert "CUDA_VISIBLE_DEVICES" not in worker_environment("jax", "gpu", 1)
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu"])

@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from bench.machine import (
-    CpuWatch,
+    Noise,
+    Watch,
     code_commit,
     describe_machine,
     load_average,
@@ -54,12 +55,11 @@ def not_idle_s() -> float:
 
 def miscounted_share() -> float:
     """Work for a while; return by how much of this work the watch is wrong about others."""
-    watch = CpuWatch()
     not_idle, own = not_idle_s(), time.process_time()
-    watch.start()
+    watch = Watch()
     while time.process_time() - own < WATCH_S:
         pass
-    others_s = watch.others_cpu_s()
+    others_s = watch.noise().others_cpu_s
     own_s = time.process_time() - own
     return abs(not_idle_s() - not_idle - own_s - others_s) / own_s
 
@@ -67,10 +67,9 @@ def miscounted_share() -> float:
 def test_a_busy_child_is_seen() -> None:
     with busy_child() as child:
         before = child.cpu_times()
-        watch = CpuWatch()
-        watch.start()
+        watch = Watch()
         sleep()
-        seen_s = watch.others_cpu_s()
+        seen_s = watch.noise().others_cpu_s
         after = child.cpu_times()
     assert seen_s > 0.5 * (after.user + after.system - before.user - before.system) - 0.02  # clocks tick at 10 ms
     assert seen_s > 0.05 * WATCH_S
@@ -81,21 +80,52 @@ def test_work_of_this_process_is_not_counted() -> None:
     assert min(miscounted_share() for _ in range(3)) < 0.5
 
 
-def test_a_watch_that_starts_again_forgets() -> None:
-    watch = CpuWatch()
+def test_a_watch_counts_from_its_making_on() -> None:
     with busy_child():
-        watch.start()
+        first = Watch()
         sleep()
-        first_s = watch.others_cpu_s()
-        watch.start()
-        assert watch.others_cpu_s() < 0.5 * first_s
+        first_s = first.noise().others_cpu_s
+        assert Watch().noise().others_cpu_s < 0.5 * first_s
+        assert first.noise().others_cpu_s > 0.5 * first_s, "asking does not start it again"
 
 
-def test_others_are_never_negative() -> None:
-    watch = CpuWatch()
+def test_noise_is_never_negative() -> None:
     for _ in range(20):
-        watch.start()
-        assert watch.others_cpu_s() >= 0
+        noise = Watch().noise()
+        assert noise.others_cpu_s >= 0 and noise.steal_s >= 0
+        assert isinstance(noise.involuntary_switches, int) and noise.involuntary_switches >= 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ((10.0, 1.0, 0.5, 7), (15.0, 3.0, 0.75, 9), Noise(3.0, 0.25, 2)),
+        ((10.0, 1.0, 0.0, 0), (10.99, 2.0, 0.0, 0), Noise(0.0, 0.0, 0)),
+    ],
+)
+def test_others_are_busy_time_without_this_process(
+    before: tuple[float, ...], after: tuple[float, ...], expected: Noise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clocks of the system tick, that of the process does not: what comes out below nothing is nothing."""
+    readings = iter([before, after])
+    monkeypatch.setattr("bench.machine._readings", lambda: next(readings))
+    assert Watch().noise() == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="this system does not pin")
+def test_making_room_on_a_shared_core_is_counted() -> None:
+    """A process that has to share its core with another one is switched away again and again."""
+    before = usable_cores()
+    try:
+        pin(before[:1])
+        with busy_child():
+            watch, own = Watch(), time.process_time()
+            while time.process_time() - own < WATCH_S:
+                pass
+            noise = watch.noise()
+    finally:
+        pin(before)
+    assert noise.involuntary_switches > 0
 
 
 def test_the_typed_command_leaves_out_where_files_lie(monkeypatch: pytest.MonkeyPatch) -> None:

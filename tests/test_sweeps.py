@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from bench.errors import UserError
 from bench.plan import Sweep
-from bench.sweeps import PROFILES, read_profile, read_sweep
+from bench.protocol import Timing
+from bench.sweeps import PROFILES, parse_share, read_profile, read_sweep
 
 COMPLETE = """\
 backends = ["jax", "tf"]
@@ -88,14 +89,32 @@ def test_command_line_wins_over_a_profile() -> None:
 
 
 def test_command_line_can_mend_a_value_of_the_file(file: Path) -> None:
-    file.write_text("lengths = [4]\nseeds = 0\n", "utf-8")
-    assert read_sweep(file, {"seeds": 2}).seeds == 2
+    file.write_text("lengths = [4]\nseeds = -1\n[timing]\nrounds = 0\n", "utf-8")
+    assert read_sweep(file, {"seeds": 2, "timing": {"rounds": 2}}).seeds == 2
+
+
+def test_command_line_changes_only_the_keys_of_a_table_that_it_names(file: Path) -> None:
+    file.write_text("lengths = [4]\n[timing]\nprocesses = 3\nslice_s = 2.5\n", "utf-8")
+    timing = read_sweep(file, {"timing": {"processes": 9, "rounds": 7}}).timing
+    assert (timing.processes, timing.rounds, timing.slice_s) == (9, 7, 2.5)
+
+
+def test_command_line_makes_a_table_that_the_file_lacks(file: Path) -> None:
+    file.write_text("lengths = [4]\n", "utf-8")
+    assert read_sweep(file, {"timing": {"precision": 0.05}}).timing.precision == 0.05
+
+
+def test_no_changes_leave_the_timing_of_a_profile(file: Path) -> None:
+    assert read_profile("smoke", {"timing": {}}) == read_profile("smoke", {})
+    assert (
+        read_profile("smoke", {"timing": {"rounds": 9}}).timing.processes == read_profile("smoke", {}).timing.processes
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "line", "key", "received"),
     [
-        ("lengths = [4]\n\nseeds = 0\n", 3, "seeds", "0"),
+        ("lengths = [4]\n\nseeds = -2\n", 3, "seeds", "-2"),
         ('lengths = [4]\nseeds = "3"\n', 2, "seeds", "'3'"),
         ("lengths = [4]\nseeds = 2030-01-01\n", 2, "seeds", "'2030-01-01'"),
         ("# how long\nlengths = 4\n", 2, "lengths", "4"),
@@ -108,8 +127,23 @@ def test_command_line_can_mend_a_value_of_the_file(file: Path) -> None:
         ("lengths = [4]\nlenght = 3\n", 2, "lenght", "3"),
         ("lengths = [4]\ntask = 3\n", 2, "task", "3"),
         ("lengths = [4]\n[training]\nepochs = 2\nbatch_size = 9999\n", 4, "batch_size", "9999"),
-        ("lengths = [4]\n[timing]\nsteady_s = -1.0\n", 3, "timing.steady_s", "-1.0"),
-        ("lengths = [4]\n[timing]\nthreads = 'two'\n", 3, "timing.threads", "'two'"),
+        ("lengths = [4]\ntiming = 3\n", 2, "timing", "3"),
+        ("lengths = [4]\nthreads = ['two']\n", 2, "threads", "'two'"),
+        ("lengths = [4]\nthreads = [0]\n", 2, "threads", "0"),
+        ("lengths = [4]\nthreads = []\n", 2, "threads", "[]"),
+        ("lengths = [4]\nseeds = -1\n", 2, "seeds", "-1"),
+        ("lengths = [4]\nexpect = 'cudn'\n", 2, "expect", "'cudn'"),
+        ("lengths = [4]\n\nexpect = 'cudnn'\n", 3, "expect", "'cudnn'"),
+        ("lengths = [4]\n[timing]\nprocesses = 0\n", 3, "timing.processes", "0"),
+        ("lengths = [4]\n[timing]\nrounds = 0\n", 3, "timing.rounds", "0"),
+        ("lengths = [4]\n[timing]\nslice_epochs = 0\n", 3, "timing.slice_epochs", "0"),
+        ("lengths = [4]\n[timing]\nslice_s = -1.0\n", 3, "timing.slice_s", "-1.0"),
+        ("lengths = [4]\n[timing]\ncontrol = 'two'\n", 3, "timing.control", "'two'"),
+        ("lengths = [4]\n[timing]\nprecision = 0.0\n", 3, "timing.precision", "0.0"),
+        ("lengths = [4]\n[timing]\nprecision = 5\n", 3, "timing.precision", "5"),
+        ("lengths = [4]\n[timing]\nprocesses = 2\nmost_epochs = 3\n", 4, "timing.most_epochs", "3"),
+        ("lengths = [4]\n[runtime]\ntf32 = 'yes'\n", 3, "runtime.tf32", "'yes'"),
+        ("lengths = [4]\n[runtime]\nxla_flags = 'foo'\n", 3, "xla_flags", "'foo'"),
         ("lengths = [4]\n[variant]\nunrol = true\n", 3, "variant.unrol", "True"),
         ("lengths = [4]\n[variant]\njit_compile = 3\n", 3, "variant.jit_compile", "3"),
         ("lengths = [4]\ntask.source = 'drawn'\n", 2, "task.source", "'drawn'"),
@@ -118,7 +152,6 @@ def test_command_line_can_mend_a_value_of_the_file(file: Path) -> None:
         ("lengths = [4]\n[task]\nsource = 'generated'\ndigits = [3]\n", 4, "task.digits", "[3]"),
         ("lengths = [4]\nseeds = 3\n[task]\nsource = 'generated'\nseed = -1\n", 5, "seed", "-1"),
         ("lengths = [4]\n[network]\nlayers = 2\nunits = 0\n", 4, "units", "0"),
-        ("lengths = [4]\n[timing]\nprocesses = 2\nmost_epochs = 3\n", 4, "most_epochs", "3"),
     ],
 )
 def test_a_wrong_value_is_told_with_file_line_and_key(
@@ -143,10 +176,65 @@ def test_missing_lengths_are_told_with_the_file(file: Path, changes: dict[str, A
     assert message.startswith(f"{file}: `lengths`: this key is missing")
 
 
-def test_a_wrong_value_of_the_command_line_is_not_blamed_on_the_file(file: Path) -> None:
-    message = refusal(file, "lengths = [4]\nseeds = 2\n", {"seeds": 0})
-    assert "`seeds`" in message and "Received: 0." in message
-    assert "line" not in message
+@pytest.mark.parametrize(
+    ("changes", "key", "received"),
+    [
+        ({"seeds": -1}, "seeds", "-1"),
+        ({"expect": "cudn"}, "expect", "'cudn'"),
+        ({"expect": "cudnn"}, "expect", "'cudnn'"),
+        ({"timing": {"processes": 0}}, "timing.processes", "0"),
+        ({"timing": {"rounds": 0}}, "timing.rounds", "0"),
+        ({"timing": {"budget_s": -1.0}}, "timing.budget_s", "-1.0"),
+    ],
+)
+def test_a_wrong_value_of_the_command_line_is_not_blamed_on_the_file(
+    file: Path, changes: dict[str, Any], key: str, received: str
+) -> None:
+    message = refusal(file, "lengths = [4]\nseeds = 2\n[timing]\nprocesses = 3\nrounds = 3\n", changes)
+    assert f"`{key}`" in message and f"Received: {received}." in message
+    assert "line" not in message and file.name not in message
+
+
+def test_a_wrong_value_of_a_table_keeps_its_line_beside_a_command_line(file: Path) -> None:
+    text = "lengths = [4]\n[timing]\nprocesses = 3\nrounds = 0\n"
+    assert refusal(file, text, {"timing": {"processes": 2}}).startswith(f"{file}, line 4: `timing.rounds`")
+
+
+def test_a_table_that_is_none_keeps_its_line_where_the_command_line_names_nothing_in_it(file: Path) -> None:
+    assert refusal(file, "lengths = [4]\ntiming = 3\n", {"timing": {}}).startswith(f"{file}, line 2: `timing`")
+
+
+def test_what_may_be_expected_is_named(file: Path) -> None:
+    assert "Did you mean cudnn?" in refusal(file, "lengths = [4]\nexpect = 'cudn'\n")
+    assert "Use --device gpu." in refusal(file, "lengths = [4]\nexpect = 'cudnn'\n")
+    file.write_text("lengths = [4]\nexpect = 'cudnn'\ndevice = 'gpu'\n", "utf-8")
+    assert read_sweep(file, {}).expect == "cudnn"
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [("5%", 0.05), ("0.05", 0.05), (" 5 % ", 0.05), ("0.5%", 0.005), ("99.9%", 0.999), ("1e-3", 0.001)],
+)
+def test_a_share_is_read_with_and_without_a_percent_sign(text: str, share: float) -> None:
+    assert parse_share(text, "--precision") == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["0", "0%", "100%", "1", "5", "-5%", "abc%", "%", "", "5%%", "nan", "inf%", "nan%"])
+def test_what_is_no_share_is_refused(text: str) -> None:
+    with pytest.raises(UserError) as raised:
+        parse_share(text, "--precision")
+    rule = "`--precision` must be a share above 0 and below 100 %."
+    assert str(raised.value) == f"{rule} Received: {text!r}. Write 5%, say."
+
+
+@given(st.text(max_size=8) | st.floats(0, 1, exclude_min=True, exclude_max=True).map(str))
+def test_any_text_is_a_share_or_a_users_error(text: str) -> None:
+    try:
+        share = parse_share(text, "--precision")
+    except UserError as error:
+        assert repr(text) in str(error)
+    else:
+        assert 0 < share < 1
 
 
 def test_a_wrong_length_of_the_command_line_is_not_blamed_on_the_file(file: Path) -> None:
@@ -156,7 +244,7 @@ def test_a_wrong_length_of_the_command_line_is_not_blamed_on_the_file(file: Path
 
 
 def test_a_wrong_value_of_the_file_keeps_its_line_beside_a_command_line(file: Path) -> None:
-    message = refusal(file, "lengths = [4]\nseeds = 0\n", {"lengths": [12]})
+    message = refusal(file, "lengths = [4]\nseeds = -1\n", {"lengths": [12]})
     assert message.startswith(f"{file}, line 2: `seeds`")
 
 
@@ -177,11 +265,12 @@ def test_file_that_is_no_text_is_told(file: Path) -> None:
 
 
 KEYS = {
-    None: ("backends", "device", "models", "lengths", "seeds", "other"),
+    None: ("backends", "device", "models", "lengths", "threads", "seeds", "expect", "other"),
     "task": ("source", "sequences", "min_length", "digits", "padding", "seed", "test_share", "validation_share"),
     "network": ("units", "layers", "mask"),
     "training": ("optimizer", "learning_rate", "batch_size", "epochs", "patience"),
-    "timing": ("processes", "warmup_epochs", "steady_epochs", "steady_s", "most_epochs", "limit_s", "threads"),
+    "timing": (*Timing.model_fields, "most_epochs"),
+    "runtime": ("tf32", "deterministic", "xla_flags"),
     "variant": ("unroll", "jit_compile", "steps_per_execution"),
 }
 SCALARS = st.one_of(
@@ -189,6 +278,7 @@ SCALARS = st.one_of(
     st.integers(-(10**400), 10**400).map(str),
     st.sampled_from(["inf", "-inf", "nan", "0.1", "1e300", "true", "false", "2030-01-01", "{}", "{a = 1}", "''"]),
     st.sampled_from(["jax", "tf", "cpu", "gpu", "lstm", "a:b", "article", "generated", "pre", "one", "auto"]).map(repr),
+    st.sampled_from(["default", "each", "none", "scan", "cudnn", "--xla_a=1", "--xla_a foo"]).map(repr),
 )
 TOML_CHARACTERS = "abeflnorstux0123_+-:TZ.,=#[]{}\"'\\ \t\r\n\x00äλ😀\ufeff"
 VALUES = SCALARS | st.lists(SCALARS, max_size=3).map(lambda items: f"[{', '.join(items)}]")
