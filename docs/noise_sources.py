@@ -1,7 +1,7 @@
 """Measure what makes fresh processes of one cell differ: `python docs/noise_sources.py > results/noise-sources.json`.
 
-JAX and PyTorch, SimpleRNN at length 12. Each way differs in one thing from how `seqsum run` starts a worker; the ways
-take turns, one fresh process each, so that what drifts meets all of them. Linux only; 15 minutes on a slow core. What
+JAX, SimpleRNN at length 12. Each way differs in one thing from how `seqsum run` starts a worker; the ways
+take turns, one fresh process each, so that what drifts meets all of them. Linux only; ten minutes on a slow core. What
 came out stands in docs/methodology.md, "Where the noise is".
 """
 
@@ -21,7 +21,7 @@ from bench.turns import pinned, timing_cores
 
 PROCESSES = 8
 TIMING = Timing(slice_s=0.4)
-BACKENDS: tuple[BackendName, ...] = ("jax", "torch")
+BACKENDS: tuple[BackendName, ...] = ("jax",)
 WAYS = {
     "as seqsum run": "",
     "threads and cores as they come": "default",
