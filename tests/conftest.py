@@ -1,6 +1,7 @@
 """Markers for what needs a backend or runs whole commands, and figures kept small enough to be quick."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +26,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def installed_backends() -> list[str]:
     """Return the backends that can be run here."""
     return [backend for backend in BACKENDS if find_spec(backend)]
+
+
+@pytest.fixture
+def own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test lock a folder of its own, not the machine."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)

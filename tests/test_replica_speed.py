@@ -10,6 +10,8 @@ from fake_worker import fake_python
 from bench.errors import UserError
 from bench.replica_speed import Plan, ReplicaTimes, Timed, replicas_table, time_replicas
 
+pytestmark = pytest.mark.usefixtures("own_lock")
+
 
 def make_times(*timed: Timed) -> ReplicaTimes:
     return ReplicaTimes(
@@ -34,13 +36,6 @@ def timed(folder: Path, plan: Plan, behaviours: dict[str, str]) -> tuple[Replica
     pythons = {backend: fake_python(folder, behaviour) for backend, behaviour in behaviours.items()}
     times = time_replicas(plan, list(behaviours), pythons=pythons, command="seqsum replicas", say=said.append)  # type: ignore[arg-type]
     return times, said
-
-
-@pytest.fixture(autouse=True)
-def _own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the tests lock a folder of their own, not the machine."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.delenv("KERAS_BACKEND", raising=False)
 
 
 def test_every_way_is_timed_once_and_plain_pytorch_beside_keras_on_torch(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from bench.records import Accuracy, Baseline, Failure, Speed
 from bench.runner import machine_lock, run_sweep
 from bench.store import RunWriter, load_run
 
+pytestmark = pytest.mark.usefixtures("own_lock")
+
 TIMING = Timing(
     processes=1, rounds=2, warmup_epochs=1, warmup_s=0, slice_epochs=3, slice_s=0, control="none", limit_s=60.0
 )
@@ -30,13 +32,6 @@ TIMING = Timing(
 def sweep(**changes: Any) -> Sweep:
     fields: dict[str, Any] = {"lengths": (4, 12), "models": ("simple_rnn", "lstm"), "seeds": 2, "timing": TIMING}
     return Sweep(**(fields | changes))
-
-
-@pytest.fixture(autouse=True)
-def _own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the tests lock a folder of their own, not the machine."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.delenv("KERAS_BACKEND", raising=False)
 
 
 def run(

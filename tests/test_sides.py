@@ -14,6 +14,8 @@ from bench.certificate import Certificate, all_cases
 from bench.errors import UserError
 from bench.plan import BACKENDS, BackendName
 
+pytestmark = pytest.mark.usefixtures("own_lock")
+
 CASES = all_cases(lengths=(4,), epochs=1)[:3]
 
 
@@ -22,12 +24,6 @@ def gather(folder: Path, *asked: BackendName, **behaviours: str) -> tuple[Certif
     pythons: dict[str, str] = {backend: fake_python(folder, behaviours.get(backend, "good")) for backend in BACKENDS}
     said: list[str] = []
     return sides.certify_backends(asked, pythons=pythons, say=said.append, cases=CASES), said
-
-
-@pytest.fixture(autouse=True)
-def own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.delenv("KERAS_BACKEND", raising=False)
 
 
 def test_all_backends_are_asked_for_all_cases(tmp_path: Path) -> None:
