@@ -93,7 +93,7 @@ def test_a_variable_of_the_caller_does_not_reach_a_worker(monkeypatch: pytest.Mo
     assert "OMP_NUM_THREADS" not in worker_environment("jax", "cpu", "default")
 
 
-@pytest.mark.parametrize(("threads", "eigen"), [(1, "false"), (4, "true")])
+@pytest.mark.parametrize(("threads", "eigen"), [(1, "false"), (2, "true"), (16, "true")])
 def test_every_library_gets_as_many_threads_as_asked_for(threads: int, eigen: str) -> None:
     settings = worker_settings("jax", "cpu", threads)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
