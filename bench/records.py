@@ -145,7 +145,7 @@ class Speed(Frozen):
         validation_s: calls of `evaluate`; the first one compiles.
         steps_per_epoch: training steps in an epoch.
         rows_per_epoch: sequences in an epoch.
-        peak_rss_bytes: most memory the process held from the beginning of the fit on, libraries included.
+        peak_rss_bytes: most memory the process held during the fit, libraries included.
         peak_device_bytes: most memory held on the GPU, or None.
         witness: which recurrent path ran; None in records of protocol 1.
     """

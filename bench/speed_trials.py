@@ -60,13 +60,13 @@ def measure_speed(
     machine.reset_peak_rss()
     batch_size = settings.training.batch_size
     training.fit_for_speed(model, data.fitted, batch_size=batch_size, most_epochs=MOST_EPOCHS, go_on=turns.after_epoch)
-    report("validation")
-    validation_s = training.validation_s(model, data.validation, batch_size=batch_size, repeats=timing.validations)
-    peak_rss_bytes = machine.peak_rss_bytes()
-    report("witness")
+    peak_rss_bytes, peak_device_bytes = machine.peak_rss_bytes(), backend.peak_device_bytes(trial.cell.device)
+    report("witness")  # before validation, whose programs would be counted too
     found = witness(model, data.fitted, batch_size=batch_size)
     if trial.expect not in (None, found.recurrence):
         raise ValueError(f"`expect` is {trial.expect}, but {found.recurrence} ran ({found.evidence})")
+    report("validation")
+    validation_s = training.validation_s(model, data.validation, batch_size=batch_size, repeats=timing.validations)
     return Speed(
         cell=trial.cell,
         process=trial.index,
@@ -80,7 +80,7 @@ def measure_speed(
         steps_per_epoch=-(-len(data.fitted) // batch_size),
         rows_per_epoch=len(data.fitted),
         peak_rss_bytes=peak_rss_bytes,
-        peak_device_bytes=backend.peak_device_bytes(trial.cell.device),
+        peak_device_bytes=peak_device_bytes,
         witness=Witness(**asdict(found)),
     )
 
