@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import inf, isnan
+from math import inf, isnan, nan
 
 from bench.plan import Cell
 from bench.records import Record, Speed
@@ -70,11 +70,11 @@ def widest_interval(records: Sequence[Record], block: Sequence[Cell]) -> float:
 
     Returns:
         That of the ratios between backends and of the controls; of the cells' medians where there is
-        nothing to compare. Infinite with too few processes.
+        nothing to compare. Infinite with too few processes, NaN with none at all.
     """
     inside = [record for record in records if isinstance(record, Speed) and record.cell in block]
     widths = [found.ratio.half_width for found in (*compare(inside, "backend"), *controls(inside))]
     if not widths:
         times = [epoch_time(trials) for trials in of_cells(inside).values()]
         widths = [max(time.interval.high / time.median_s, time.median_s / time.interval.low) - 1 for time in times]
-    return max((inf if isnan(width) else width for width in widths), default=0.0)
+    return max((inf if isnan(width) else width for width in widths), default=nan)

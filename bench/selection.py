@@ -32,13 +32,19 @@ class Selection:
 
     Args:
         runs: where they are from, oldest first.
-        records: of each kind and cell those of the newest run that has any.
+        by_run: of each kind and cell the records of the newest run that has any; those of one run together,
+            since only they took turns with each other.
         left_out: runs of another machine or other settings.
     """
 
     runs: tuple[Run, ...]
-    records: tuple[Record, ...]
+    by_run: tuple[tuple[Record, ...], ...]
     left_out: tuple[Run, ...]
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Return the records of all runs."""
+        return tuple(record for of_run in self.by_run for record in of_run)
 
     def of(self, kind: type[Any]) -> list[Any]:
         """Return the records of one class."""
@@ -58,14 +64,9 @@ def select(runs: Sequence[Run]) -> Selection:
         if known and _conditions(run) == _conditions(runs[-1]):
             alike.insert(0, run)
             workers |= {worker.backend: worker for worker in run.header.workers}
-    chosen: dict[tuple[str, str], list[Record]] = {}
-    for run in alike:
-        of_run = defaultdict(list)
-        for record in run.records:
-            of_run[_place(record)].append(record)
-        chosen |= of_run
-    records = tuple(record for group in chosen.values() for record in group)
-    return Selection(tuple(alike), records, tuple(run for run in runs if run not in alike))
+    newest = {_place(record): run.header.run for run in alike for record in run.records}
+    by_run = (tuple(record for record in run.records if newest[_place(record)] == run.header.run) for run in alike)
+    return Selection(tuple(alike), tuple(by_run), tuple(run for run in runs if run not in alike))
 
 
 def _conditions(run: Run) -> tuple[Any, ...]:

@@ -83,7 +83,7 @@ def thread_ratios_table(chosen: Selection) -> Table:
 
 def _ratios(chosen: Selection, side: str, title: str) -> Table:
     rows: list[Row] = []
-    for one in compare(chosen.records, side):
+    for one in (one for of_run in chosen.by_run for one in compare(of_run, side)):
         known = not isnan(one.ratio.interval.low)
         rows.append(
             {name: value for name, value in axes(one.first).items() if name != side}
@@ -94,7 +94,7 @@ def _ratios(chosen: Selection, side: str, title: str) -> Table:
     notes = (
         "How many times as long an epoch takes: ratios of turns of one round, their median in each process, and the "
         f"geometric mean over processes with its 95 % interval (from {LEAST_SEEDS} processes on). "
-        "no difference: the interval holds 1.",
+        "no difference: the interval holds 1. Cells of different runs are not compared.",
     )
     return Table(title, _sorted(pd.DataFrame(rows), ["length", "model", "backend"]), notes)
 
@@ -106,8 +106,7 @@ def _sorted(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
 def controls_table(chosen: Selection) -> Table:
     """Compare cells with themselves: what a ratio says where there is no difference."""
     rows: list[Row] = []
-    found = controls(chosen.records)
-    for one in found:
+    for one in (one for of_run in chosen.by_run for one in controls(of_run)):
         known = not isnan(one.ratio.interval.low)
         rows.append(
             axes(one.first)

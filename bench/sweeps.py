@@ -78,7 +78,7 @@ def _explain(error: Any, fields: Mapping[str, Any], text: str, name: str, change
         rule = re.match(r"`(\w+)`", message)
     else:
         received = value if error["type"] == "missing" else error["input"]
-        message = f"{_MESSAGES.get(error['type'], error['msg'])}. Received: {received!r}."
+        message = f"{_MESSAGES.get(error['type'], error['msg'])}. Received: {received!r}.{_remedy(error['type'])}"
         rule = None
     if rule and isinstance(value, dict):  # a rule between several keys names the one to change
         keys = [*keys, rule[1]]
@@ -130,6 +130,10 @@ _MESSAGES = {
     "too_short": "must name at least one",
     "missing": "has too few values",
 }
+
+
+def _remedy(kind: str) -> str:
+    return " Raise it." if kind.startswith("greater") else " Lower it." if kind.startswith("less") else ""
 
 
 def _find(location: tuple[int | str, ...], fields: Mapping[str, Any]) -> tuple[list[str], Any]:

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from math import isinf, isnan
 from time import monotonic
 from typing import TypeVar
 
@@ -79,8 +80,9 @@ def _narrow(
         process += 1
     for block in blocks:
         width = widest_interval(writer.records, block)
-        verdict = "reached" if width <= timing.precision else "missed"
-        progress.say(f"Precision {timing.precision:.1%} at length {block[0].length}: {verdict}, {width:.1%}")
+        reached = f"{'reached' if width <= timing.precision else 'missed'}, {width:.1%}"
+        verdict = "nothing was measured" if isnan(width) else "too few processes" if isinf(width) else reached
+        progress.say(f"Precision {timing.precision:.1%} at length {block[0].length}: {verdict}")
 
 
 WORKER_BYTES = 2**30

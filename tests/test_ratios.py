@@ -97,6 +97,10 @@ def test_a_block_with_too_few_processes_is_infinitely_wide() -> None:
     assert widest_interval(few, [TORCH]) == inf
 
 
+def test_a_block_without_figures_has_no_width() -> None:
+    assert isnan(widest_interval(make_processes(JAX, seconds=STEADY), [TORCH]))
+
+
 def test_medians_tell_the_width_where_nothing_is_compared() -> None:
     records = make_processes(JAX, seconds=STEADY)
     width = widest_interval(records, [JAX])

@@ -11,6 +11,7 @@ from factories import (
     make_cell,
     make_failure,
     make_processes,
+    make_run,
     make_slice,
     make_speed,
     select_all,
@@ -19,6 +20,7 @@ from factories import (
 from bench.intervals import Interval
 from bench.plan import BackendName
 from bench.records import Speed
+from bench.selection import select
 from bench.speed_tables import (
     controls_table,
     model_ratios_table,
@@ -337,3 +339,13 @@ def test_noise_between_processes_is_a_share_of_their_medians() -> None:
     (row,) = rows(noise_table(select_all(*make_processes(seconds=[1.0, 1.0, 1.2], rounds=2))).frame)
     assert row["between processes %"] == pytest.approx(100 * np.std(np.log([1.0, 1.0, 1.2]), ddof=1))
     assert row["between rounds %"] == 0 and row["disturbed"] == 0
+
+
+def test_processes_of_different_runs_are_not_compared_by_their_turns() -> None:
+    """They have the same numbers, but never met the same machine."""
+    old = make_run(make_processes(make_cell("torch"), seconds=(2.0,) * 5), "2030-01-01T00-00-00-old")
+    new = make_run(make_processes(make_cell("jax"), seconds=(1.0,) * 5), "2030-01-02T00-00-00-new")
+    assert len(speed_table(select([old, new])).frame) == 2
+    assert ratios_table(select([old, new])).frame.empty
+    both = make_run([*old.records, *new.records], "2030-01-03T00-00-00-both")
+    assert ratios_table(select([old, both])).frame["times as long"].tolist() == pytest.approx([2.0])

@@ -260,7 +260,7 @@ def test_only_wide_blocks_get_more_processes_and_the_budget_ends_that(
 
 def test_without_a_budget_what_was_missed_is_said_at_once(tmp_path: Path) -> None:
     records, said = speeds(tmp_path, timing=precise(budget_s=0.0))
-    assert len(records) == 2 * 2 and "at length 4: missed" in said and "not narrow yet" not in said
+    assert len(records) == 2 * 2 and "at length 4: too few processes" in said and "not narrow yet" not in said
 
 
 def test_blocks_are_split_by_model_only_where_their_workers_do_not_fit_into_memory() -> None:
