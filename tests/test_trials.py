@@ -1,4 +1,4 @@
-"""Trials: what a backend's process measures, and how it answers requests."""
+"""Trials that are not timed: what a backend's process trains, and how it answers requests."""
 
 import io
 import json
@@ -7,16 +7,14 @@ from typing import Any
 
 import pytest
 
-from bench.messages import Done, GroupDone, Request, TrainRequest
-from bench.plan import Cell, Group, Settings, Timing, Trial
-from bench.records import Accuracy, Speed
+from bench.messages import CheckRequest, Failed, GroupDone, TrainRequest, Wrong
+from bench.plan import Cell, Group, Settings, Trial
+from bench.records import Accuracy
 from bench.worker import Server
 from seqsum_core.settings import TaskSettings, TrainingSettings
 from seqsum_core.task import draw, split
 
 pytestmark = pytest.mark.backend
-
-TIMING = Timing(warmup_epochs=1, steady_epochs=3, steady_s=0.001, most_epochs=8, validations=2)
 
 
 @pytest.fixture
@@ -24,46 +22,19 @@ def trials() -> Any:
     return pytest.importorskip("bench.trials", exc_type=ImportError)
 
 
-def make_trial(kind: Any, *, model: str = "simple_rnn", training: TrainingSettings | None = None) -> Trial:
+def make_trial(*, model: str = "simple_rnn", training: TrainingSettings | None = None) -> Trial:
     import keras
 
     cell = Cell(backend=keras.backend.backend(), device="cpu", model=model, length=4)
-    settings = Settings(timing=TIMING, training=training or TrainingSettings(epochs=2))
-    return Trial(kind=kind, cell=cell, index=0, settings=settings)
+    settings = Settings(training=training or TrainingSettings(epochs=2))
+    return Trial(kind="accuracy", cell=cell, index=0, settings=settings)
 
 
 def make_group(
     *, model: str = "simple_rnn", seeds: tuple[int, ...] = (0,), training: TrainingSettings | None = None
 ) -> Group:
-    trial = make_trial("accuracy", model=model, training=training)
+    trial = make_trial(model=model, training=training)
     return Group(cell=trial.cell, seeds=seeds, settings=trial.settings)
-
-
-def speed(trials: Any, **options: Any) -> tuple[Any, list[str]]:
-    phases: list[str] = []
-    trial = make_trial("speed")
-    go_on = options.get("go_on") or trials.enough_epochs(trial.settings)
-    record = trials.measure_speed(trial, process_start_s=0.5, import_s=1.5, report=phases.append, go_on=go_on)
-    return record, phases
-
-
-def test_speed_record_keeps_every_epoch_and_counts_the_steady_ones(trials: Any) -> None:
-    record, phases = speed(trials)
-    assert phases == ["build", "fit", "validation"]
-    assert len(record.epochs_s) == 1 + 1 + 3 and len(record.steady_s) == 3
-    assert record.steady_s == record.epochs_s[2:]
-    assert len(record.validation_s) == 2
-    assert (record.process_start_s, record.import_s) == (0.5, 1.5)
-    assert (record.steps_per_epoch, record.rows_per_epoch) == (17, 1620)
-    assert record.peak_rss_bytes > 50 * 2**20 and record.peak_device_bytes is None
-
-
-def test_steady_epochs_go_on_until_they_are_long_enough(trials: Any) -> None:
-    settings = Settings(timing=Timing(warmup_epochs=1, steady_epochs=2, steady_s=10.0))
-    go_on = trials.enough_epochs(settings)
-    assert go_on([9.0, 9.0, 4.0])
-    assert go_on([9.0, 9.0, 4.0, 4.0])
-    assert not go_on([9.0, 9.0, 4.0, 4.0, 2.5])
 
 
 def test_accuracy_record_holds_losses_errors_and_predictions(trials: Any) -> None:
@@ -115,24 +86,12 @@ def test_worker_answers_a_request_with_phases_and_a_record(trials: Any) -> None:
 
 
 def test_worker_calls_a_wrong_model_wrong_only_when_asked_to_check(trials: Any) -> None:
-    trial = make_trial("accuracy", model="own_models:wrong_output")
+    trial = make_trial(model="own_models:wrong_output")
     server = _server(io.StringIO())
-    assert server.serve(Request(do="check", trial=trial)).answer == "wrong"
-    failed = server.serve(Request(do="measure", trial=trial))
-    assert failed.answer == "failed" and "must output shape" in failed.reason
-
-
-def test_stepped_fit_tells_each_epoch_and_runs_as_many_as_it_was_told(
-    trials: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("4\n"))
-    said = io.StringIO()
-    answer = _server(said).serve(Request(do="step", trial=make_trial("speed")))
-    told = [json.loads(line) for line in said.getvalue().splitlines()]
-    epochs = [line["epoch_s"] for line in told if line["answer"] == "epoch"]
-    assert len(epochs) == 1 + 4
-    assert isinstance(answer, Done) and isinstance(answer.record, Speed)
-    assert answer.record.steady_s == tuple(epochs[1:])
+    assert isinstance(server.serve(CheckRequest(trial=trial)), Wrong)
+    group = Group(cell=trial.cell, seeds=(0,), settings=trial.settings)
+    failed = server.serve(TrainRequest(group=group))
+    assert isinstance(failed, Failed) and "must output shape" in failed.reason
 
 
 def test_every_way_trains_all_seeds_and_keras_ways_alike(trials: Any) -> None:

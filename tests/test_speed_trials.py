@@ -1,0 +1,185 @@
+"""Speed trials on a real backend: one fit, cut into its start and the turns that are asked for."""
+
+import io
+import json
+from collections.abc import Iterable
+from time import sleep
+from typing import Any
+
+import pytest
+
+from bench.messages import AtPark, Done, Failed, Leave, OverheadDone, OverheadRequest, Parked, SpeedRequest, Turn
+from bench.plan import Cell, Settings, Trial
+from bench.protocol import Timing
+from bench.worker import Server
+
+pytestmark = pytest.mark.backend
+
+TIMING = Timing(warmup_epochs=2, warmup_s=0, slice_epochs=3, slice_s=0, validations=2)
+PATHS = {"jax": "scan", "torch": "python_loop", "tensorflow": "while_loop"}
+
+
+@pytest.fixture
+def speed_trials() -> Any:
+    return pytest.importorskip("bench.speed_trials", exc_type=ImportError)
+
+
+def running() -> str:
+    import keras
+
+    return str(keras.backend.backend())
+
+
+def make_trial(*, model: str = "simple_rnn", length: int = 4, expect: str | None = None, **timing: Any) -> Trial:
+    cell = Cell(backend=running(), device="cpu", model=model, length=length)  # type: ignore[arg-type]
+    settings = Settings(timing=TIMING.model_copy(update=timing))
+    return Trial(kind="speed", cell=cell, index=3, settings=settings, twin=True, expect=expect)
+
+
+class Measured:
+    """A speed trial run to its end, and what it told on the way."""
+
+    def __init__(self, speed_trials: Any, trial: Trial, turns: Iterable[Turn]) -> None:
+        self.phases: list[str] = []
+        self.parked: list[Any] = []
+        self.told_s: list[float] = []
+        requests: Any = iter([*turns, Leave()])
+
+        def park(parked: Any) -> AtPark:
+            self.parked.append(parked)
+            request: AtPark = next(requests)
+            return request
+
+        self.record = speed_trials.measure_speed(
+            trial, process_start_s=0.5, import_s=1.5, report=self.phases.append, park=park, tell=self.told_s.append
+        )
+
+
+def test_record_holds_the_start_every_turn_and_the_path(speed_trials: Any) -> None:
+    turns = [Turn(round=number, begun_at_s=10.0 * number) for number in range(3)]
+    measured = Measured(speed_trials, make_trial(), turns)
+    record = measured.record
+    assert measured.phases == ["build", "first epoch", "turns", "witness", "validation"]
+    assert len(record.start_epochs_s) == 1 + TIMING.warmup_epochs
+    assert record.first_epoch_s > max(record.start_epochs_s[1:]) or running() == "torch"  # tracing and compilation
+    assert [(turn.round, turn.begun_at_s) for turn in record.slices] == [(0, 0.0), (1, 10.0), (2, 20.0)]
+    for turn in record.slices:
+        assert turn.warmup_epochs == TIMING.warmup_epochs and len(turn.epochs_s) == 2 + 3
+        assert turn.steady_s == turn.epochs_s[2:] and min(turn.epochs_s) > 0
+        assert min(turn.others_cpu_s, turn.steal_s, turn.involuntary_switches) >= 0
+    assert measured.told_s == []
+    assert len(record.validation_s) == 2 and record.build_s > 0
+    assert (record.process_start_s, record.import_s, record.process, record.twin) == (0.5, 1.5, 3, True)
+    assert (record.steps_per_epoch, record.rows_per_epoch) == (17, 1620)
+    assert record.peak_rss_bytes > 50 * 2**20 and record.peak_device_bytes is None
+    assert record.witness.recurrence == PATHS[running()]
+
+
+def test_park_is_told_the_last_warm_up_epoch_and_then_every_turn(speed_trials: Any) -> None:
+    measured = Measured(speed_trials, make_trial(), [Turn(round=0), Turn(round=0), Turn(round=1)])
+    first, *others = measured.parked
+    assert isinstance(first, Parked) and first.epoch_s == pytest.approx(measured.record.start_epochs_s[-1], abs=1e-9)
+    assert [told.slice for told in others] == list(measured.record.slices)
+    assert [turn.round for turn in measured.record.slices] == [0, 0, 1]
+
+
+def test_fit_that_is_released_at_once_has_no_turns(speed_trials: Any) -> None:
+    record = Measured(speed_trials, make_trial(), []).record
+    assert record.slices == () and len(record.start_epochs_s) == 3 and len(record.validation_s) == 2
+
+
+def test_waiting_in_the_park_is_in_no_epoch(speed_trials: Any) -> None:
+    waited_s = 1.0
+    requests: Any = iter([Turn(round=0), Turn(round=1), Leave()])
+
+    def park(_: Any) -> AtPark:
+        sleep(waited_s)
+        request: AtPark = next(requests)
+        return request
+
+    record = speed_trials.measure_speed(
+        make_trial(), process_start_s=None, import_s=0.0, report=lambda _: None, park=park, tell=lambda _: None
+    )
+    assert max(seconds for turn in record.slices for seconds in turn.epochs_s) < waited_s
+
+
+def test_turn_is_as_long_as_the_settings_say(speed_trials: Any) -> None:
+    (turn,) = Measured(speed_trials, make_trial(slice_s=0.5, warmup_s=0.3), [Turn(round=0)]).record.slices
+    warmup_s, steady_s = turn.epochs_s[: turn.warmup_epochs], turn.steady_s
+    assert len(warmup_s) >= 2 and sum(warmup_s) >= 0.3
+    assert len(warmup_s) == 2 or sum(warmup_s[:-1]) < 0.3
+    assert len(steady_s) >= 3 and sum(steady_s) >= 0.5
+    assert len(steady_s) == 3 or sum(steady_s[:-1]) < 0.5
+
+
+def test_turn_without_warm_up_counts_every_epoch(speed_trials: Any) -> None:
+    record = Measured(speed_trials, make_trial(warmup_epochs=0), [Turn(round=0, tell=True)]).record
+    (turn,) = record.slices
+    assert len(record.start_epochs_s) == 1 and turn.warmup_epochs == 0 and turn.steady_s == turn.epochs_s
+
+
+@pytest.mark.parametrize("warmup_epochs", [0, 2])
+def test_turn_counts_as_many_epochs_as_it_was_asked_for_and_tells_each(speed_trials: Any, warmup_epochs: int) -> None:
+    trial = make_trial(slice_s=100.0, warmup_epochs=warmup_epochs)
+    measured = Measured(speed_trials, trial, [Turn(round=0, epochs=7, tell=True), Turn(round=1, epochs=1)])
+    first, second = measured.record.slices
+    assert len(first.steady_s) == 7 and len(second.steady_s) == 1
+    assert len(measured.told_s) == 1 + 7
+    assert measured.told_s[0] == pytest.approx(sum(first.epochs_s[:warmup_epochs]), abs=1e-8)
+    assert measured.told_s[1:] == pytest.approx(first.steady_s, abs=1e-8)
+
+
+def test_expected_path_passes_and_another_one_is_an_error_that_names_both(speed_trials: Any) -> None:
+    path = PATHS[running()]
+    record = Measured(speed_trials, make_trial(expect=path), [Turn(round=0)]).record
+    with pytest.raises(ValueError, match=f"`expect` is fused, but {path} ran") as error:
+        Measured(speed_trials, make_trial(expect="fused"), [Turn(round=0)])
+    assert record.witness.evidence.split()[-1] in str(error.value)  # what was seen
+
+
+def test_harness_is_weighed_in_as_many_pairs_as_asked(speed_trials: Any) -> None:
+    bare_s, timed_s = speed_trials.weigh_harness(make_trial(), fit_s=0.1, repeats=3)
+    assert len(bare_s) == len(timed_s) == 3
+    assert min(*bare_s, *timed_s) > 0
+
+
+def served(request: Any, monkeypatch: pytest.MonkeyPatch, *lines: AtPark) -> tuple[Any, list[dict[str, Any]]]:
+    """Let a worker's server answer a request; return its answer and what it told before."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(line.model_dump_json() + "\n" for line in lines)))
+    said = io.StringIO()
+    answer = Server(said, process_start_s=0.5, import_s=1.5).serve(request)
+    return answer, [json.loads(line) for line in said.getvalue().splitlines()]
+
+
+def test_worker_parks_takes_its_turns_and_leaves(speed_trials: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turn(round=0), Turn(round=1, epochs=2, tell=True)
+    answer, told = served(SpeedRequest(trial=make_trial()), monkeypatch, *turns, Leave())
+    assert [line["answer"] for line in told if line["answer"] != "phase"] == [
+        "parked",
+        "turned",
+        *["epoch"] * 3,
+        "turned",
+    ]
+    assert isinstance(answer, Done) and answer.record is not None
+    assert [len(turn.steady_s) for turn in answer.record.slices] == [3, 2]
+    assert (answer.record.process_start_s, answer.record.import_s) == (0.5, 1.5)
+
+
+def test_worker_whose_coordinator_is_gone_leaves(speed_trials: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, _ = served(SpeedRequest(trial=make_trial()), monkeypatch, Turn(round=0))
+    assert isinstance(answer, Done) and answer.record is not None and len(answer.record.slices) == 1
+
+
+def test_worker_answers_an_unmet_expectation_and_a_wrong_model_as_failures(
+    speed_trials: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unmet, _ = served(SpeedRequest(trial=make_trial(expect="cudnn")), monkeypatch, Leave())
+    wrong, told = served(SpeedRequest(trial=make_trial(model="own_models:wrong_output")), monkeypatch)
+    assert isinstance(unmet, Failed) and unmet.reason.startswith("ValueError: `expect` is cudnn, but ")
+    assert isinstance(wrong, Failed) and "must output shape" in wrong.reason
+    assert [line["answer"] for line in told] == ["phase"]
+
+
+def test_worker_weighs_the_harness(speed_trials: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, told = served(OverheadRequest(trial=make_trial(), fit_s=0.05, repeats=2), monkeypatch)
+    assert isinstance(answer, OverheadDone) and len(answer.bare_s) == len(answer.timed_s) == 2 and told == []
