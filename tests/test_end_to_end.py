@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import installed_backends
 
-from bench.records import Accuracy, Speed
+from bench.records import Accuracy, Failure, Speed
 from bench.store import load_run
 
 pytestmark = pytest.mark.end_to_end
@@ -24,11 +24,18 @@ seeds = 1
 [training]
 epochs = 2
 [timing]
+processes = 2
+rounds = 2
 warmup_epochs = 1
-steady_epochs = 3
-steady_s = 0.001
+warmup_s = 0.0
+slice_epochs = 3
+slice_s = 0.001
 validations = 2
+control = "each"
 """
+ONE_CELL = TINY.replace('["simple_rnn", "gru"]', '["simple_rnn"]').replace("seeds = 1", "seeds = 0")
+PATHS = {"jax": ("scan", 2), "torch": ("python_loop", 0), "tensorflow": ("while_loop", 2)}
+"""Where a fresh process of Keras 3.15.1 runs a recurrent layer on a CPU, and training steps it compiles."""
 
 
 def call(folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -75,13 +82,96 @@ def test_backends_agree_on_accuracy(measured: tuple[Path, subprocess.CompletedPr
             assert loss == pytest.approx(losses[0], rel=1e-5)
 
 
-def test_speed_times_fresh_processes_with_their_start(measured: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    folder, _ = measured
+def speeds(folder: Path) -> list[Speed]:
+    """Return the speed records of the only run in a folder."""
     (header,) = (folder / "results").glob("*/run.json")
-    for record in load_run(header.parent).records:
-        if isinstance(record, Speed):
-            assert record.process_start_s is not None and record.process_start_s > 0
-            assert record.import_s > 0 and len(record.steady_s) == 3 and len(record.validation_s) == 2
+    return [record for record in load_run(header.parent).records if isinstance(record, Speed)]
+
+
+def test_speed_times_fresh_processes_with_their_start(measured: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    for record in speeds(measured[0]):
+        assert record.process_start_s is not None and record.process_start_s > 0
+        assert record.import_s > 0 and len(record.start_epochs_s) == 2 and len(record.validation_s) == 2
+        assert record.rounds.keys() == {0, 1}
+        assert all(len(turn.steady_s) >= 3 for turn in record.slices)
+        assert record.witness is not None
+        assert (record.witness.recurrence, record.witness.compilations) == PATHS[record.cell.backend]
+
+
+def test_cells_take_turns_and_the_first_model_has_controls(
+    measured: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    records = speeds(measured[0])
+    of_each = {(record.cell.backend, record.cell.model, record.twin, record.process) for record in records}
+    assert len(of_each) == len(records) == 2 * 3 * len(installed_backends())
+    assert {record.cell.model for record in records if record.twin} == {"simple_rnn"}
+    for process in range(2):
+        begun_s: dict[int, list[float]] = {0: [], 1: []}
+        for record in records:
+            for turn in record.slices if record.process == process else ():
+                begun_s[turn.round].append(turn.begun_at_s)
+        assert max(begun_s[0]) < min(begun_s[1]), "a round began before all had their turn of the one before"
+
+
+def test_run_prints_every_table_of_speed(measured: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    _, answer = measured
+    titles = {"Speed", "Controls", "Start, validation and memory"}
+    if len(installed_backends()) > 1:
+        titles |= {"Backends compared by speed", "Break-even"}
+    assert titles <= set(answer.stdout.splitlines())
+    assert "Failures" not in answer.stdout
+    for backend in installed_backends():
+        assert PATHS[backend][0].replace("_", " ") in " ".join(answer.stdout.split())
+
+
+BURNER = "while True: pass"
+
+
+def test_busy_machine_is_noticed_turn_by_turn_and_said_first(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(ONE_CELL.replace("slice_s = 0.001", "slice_s = 0.3\nrepeats = 1"))
+    backend = installed_backends()[0]
+    command = ["seqsum", "run", "--sweep", "tiny.toml", "--backend", backend, "--processes", "1"]
+    with subprocess.Popen([sys.executable, "-c", BURNER]) as burner:
+        try:
+            answer = call(tmp_path, *command)
+        finally:
+            burner.kill()
+    assert answer.returncode == 0, answer.stderr
+    records = speeds(tmp_path)
+    turns = [turn for record in records for turn in record.slices]
+    assert len(records) == 2 and len(turns) == 2 * 2 * 2, "each turn should have been repeated once"
+    assert all(turn.disturbed for turn in turns)
+    assert "turns disturbed by other processes; kept, marked" in answer.stderr
+    head = " ".join(answer.stdout.partition("Speed\n")[0].split())
+    assert f"Other processes disturbed {len(turns)} of {len(turns)} turns" in head
+
+
+def test_unmet_expectation_ends_with_1_and_a_failure_that_names_the_path(tmp_path: Path) -> None:
+    backend = installed_backends()[0]
+    (tmp_path / "tiny.toml").write_text(ONE_CELL)
+    command = ["seqsum", "run", "--sweep", "tiny.toml", "--backend", backend, "--processes", "1"]
+    answer = call(tmp_path, *command, "--expect", "fused")
+    assert answer.returncode == 1, answer.stderr
+    (header,) = (tmp_path / "results").glob("*/run.json")
+    failures = [record for record in load_run(header.parent).records if isinstance(record, Failure)]
+    assert len(failures) == 2 and {failure.phase for failure in failures} == {"witness"}  # the cell and its control
+    for failure in failures:
+        assert f"`expect` is fused, but {PATHS[backend][0]} ran" in failure.reason
+    assert "Failures" in answer.stdout and "Traceback" not in answer.stderr
+
+
+def test_overhead_weighs_a_cell_in_pairs_of_fits(tmp_path: Path) -> None:
+    backend = installed_backends()[0]
+    command = ["seqsum", "overhead", "--backend", backend, "--length", "4", "--processes", "1", "--json"]
+    answer = call(tmp_path, *command)
+    assert answer.returncode == 0, answer.stderr
+    (weighed,) = json.loads(answer.stdout)["weighed"]
+    assert (weighed["cell"]["backend"], weighed["cell"]["model"], weighed["failed"]) == (backend, "simple_rnn", None)
+    (bare_s,), (timed_s,) = weighed["bare_s"], weighed["timed_s"]
+    assert len(bare_s) == len(timed_s) > 1
+    ratios = sorted(timed / bare for timed, bare in zip(timed_s, bare_s, strict=True))
+    assert 0.5 < ratios[len(ratios) // 2] < 2
+    assert "timing adds" in answer.stderr
 
 
 def test_table_shows_what_run_measured(measured: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -183,7 +273,8 @@ def saved(folder: Path) -> Any:
 def test_pytest_times_epochs_and_keeps_the_rest_in_extra_info(benchmarked: Path) -> None:
     (case,) = saved(benchmarked)["benchmarks"]
     info = case["extra_info"]
-    assert case["group"] == "simple_rnn length 4" and case["stats"]["rounds"] >= 3
+    assert case["group"] == "simple_rnn length 4" and case["stats"]["rounds"] >= 2 * 3
+    assert info["witness"]["recurrence"] == PATHS[installed_backends()[0]][0] and info["disturbed"] in (True, False)
     assert info["seeds"] == 1 and info["val_mse"] > 0 and info["first_epoch_s"] > 0
     assert info["worker"]["versions"]["keras"] and info["peak_rss_bytes"] > 0
     assert saved(benchmarked)["machine_info"]["seqsum"]["cores"] >= 1
@@ -195,6 +286,16 @@ def test_pytest_clock_and_the_workers_clock_agree(benchmarked: Path) -> None:
     (speed,) = [record for record in run.records if isinstance(record, Speed)]
     own = sorted(speed.steady_s)[len(speed.steady_s) // 2]
     assert 0.5 < case["stats"]["median"] / own < 2
+
+
+def test_pytest_compares_the_clocks_when_asked_to(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(ONE_CELL.replace("slice_epochs = 3", "slice_epochs = 10"))
+    backend = installed_backends()[0]
+    answer = call(tmp_path, *pytest_command("--clocks", "--sweep=tiny.toml"), KERAS_BACKEND=backend)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    *_, said = answer.stdout.partition("clocks compared")
+    assert f"{backend} simple_rnn 4: pytest-benchmark" in said and "too few processes for an interval" in said
+    assert "1 passed" in answer.stdout and not (tmp_path / "results").exists()
 
 
 def test_pytest_benchmark_compares_what_was_saved(benchmarked: Path) -> None:
