@@ -202,7 +202,7 @@ def test_gpu_that_is_absent_is_refused(tmp_path: Path) -> None:
 
 
 def test_interrupted_run_keeps_what_it_measured(tmp_path: Path) -> None:
-    (tmp_path / "tiny.toml").write_text(TINY.replace("lengths = [4]", "lengths = [4, 5, 6, 7]"))
+    (tmp_path / "tiny.toml").write_text(ONE_CELL.replace("lengths = [4]", "lengths = [4, 5, 6, 7]"))
     command = ["seqsum", "run", "--sweep", "tiny.toml", "--backend", installed_backends()[0]]
     with subprocess.Popen(
         command,
