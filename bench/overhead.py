@@ -28,7 +28,7 @@ from seqsum_core.settings import TaskSettings
 from seqsum_core.task import check_length
 
 SILENT_LIMIT_S = 600.0
-PAIRS = 5
+PAIRS = 3
 FIT_S = 0.7
 
 

@@ -169,27 +169,25 @@ def overtaking_table(chosen: Selection) -> Table:
         rows.append(
             same
             | {"faster epochs": first.backend, "against": second.backend}
-            | {"start s": start_s[0], "against's start s": start_s[1], "ahead": say_ahead(found)}
+            | {"start s": start_s[0], "against's start s": start_s[1], "ahead after epoch": say_ahead(found)}
         )
     notes = (
         "Start: process start, import, build and first epoch. Ahead: the first epoch, from 1, at whose end the backend "
-        "with the faster epochs has done as many in less time, and its 95 % interval.",
+        "with the faster epochs has done as many in less time, with its 95 % interval. 1: it is ahead from the start.",
     )
     return Table("Break-even", _sorted(pd.DataFrame(rows), ["length", "model", "faster epochs", "against"]), notes)
 
 
 def say_ahead(found: Overtaking) -> str:
-    """Say in words from which epoch on a side is ahead."""
+    """Say after which epoch a side is ahead, and the interval where it has a width."""
     low, high = found.interval.low, found.interval.high
-    if not isfinite(found.epoch):
-        text = "never"
-    elif found.epoch == 1:
-        text = "from the start"
-    else:
-        text = f"after {found.epoch:,.0f} epochs"
-    if isnan(low) or (low == high == found.epoch):
-        return text
-    return f"{text} ({low:,.0f} to {f'{high:,.0f}' if isfinite(high) else 'never'})"
+    if isnan(low) or low == high:
+        return _epoch(found.epoch)
+    return f"{_epoch(found.epoch)} ({_epoch(low)} to {_epoch(high)})"
+
+
+def _epoch(number: float) -> str:
+    return f"{number:,.0f}" if isfinite(number) else "never"
 
 
 def noise_table(chosen: Selection) -> Table:

@@ -171,7 +171,7 @@ def weigh_harness(trial: Trial, *, fit_s: float, repeats: int) -> tuple[list[flo
     inputs, targets = data.fitted.inputs(), data.fitted.targets()
     timing = trial.settings.timing.model_copy(update={"warmup_epochs": 1, "warmup_s": 0.0})
     warm_s = training.fit_for_speed(model, data.fitted, batch_size=batch_size, most_epochs=4, go_on=lambda _: True)
-    epochs = max(10, ceil(fit_s / warm_s[-1]))
+    epochs = max(6, ceil(fit_s / warm_s[-1]))
 
     def bare() -> None:
         model.fit(inputs, targets, batch_size=batch_size, epochs=epochs, verbose=0)

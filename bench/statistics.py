@@ -150,17 +150,18 @@ def overtaking(first: Sequence[Speed], second: Sequence[Speed]) -> Overtaking:
         second: processes of the other side.
 
     Returns:
-        Medians decide; the interval is a percentile bootstrap over the processes of each side.
+        Medians decide; the interval is a percentile bootstrap over pairs of processes of the same number,
+        which were started right after each other.
     """
-    left, right = (np.array([(trial.start_s, trial.median_s) for trial in trials]) for trials in (first, second))
-    value = float(_epoch_ahead(np.median(left, axis=0), np.median(right, axis=0)))
-    if min(len(left), len(right)) < LEAST_SEEDS:
+    sides = [{trial.process: (trial.start_s, trial.median_s) for trial in trials} for trials in (first, second)]
+    medians = (np.median([(trial.start_s, trial.median_s) for trial in trials], axis=0) for trials in (first, second))
+    value = float(_epoch_ahead(*medians))
+    paired = sorted(sides[0].keys() & sides[1].keys())
+    if len(paired) < LEAST_SEEDS:
         return Overtaking(value, Interval(nan, nan))
-    random = np.random.default_rng(0)
-    resampled = [
-        np.median(side[random.integers(len(side), size=(RESAMPLES, len(side)))], axis=1) for side in (left, right)
-    ]
-    epochs = _epoch_ahead(*resampled)
+    drawn = np.random.default_rng(0).integers(len(paired), size=(RESAMPLES, len(paired)))
+    left, right = (np.median(np.array([side[number] for number in paired])[drawn], axis=1) for side in sides)
+    epochs = _epoch_ahead(left, right)
     low, high = np.quantile(epochs, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="nearest")
     return Overtaking(value, Interval(float(low), float(high)))
 

@@ -128,20 +128,6 @@ def _said(found: Ratio) -> str:
     return f"{format_value(found.value)} ({low} to {high})"
 
 
-def noise_block(document: dict[str, Any]) -> str:
-    """Tabulate what `docs/noise_sources.py` measured: medians, and the spread between processes in brackets."""
-    rows: dict[str, Row] = {}
-    for backend, ways in document["measured"].items():
-        for way, processes in ways.items():
-            medians = np.median(processes, axis=1)
-            spread = 100 * np.std(np.log(medians), ddof=1)
-            row = rows.setdefault(way, {"way": way})
-            row[f"{backend} ms"] = f"{1e3 * np.median(medians):.3g} ({spread:.1f} %)"
-    machine = document["machine"]
-    table = frame_to_markdown(pd.DataFrame(list(rows.values())))
-    return f"{table}\n\nOn {machine['cpu']}, {machine['cores']} cores, commit {document['commit']}."
-
-
 def replay_table(documents: Iterable[dict[str, Any]]) -> str:
     """Tabulate what `seqsum replay --json` measured at the stop of each case, and whether its bars held."""
     rows: list[Row] = []

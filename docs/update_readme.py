@@ -101,11 +101,6 @@ def overheads() -> str:
     return f"{table}\n\nMeasured by `{found.command}` on {machine.cpu}, {machine.cores} cores, commit {found.commit}."
 
 
-def noise_sources() -> str:
-    """Return what makes fresh processes of one cell differ."""
-    return document_tables.noise_block(json.loads((RESULTS / "noise-sources.json").read_text("utf-8")))
-
-
 def tensorflow_epochs() -> str:
     """Return how long TensorFlow's epochs take with and without the tuning of its input pipeline."""
     document = json.loads((RESULTS / "tensorflow-epochs.json").read_text("utf-8"))
@@ -118,7 +113,6 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/methodology.md": {
         "controls": controls,
         "repeat": repeat,
-        "noise-sources": noise_sources,
         "overhead": overheads,
         "tensorflow-epochs": tensorflow_epochs,
     },

@@ -250,7 +250,10 @@ def test_the_interval_of_overtaking_holds_it_and_reaches_to_never() -> None:
     assert sure.interval == Interval(7, 7)
     random = np.random.default_rng(5)
     first, second = (
-        [start_and_epoch(start_s, epoch_s)[0] for epoch_s in random.normal(middle, 0.05, 8)]
+        [
+            start_and_epoch(start_s, epoch_s, 8)[process]
+            for process, epoch_s in enumerate(random.normal(middle, 0.05, 8))
+        ]
         for start_s, middle in ((11, 1.0), (1, 1.02))
     )
     unsure = overtaking(first, second)
