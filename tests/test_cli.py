@@ -138,7 +138,7 @@ def test_run_prints_tables_to_stdout_and_progress_to_stderr(
 
 
 def test_options_of_the_timing_reach_the_run(tmp_path: Path, pythons: list[str]) -> None:
-    """What is named wins over --rigorous; a precision that the budget does not allow is said to be missed."""
+    """What is named wins over --rigorous; a precision that one process cannot show is said so."""
     options = ["--rigorous", "--processes=1", "--rounds=2", "--precision=5%", "--budget=0", "--seeds=0"]
     axes = ["--backend=jax", "--model=lstm", "--length=4"]
     answer = seqsum(tmp_path, "run", "--profile", "smoke", *axes, *options, *pythons)
@@ -152,7 +152,7 @@ def test_options_of_the_timing_reach_the_run(tmp_path: Path, pythons: list[str])
     assert sorted(speed["twin"] for speed in speeds) == [False, True]
     assert all([turn["round"] for turn in speed["slices"]] == [0, 1] for speed in speeds)
     assert not [record for record in records if record["kind"] == "accuracy"]
-    assert "Precision 5.0% at length 4: missed" in answer.stderr and "\nControls\n" in answer.stdout
+    assert "Precision 5.0% at length 4: too few processes" in answer.stderr and "\nControls\n" in answer.stdout
 
 
 def test_failed_trial_makes_exit_code_1_and_stands_in_the_table(tmp_path: Path, pythons: list[str]) -> None:
