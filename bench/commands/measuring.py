@@ -1,0 +1,168 @@
+"""Commands that measure: `run`, `replicas`, `overhead`."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench import interpreters, overhead, printing, replica_speed, runner, selection, store, sweeps
+from bench.commands.app import Json, Pythons, Results, app, errors, say, screen
+from bench.machine import typed_command
+from bench.progress import Progress
+from bench.records import Failure
+
+
+@app.command()
+def run(
+    profile: Annotated[str, typer.Option(help="smoke, standard or full.")] = "standard",
+    sweep: Annotated[Path | None, typer.Option(help="A sweep file (TOML) instead of a profile.")] = None,
+    backend: Annotated[list[str], typer.Option(help="jax, torch or tensorflow (tf). Default: all that are here.")] = [],
+    device: Annotated[str | None, typer.Option(help="cpu or gpu.")] = None,
+    model: Annotated[list[str], typer.Option(help="simple_rnn, lstm, gru or package.module:function.")] = [],
+    length: Annotated[list[int], typer.Option(help="Longest sequence, in timesteps.")] = [],
+    seeds: Annotated[int | None, typer.Option(help="Seeds of the accuracy trials; 0: time only.")] = None,
+    processes: Annotated[int | None, typer.Option(help="Fresh processes a cell is timed in.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Turns of each process.")] = None,
+    rigorous: Annotated[
+        bool, typer.Option("--rigorous", help="20 processes of 5 turns, each backend with a control.")
+    ] = False,
+    precision: Annotated[
+        str | None, typer.Option(help="Go on until no interval is wider to either side: 5%.", metavar="SHARE")
+    ] = None,
+    budget: Annotated[float | None, typer.Option(help="Seconds for that, at most.")] = None,
+    expect: Annotated[str | None, typer.Option(help="Recurrent path that must run: scan, cudnn, ...")] = None,
+    results: Results = Path("results"),
+    python: Pythons = [],
+) -> None:
+    """Measure speed and accuracy, and print the tables.
+
+    Example: seqsum run --profile smoke --backend jax --model lstm --length 12
+    """
+    pythons = interpreters.parse_pythons(python)
+    changes = _changes(backend, device, model, length, seeds, expect)
+    changes["timing"] = _timing_changes(rigorous, processes, rounds, precision, budget)
+    measured = sweeps.read_sweep(sweep, changes) if sweep else sweeps.read_profile(profile, changes)
+    if not backend and not (sweep and "backends" in measured.model_fields_set):
+        found = interpreters.available_backends(device=measured.device, pythons=pythons)
+        measured = measured.model_copy(update={"backends": tuple(found)})
+    progress = Progress(errors)
+    try:
+        written = runner.run_sweep(
+            measured,
+            profile=sweep.stem if sweep else profile,
+            command=typed_command("seqsum"),
+            results=results,
+            pythons=pythons,
+            progress=progress,
+        )
+    except KeyboardInterrupt:
+        progress.close()
+        say(f"seqsum: interrupted; what was measured is kept: seqsum table --results {results}")
+        raise typer.Exit(130) from None
+    finally:
+        progress.close()
+    printing.print_tables(selection.select([store.load_run(written.folder)]), [])
+    if any(isinstance(record, Failure) for record in written.records):
+        raise typer.Exit(1)
+
+
+def _changes(
+    backend: list[str], device: str | None, model: list[str], length: list[int], seeds: int | None, expect: str | None
+) -> dict[str, Any]:
+    """Collect what the command line says against the profile or sweep file."""
+    backends = [interpreters.parse_backend(name) for name in backend]
+    given = {
+        "backends": backends,
+        "device": device and interpreters.parse_device(device),
+        "models": model,
+        "lengths": length,
+        "seeds": seeds,
+        "expect": expect,
+    }
+    return {name: value for name, value in given.items() if value not in (None, [])}
+
+
+def _timing_changes(
+    rigorous: bool, processes: int | None, rounds: int | None, precision: str | None, budget: float | None
+) -> dict[str, Any]:
+    """Collect what the command line says against the table `timing`."""
+    given = {
+        "processes": processes or (20 if rigorous and processes is None else processes),
+        "rounds": rounds or (5 if rigorous and rounds is None else rounds),
+        "precision": None if precision is None else sweeps.parse_share(precision, "--precision"),
+        "budget_s": budget,
+        "control": "each" if rigorous else None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+@app.command()
+def replicas(
+    backend: Annotated[list[str], typer.Option(help="jax, torch or tensorflow (tf). Default: all that are here.")] = [],
+    device: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
+    model: Annotated[list[str], typer.Option(help="simple_rnn, lstm or gru. Default: the first two.")] = [],
+    length: Annotated[int, typer.Option(help="Longest sequence, in timesteps.")] = 12,
+    seeds: Annotated[int, typer.Option(help="How many are trained.")] = 20,
+    epochs: Annotated[int, typer.Option(help="Of each training.")] = 30,
+    at_once: Annotated[list[int], typer.Option("--replicas", help="Seeds at once; may be given several times.")] = [],
+    loop: Annotated[bool, typer.Option(help="Time the loops to compare with, too.")] = True,
+    python: Pythons = [],
+    json_: Json = False,
+) -> None:
+    """Time many seeds trained as one Keras model against a loop of fit and plain PyTorch.
+
+    Example: seqsum replicas --backend jax --replicas 1 --replicas 10 --replicas 20
+    """
+    plan = replica_speed.Plan(
+        models=tuple(interpreters.parse_model(name) for name in dict.fromkeys(model or ["simple_rnn", "lstm"])),
+        device=interpreters.parse_device(device),
+        length=length,
+        seeds=seeds,
+        epochs=epochs,
+        replicas=tuple(at_once),
+        loop=loop,
+    )
+    times = replica_speed.time_replicas(
+        plan,
+        [interpreters.parse_backend(name) for name in backend],
+        pythons=interpreters.parse_pythons(python),
+        command=typed_command("seqsum"),
+        say=say,
+    )
+    if json_:
+        print(json.dumps(times.model_dump(mode="json"), indent=1))
+    else:
+        printing.print_text(replica_speed.replicas_table(times), screen())
+    if any(one.failed for one in times.timed):
+        raise typer.Exit(1)
+
+
+@app.command("overhead")
+def weigh(
+    backend: Annotated[list[str], typer.Option(help="jax, torch or tensorflow (tf). Default: all that are here.")] = [],
+    model: Annotated[list[str], typer.Option(help="simple_rnn, lstm or gru. Default: simple_rnn.")] = [],
+    length: Annotated[list[int], typer.Option(help="Longest sequence, in timesteps. Default: 4 and 50.")] = [],
+    processes: Annotated[int, typer.Option(help="Fresh processes a cell is weighed in.")] = 8,
+    python: Pythons = [],
+    json_: Json = False,
+) -> None:
+    """Measure what timing adds to a bare model.fit.
+
+    Example: seqsum overhead --backend jax --length 4 --length 50
+    """
+    found = overhead.measure_overhead(
+        [interpreters.parse_backend(name) for name in backend],
+        models=[interpreters.parse_model(name) for name in dict.fromkeys(model or ["simple_rnn"])],
+        lengths=sorted(set(length or [4, 50])),
+        processes=processes,
+        pythons=interpreters.parse_pythons(python),
+        command=typed_command("seqsum"),
+        say=say,
+    )
+    if json_:
+        print(json.dumps(found.model_dump(mode="json"), indent=1))
+    else:
+        printing.print_text(overhead.overhead_table(found), screen())
+    if any(one.failed for one in found.weighed):
+        raise typer.Exit(1)
