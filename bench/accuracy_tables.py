@@ -27,7 +27,7 @@ from bench.intervals import (
 from bench.memory_tables import patience_order
 from bench.plan import Cell
 from bench.records import Accuracy, Baseline, Failure
-from bench.selection import Row, Selection, Table, axes, by_cell, sort_rows, without_figures
+from bench.selection import Row, Selection, Table, axes, by_cell, sort_rows, statuses, without_figures
 
 MOST_BANDS = 6
 Keys = tuple[str | int, ...]
@@ -37,8 +37,15 @@ def accuracy_table(chosen: Selection) -> Table:
     """Tabulate accuracy over seeds, with what models without recurrence get."""
     groups = _alike(chosen)
     tried = {str(trials[0].cell) for trials in groups}
-    rows = [axes(trials[0].cell) | {"patience": trials[0].patience} | _over_seeds(trials) for trials in groups]
-    rows += [axes(cell) for cell in _failed_cells(chosen) if str(cell) not in tried]
+    said = {cell: {"status": status} for cell, status in statuses(chosen, "accuracy").items()}
+    rows = [
+        axes(trials[0].cell)
+        | {"patience": trials[0].patience}
+        | _over_seeds(trials)
+        | said.get(str(trials[0].cell), {})
+        for trials in groups
+    ]
+    rows += [axes(cell) | said[str(cell)] for cell in _failed_cells(chosen) if str(cell) not in tried]
     frame = _with_patiences(pd.DataFrame(rows))
     if "seeds" in frame:
         frame["seeds"] = frame["seeds"].astype("Int64")  # a cell that failed and a baseline have none
@@ -173,7 +180,7 @@ def models_table(chosen: Selection) -> Table:
     notes = (
         "Pairs of seeds, each averaged over the backends that both models have. mse ratio: geometric mean of "
         "model / against; exact sums: difference in points; 95 % intervals.",
-        _VERDICTS,
+        VERDICTS,
     )
     return Table("Models compared", _with_patiences(rows, then=("model", "against")), notes)
 
@@ -184,12 +191,12 @@ def backends_table(chosen: Selection) -> Table:
     notes = (
         "Pairs of seeds: the same start and batches on both. mse ratio: geometric mean of backend / against; "
         "exact sums: difference in points; 95 % intervals.",
-        _VERDICTS,
+        VERDICTS,
     )
     return Table("Backends compared", _with_patiences(rows, then=("model", "backend", "against")), notes)
 
 
-_VERDICTS = (
+VERDICTS = (
     f"equal: shown to be within {RATIO_MARGIN:g} of ratio 1 and within {100 * RATE_MARGIN:g} points; different: not by "
     "chance, corrected for all rows; open: neither is shown, more seeds would tell."
 )

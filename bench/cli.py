@@ -1,4 +1,4 @@
-"""The command line: `seqsum`. Data to stdout, everything else to stderr; a user's mistake is one line and exit code 2."""
+"""The command line: `seqsum`. Data to stdout, everything else to stderr; a user's mistake is one line, exit code 2."""
 
 import signal
 import sys
@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from bench.commands import checking, measuring, reading
+from bench.commands import checking, comparing, exporting, measuring, reading
 from bench.commands.app import app, say
 from bench.errors import UserError
 from seqsum_core import __version__
 
-__all__ = ["app", "checking", "main", "measuring", "reading"]
+__all__ = ["app", "checking", "comparing", "exporting", "main", "measuring", "reading"]
 
 
 def _print_version(wanted: bool) -> None:

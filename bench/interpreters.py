@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 
 from bench.errors import UserError
-from bench.plan import BACKENDS, BackendName, Device, check_choice
+from bench.names import choose_name
+from bench.plan import BACKENDS, BackendName, Device
 from bench.protocol import Runtime, Threads
 from seqsum_core.settings import MODELS
 
@@ -200,10 +201,7 @@ def parse_backend(name: str) -> BackendName:
     Raises:
         UserError: if there is no such backend.
     """
-    try:
-        check_choice(name, (*BACKENDS, "tf"), "backend")
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    choose_name(name, (*BACKENDS, "tf"), "backend")
     return next(backend for backend in BACKENDS if backend == ("tensorflow" if name == "tf" else name))
 
 
@@ -228,10 +226,7 @@ def parse_model(name: str) -> str:
     Raises:
         UserError: if there is no such model.
     """
-    try:
-        return check_choice(name, MODELS, "model")
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    return choose_name(name, MODELS, "model")
 
 
 def _candidates(backend: BackendName, device: str) -> Iterator[str]:

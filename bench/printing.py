@@ -1,60 +1,79 @@
-"""Print tables: for a terminal (80 columns unless it is wider), as Markdown, as CSV.
+"""Print tables: for a terminal (80 columns unless it is wider), as Markdown, CSV, LaTeX or JSON.
 
 Data go to stdout; nothing is derived here.
 """
 
+import json
 import sys
 from io import StringIO
-from typing import Any
+from typing import Literal
 
-import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from bench.choosing import AXES, Wanted, choose
+from bench.digits import as_text
+from bench.digits import format_value as format_value  # others take it from here
 from bench.errors import UserError
+from bench.escaping import frame_for_spreadsheet, visible
+from bench.names import choose_name
 from bench.records import Failure
 from bench.selection import Selection, Table, provenance
 from bench.tables import TABLES
 
 WIDEST_COLUMN = 20
 DEFAULT = ("speed", "ratios", "controls", "start", "breakeven", "accuracy")
-AXES = ("model", "length", "patience", "backend", "threads", "ratio of", "against", "true length", "k")
+MARK = " *"
+Format = Literal["text", "markdown", "csv", "latex", "json"]
 
 
-def print_tables(chosen: Selection, names: list[str], *, form: str = "text") -> None:
+def print_tables(chosen: Selection, names: list[str], *, form: Format = "text", wanted: Wanted | None = None) -> None:
     """Print some tables, the failures too if there are any, and where the figures are from.
 
     Args:
         chosen: records that may stand together.
         names: of tables, or "all"; none means those that matter most.
-        form: "text", "markdown" or "csv".
+        form: how; CSV holds one table.
+        wanted: which rows and columns; None: all.
 
     Raises:
         UserError: if a name is unknown, or CSV shall hold several tables.
     """
     for name in names:
-        if name not in (*TABLES, "all"):
-            raise UserError(f"`--show` must be one of {', '.join(TABLES)} or all. Received: {name!r}. Choose one.")
+        choose_name(name, (*TABLES, "all"), "--show")
+    if form == "csv" and (len(names) > 1 or names == ["all"]):
+        raise UserError("CSV holds one table. Received: several. Give --show once, speed, say.")
+    tables = [TABLES[name](chosen) for name in _asked(chosen, names, form)]
+    made = choose([table for table in tables if form == "csv" or not table.frame.empty], wanted or Wanted(), chosen)
     if form == "csv":
-        if len(names) > 1 or names == ["all"]:
-            raise UserError("CSV holds one table. Received: several. Give --show once, speed, say.")
-        print(to_csv(TABLES[names[0] if names else "speed"](chosen)), end="")
-        return
-    names = list(TABLES) if "all" in names else names or list(DEFAULT)
-    if chosen.of(Failure) and "failures" not in names:
-        names = [*names, "failures"]
-    made = [made for name in names if not (made := TABLES[name](chosen)).frame.empty]
-    if form == "markdown":
+        print("".join(to_csv(table) for table in made), end="")
+    elif form == "json":
+        from bench.documents import tables_document
+
+        print(json.dumps(tables_document(made, chosen), indent=1))
+    elif form == "latex":
+        from bench.latex import comment, to_latex  # Jinja2 takes a tenth of a second to import
+
+        print("\n\n".join([*map(to_latex, made), comment(provenance(chosen))]))
+    elif form == "markdown":
         print("\n\n".join(to_markdown(table) for table in made))
-        print("\n" + "\n".join(f"- {line}" for line in provenance(chosen)))
-        return
-    console = Console(width=None if sys.stdout.isatty() else 80, highlight=False)
-    for line in provenance(chosen):
-        console.print(Text(line))
-    for table in made:
-        print_text(table, console)
+        print("\n" + "\n".join(f"- {visible(line)}" for line in provenance(chosen)))
+    else:
+        console = Console(width=None if sys.stdout.isatty() else 80, highlight=False)
+        for line in provenance(chosen):
+            console.print(Text(visible(line)))
+        for table in made:
+            print_text(table, console)
+
+
+def _asked(chosen: Selection, names: list[str], form: Format) -> list[str]:
+    """Return the names of the tables that are printed, in their order."""
+    if form == "csv":
+        return names or ["speed"]
+    names = list(TABLES) if "all" in names else names or list(DEFAULT)
+    return [*names, "failures"] if chosen.of(Failure) and "failures" not in names else names
 
 
 def print_text(table: Table, console: Console) -> None:
@@ -62,96 +81,99 @@ def print_text(table: Table, console: Console) -> None:
 
     What is wider than the terminal is printed in parts below each other, which all begin with the axes.
     """
-    console.print(Text(f"\n{table.title}", style="bold"))
-    for frame in _parts(table.frame, console.width):
-        console.print(_shown(frame))
+    console.print(Text(f"\n{visible(table.title)}", style="bold"))
+    texts, right = _texts(table, MARK), _right(table)
+    for part in _parts(texts, console.width):
+        console.print(_shown(part, right))
     for note in table.notes:
-        console.print(Text(note, style="dim"))
+        console.print(Text(visible(note), style="dim"))
 
 
-def _parts(frame: pd.DataFrame, width: int) -> list[pd.DataFrame]:
+def _texts(table: Table, mark: str) -> pd.DataFrame:
+    """Return what is shown of a table as text, the best figures marked and the others of their column as wide."""
+    texts = as_text(table.frame)
+    for name in {name for _, name in table.best}:
+        best = [(row, name) in table.best for row in texts.index]
+        texts[name] = [
+            text + (mark if is_best else " " * len(mark)) for text, is_best in zip(texts[name], best, strict=True)
+        ]
+    return texts[table.shown]
+
+
+def _right(table: Table) -> set[str]:
+    """Return the columns that stand to the right: those of figures."""
+    return {str(name) for name in table.frame if pd.api.types.is_numeric_dtype(table.frame[name])}
+
+
+def _parts(texts: pd.DataFrame, width: int) -> list[pd.DataFrame]:
     """Split a frame by columns so that each part fits into a width, if it is wide enough for the axes and a figure."""
-    names = [name for name in frame.columns if name in AXES]
-    taken = sum(_least_width(frame[name]) + 1 for name in names)
+    names = [name for name in texts.columns if name in AXES]
+    taken = sum(_least_width(texts[name]) + 1 for name in names)
     parts, filled = [names.copy()], taken
-    for name in frame.columns:
+    for name in texts.columns:
         if name in AXES:
             continue
-        needed = _least_width(frame[name]) + 1
+        needed = _least_width(texts[name]) + 1
         if filled + needed > width and parts[-1] != names:
             parts.append(names.copy())
             filled = taken
         parts[-1].append(name)
         filled += needed
-    return [frame[part] for part in parts]
+    return [texts[part] for part in parts]
 
 
-def _least_width(column: "pd.Series[Any]") -> int:
+def _least_width(column: "pd.Series[str]") -> int:
     """Return the characters that a column needs at least: what is wider than `WIDEST_COLUMN` is folded."""
     return min(_width(column), WIDEST_COLUMN)
 
 
-def _width(column: "pd.Series[Any]") -> int:
+def _width(column: "pd.Series[str]") -> int:
     """Return the characters that a column needs: its widest value, or the longest word of its heading."""
-    return max([*map(len, column.map(format_value)), *map(len, str(column.name).split())])
+    return max([*map(len, column), *map(len, str(column.name).split())])
 
 
-def _shown(frame: pd.DataFrame) -> RichTable:
-    cells = frame.map(format_value)
+def _shown(texts: pd.DataFrame, right: set[str]) -> RichTable:
     shown = RichTable(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for name in frame.columns:
-        widest = _width(frame[name])
+    for name in texts.columns:
+        widest = _width(texts[name])
         long = widest > WIDEST_COLUMN
         shown.add_column(
             Text(name),
-            justify="right" if pd.api.types.is_numeric_dtype(frame[name]) else "left",
+            justify="right" if name in right else "left",
             width=None if long else widest,
             min_width=WIDEST_COLUMN if long else widest,
             vertical="bottom",
             overflow="fold",
         )
-    for row in cells.itertuples(index=False):
+    for row in texts.itertuples(index=False):
         shown.add_row(*(Text(value) for value in row))
     return shown
 
 
 def to_markdown(table: Table) -> str:
-    """Return a table in Markdown, its notes below it."""
-    text = frame_to_markdown(table.frame)
-    return "\n".join([f"### {table.title}", "", text, "", *(f"{note}  " for note in table.notes)])
+    """Return a table in Markdown, the best figures bold, its notes below it."""
+    texts = as_text(table.frame)
+    for row, name in table.best:
+        if row in texts.index:
+            texts.loc[row, name] = f"**{texts.loc[row, name]}**"
+    text = _markdown(texts[table.shown], _right(table))
+    return "\n".join([f"### {table.title}", "", text, "", *(f"{visible(note)}  " for note in table.notes)])
 
 
 def frame_to_markdown(frame: pd.DataFrame) -> str:
     """Return a frame as a Markdown table, figures to the right."""
-    cells = frame.map(lambda value: " ".join(format_value(value).replace("|", "\\|").splitlines()))
-    align = ["right" if pd.api.types.is_numeric_dtype(kind) else "left" for kind in frame.dtypes]
+    return _markdown(as_text(frame), _right(Table("", frame)))
+
+
+def _markdown(texts: pd.DataFrame, right: set[str]) -> str:
+    cells = texts.map(lambda text: " ".join(text.replace("|", "\\|").splitlines()))
+    align = ["right" if name in right else "left" for name in texts.columns]
     text: str = cells.to_markdown(index=False, disable_numparse=True, colalign=align)
     return text
 
 
 def to_csv(table: Table) -> str:
-    """Return a table as CSV with all digits."""
+    """Return a table as CSV with all digits; what a spreadsheet would run as a formula is escaped."""
     text = StringIO()
-    table.frame.to_csv(text, index=False)
+    frame_for_spreadsheet(table.frame[table.shown]).to_csv(text, index=False)
     return text.getvalue()
-
-
-def format_value(value: Any) -> str:
-    """Write a value as a person reads it: three digits that count, nothing for a missing one."""
-    if isinstance(value, str):
-        return value
-    if value is None or pd.isna(value):
-        return ""
-    if isinstance(value, int | np.integer):
-        return f"{value:,}"
-    if value == 0:
-        return "0"
-    if not np.isfinite(value):
-        return f"{value:g}"
-    if abs(value) < 1e-3:
-        return f"{value:.0e}"
-    if abs(value) >= 1e8:
-        return f"{value:.2e}"
-    rounded = float(f"{value:.2e}")
-    digits = max(0, 2 - int(np.floor(np.log10(abs(rounded)))))
-    return f"{rounded:,.{digits}f}"

@@ -15,15 +15,31 @@ from bench.records import Accuracy, Baseline, Failure, Record, Speed, Worker
 from bench.store import Run
 
 Row = dict[str, Any]
+MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
 class Table:
-    """A frame with what a reader must know beside it."""
+    """A frame with what a reader must know beside it.
+
+    Args:
+        title: what it is.
+        frame: a row of figures for each cell, all digits.
+        notes: what stands below it.
+        best: the figures that are marked: the row's label in the index, and the column.
+        columns: which columns are shown, and in which order; empty: all.
+    """
 
     title: str
     frame: pd.DataFrame
     notes: tuple[str, ...] = ()
+    best: frozenset[tuple[int, str]] = frozenset()
+    columns: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> list[str]:
+        """Return the names of the columns that are shown."""
+        return [name for name in self.columns or self.frame.columns if name in self.frame]
 
 
 @dataclass(frozen=True)
@@ -104,7 +120,22 @@ def cell_frame(chosen: Selection, kind: str, trials: list[Any], row: Callable[[l
     for failure in chosen.of(Failure):
         if failure.trial == kind:
             rows.setdefault(str(failure.cell), axes(failure.cell))
+    for cell, said in statuses(chosen, kind).items():
+        rows[cell]["status"] = said
     return sort_rows(name_threads(pd.DataFrame(list(rows.values()))), ["length", "model", "backend", "threads"])
+
+
+def statuses(chosen: Selection, kind: str) -> dict[str, str]:
+    """Say in short what became of the failed trials of each cell that has any; the table of failures says more."""
+    measured = {str(record.cell) for record in chosen.of(Speed if kind == "speed" else Accuracy)}
+    failed: dict[str, list[Failure]] = defaultdict(list)
+    for failure in chosen.of(Failure):
+        if failure.trial == kind:
+            failed[str(failure.cell)].append(failure)
+    return {
+        cell: f"{len(failures)} failed" if cell in measured else f"failed in {failures[0].phase}"
+        for cell, failures in failed.items()
+    }
 
 
 def name_threads(frame: pd.DataFrame) -> pd.DataFrame:
@@ -122,10 +153,25 @@ def sort_rows(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
 
 
 def without_figures(chosen: Selection, kind: str) -> tuple[str, ...]:
-    """Name the cells that were tried and have nothing to show."""
+    """Name the cells that have nothing to show: those that were tried, and those whose turn never came."""
     measured = {str(record.cell) for record in chosen.of(Speed if kind == "speed" else Accuracy)}
-    lost = {str(failure.cell) for failure in chosen.of(Failure) if failure.trial == kind} - measured
-    return (f"Without figures, see Failures: {', '.join(sorted(lost))}.",) if lost else ()
+    tried = {str(failure.cell) for failure in chosen.of(Failure) if failure.trial == kind}
+    planned = {str(cell) for run in chosen.runs for cell in _planned(run, kind)}
+    named = {"Without figures, see Failures": tried - measured, "Planned but not measured": planned - tried - measured}
+    return tuple(f"{what}: {_some(sorted(cells))}." for what, cells in named.items() if cells)
+
+
+def _planned(run: Run, kind: str) -> list[Cell]:
+    sweep = run.header.sweep
+    if kind == "speed":
+        return sweep.cells()
+    return [cell.model_copy(update={"threads": 1}) for cell in sweep.cells()] if sweep.seeds else []
+
+
+def _some(names: Sequence[str]) -> str:
+    """List names, the first ones of many."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def provenance(chosen: Selection) -> list[str]:

@@ -12,6 +12,7 @@ from bench.ratios import compare, controls, of_cells
 from bench.records import Speed
 from bench.selection import Row, Selection, Table, axes, cell_frame, name_threads, sort_rows, without_figures
 from bench.statistics import Overtaking, epoch_time, median, overtaking
+from bench.winners import MARKED, fastest
 
 
 def timed(chosen: Selection) -> list[Speed]:
@@ -34,13 +35,24 @@ def speed_table(chosen: Selection) -> Table:
         }
 
     trials = timed(chosen)
+    frame = cell_frame(chosen, "speed", trials, row)
+    best = _fastest_rows(chosen, frame)
     notes = [
         "Steady epochs inside one fit, without validation: median of the processes' medians with its 95 % interval "
         f"(from {LEAST_SEEDS} processes on), and quartiles of all epochs. Path: what the recurrent layer ran on.",
         f"{_counts(trials)}. {_threads(trials)}",
+        *([MARKED] if best else []),
         *without_figures(chosen, "speed"),
     ]
-    return Table("Speed", cell_frame(chosen, "speed", trials, row), tuple(notes))
+    return Table("Speed", frame, tuple(notes), best)
+
+
+def _fastest_rows(chosen: Selection, frame: pd.DataFrame) -> frozenset[tuple[int, str]]:
+    """Return where the figures of the fastest cells stand."""
+    keys = {tuple(axes(cell).values()) for cell in fastest(chosen)}
+    columns = [name for name in ("model", "length", "backend", "threads") if name in frame]
+    rows = frame[columns].itertuples(name=None) if keys else ()
+    return frozenset((label, "epoch ms") for label, *key in rows if tuple(part for part in key if part != "1") in keys)
 
 
 def _counts(trials: Sequence[Speed]) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.errors import UserError
-from bench.plan import Sweep, check_choice
+from bench.names import choose_name
+from bench.plan import Sweep
 
 PROFILES = ("smoke", "standard", "full")
 
@@ -29,10 +30,7 @@ def read_profile(name: str, changes: Mapping[str, Any]) -> Sweep:
     Raises:
         UserError: if there is no such profile, or a change does not fit.
     """
-    try:
-        check_choice(name, PROFILES, "profile")
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    choose_name(name, PROFILES, "profile")
     text = files("bench").joinpath("profiles", f"{name}.toml").read_text("utf-8")
     return _parse(text, f"profile {name}", changes)
 

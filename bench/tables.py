@@ -28,12 +28,14 @@ from bench.speed_tables import (
     timed,
 )
 from bench.statistics import epoch_time
+from bench.winners import MARKED, fastest
 
 
 def overview_table(chosen: Selection) -> Table:
     """Tabulate how fast each backend is beside what was learned."""
     trials, trained = timed(chosen), most_patient(chosen)
     speeds = [(cell, of_cell) for cell, of_cell in by_cell(trials) if cell.threads == trials[0].cell.threads]
+    shown = {cell for cell, _ in speeds}
     rows: dict[tuple[str, int], Row] = {}
     for cell, of_cell in sorted(speeds, key=lambda pair: (pair[0].length, pair[0].model, pair[0].backend)):
         row = rows.setdefault((cell.model, cell.length), {"model": cell.model, "length": cell.length})
@@ -50,7 +52,8 @@ def overview_table(chosen: Selection) -> Table:
         + (f" {patience_note(trained)}" if trained else ""),
         *controls_table(chosen).notes[: bool(chosen.of(Speed))],
     )
-    return Table("Overview", pd.DataFrame(list(rows.values())), notes)
+    best = {(list(rows).index((cell.model, cell.length)), f"{cell.backend} ms") for cell in fastest(chosen) & shown}
+    return Table("Overview", pd.DataFrame(list(rows.values())), (*notes, *([MARKED] if best else [])), frozenset(best))
 
 
 def failures_table(chosen: Selection) -> Table:

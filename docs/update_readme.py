@@ -8,13 +8,17 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 import document_tables
 
+from bench.compare import compare_runs
+from bench.compare_tables import speed_changes_table
 from bench.overhead import Overhead, overhead_table
 from bench.printing import print_tables, to_markdown
+from bench.records import RECORD, Header
 from bench.replica_speed import ReplicaTimes, replicas_table
 from bench.selection import provenance, select
 from bench.store import Run, load_runs
@@ -87,6 +91,16 @@ def repeat() -> str:
     return document_tables.repeat_block(timed_runs())
 
 
+def drift() -> str:
+    """Return what `seqsum compare` says of two published runs of one machine, between which nothing was changed."""
+    runs = timed_runs()
+    table = speed_changes_table(compare_runs(runs[0], runs[-1]))
+    shown = replace(table, notes=(), columns=tuple(name for name in table.frame if name != "path"))
+    begun = [run.header.started_at for run in (runs[0], runs[-1])]
+    text = to_markdown(shown).partition("\n\n")[2].strip()
+    return f"{text}\n\nThe runs began at {begun[0]} and {begun[1]}."
+
+
 def timed_runs() -> list[Run]:
     """Return the published runs that were timed in turns, oldest first."""
     runs = [run for folder in ("reference", "repeat") for run in load_runs(RESULTS / folder)[0]]
@@ -107,9 +121,23 @@ def tensorflow_epochs() -> str:
     return document_tables.tensorflow_table(document)
 
 
+def schemas() -> dict[Path, str]:
+    """Return the JSON Schemas of what a run leaves, by the file that publishes each."""
+    documents = {
+        "run": Header.model_json_schema(mode="serialization"),
+        "record": RECORD.json_schema(mode="serialization"),
+    }
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return {
+        PROJECT / "docs" / "schema" / f"{name}.json": json.dumps(dialect | document, indent=1) + "\n"
+        for name, document in documents.items()
+    }
+
+
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results": overview},
     "docs/article.md": {"padding": padding, "seeds": seeds},
+    "docs/compare.md": {"drift": drift},
     "docs/methodology.md": {
         "controls": controls,
         "repeat": repeat,
@@ -142,11 +170,13 @@ def main() -> None:
     """Write the documents, or compare them with what would be written."""
     wanted = {PROJECT / name: filled(PROJECT / name, blocks) for name, blocks in BLOCKS.items()}
     wanted |= {RESULTS / name / "tables.md": all_tables(RESULTS / name) for name in ("reference", "repeat", "study")}
+    wanted |= schemas()
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in stale:
         if "--check" in sys.argv:
             print(f"{path.relative_to(PROJECT)} is not what the records say: python docs/update_readme.py")
         else:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(wanted[path], "utf-8")
     sys.exit(1 if stale and "--check" in sys.argv else 0)
 

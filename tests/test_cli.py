@@ -134,6 +134,9 @@ def test_run_prints_tables_to_stdout_and_progress_to_stderr(
     for heading in ("Speed", "Backends compared by speed", "Start, validation and memory", "Break-even", "Accuracy"):
         assert f"\n{heading}\n" in answer.stdout
     assert "[36/36]" in answer.stderr and "[36/36]" not in answer.stdout
+    assert answer.stderr.splitlines()[-1].startswith(
+        "Next: seqsum report --results results, or all tables: seqsum table"
+    )
     assert max(map(len, answer.stdout.splitlines())) <= 80
 
 

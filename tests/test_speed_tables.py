@@ -136,7 +136,8 @@ def test_threads_stand_behind_the_axes_where_they_differ(table: Any) -> None:
 @pytest.mark.parametrize("table", [speed_table, start_table, noise_table])
 def test_a_failed_cell_stays_visible(table: Any) -> None:
     frame = table(select_all(make_speed(JAX), make_failure(TORCH))).frame.set_index("backend")
-    assert frame.loc["torch"].drop(["model", "length"]).isna().all()
+    assert frame.loc["torch"].drop(["model", "length", "status"]).isna().all()
+    assert frame.loc["torch", "status"] == "failed in fit"
     assert frame.loc["jax"].notna().any()
     if table is not noise_table:
         notes = " ".join(table(select_all(make_speed(JAX), make_failure(TORCH))).notes)

@@ -106,9 +106,10 @@ def test_a_cell_that_failed_stays_visible(kind: Any, table: Any) -> None:
     good = make_speed() if kind == "speed" else make_accuracy()
     frame = table(select_all(good, make_failure(lost, trial=kind), make_baseline())).frame
     figures = frame.set_index("backend").drop(columns=["model", "length"])
-    assert figures.loc["torch"].isna().all(), "a row without figures, not no row"
+    assert figures.loc["torch"].drop("status").isna().all(), "a row without figures, not no row"
+    assert figures.loc["torch", "status"] == "failed in fit"
     intervals = [name for name in figures if name.startswith(("low", "high", "sd"))]  # not of a single seed
-    assert figures.loc["jax"].drop(intervals).notna().all()
+    assert figures.loc["jax"].drop([*intervals, "status"]).notna().all()
 
 
 def test_the_overview_shows_the_most_patient_training() -> None:
@@ -150,6 +151,24 @@ def test_every_table_can_be_made_of_a_run_without_records(name: str) -> None:
 def test_a_failed_trial_does_not_hide_the_others_of_its_cell() -> None:
     (row,) = rows(speed_table(select_all(make_failure(), make_speed(process=1, steady_s=(0.02,)))).frame)
     assert row["epoch ms"] == pytest.approx(20)
+
+
+@pytest.mark.parametrize(("kind", "table"), [("speed", speed_table), ("accuracy", accuracy_table)])
+def test_failed_trials_of_a_cell_with_figures_are_counted(kind: Any, table: Any) -> None:
+    good = make_speed() if kind == "speed" else make_accuracy()
+    other = make_speed(make_cell("torch")) if kind == "speed" else make_accuracy(make_cell("torch"))
+    frame = table(select_all(good, other, make_failure(trial=kind), make_failure(trial=kind))).frame
+    assert frame.set_index("backend")["status"].fillna("").to_dict() == {"jax": "2 failed", "torch": ""}
+
+
+@pytest.mark.parametrize(("kind", "table"), [("speed", speed_table), ("accuracy", accuracy_table)])
+def test_cells_whose_turn_never_came_are_named(kind: Any, table: Any) -> None:
+    """An interrupted run: they are no failures, but a reader would take the table for the whole plan."""
+    sweep = make_sweep(backends=("jax", "torch"), models=("lstm",), lengths=(12,))
+    chosen = select_all(make_speed() if kind == "speed" else make_accuracy(), sweep=sweep)
+    assert "Planned but not measured: torch lstm 12." in table(chosen).notes
+    many = select_all(make_speed(), make_accuracy(), sweep=make_sweep(lengths=(4, 5, 12)))
+    assert any(note.endswith(" and 9 more.") for note in table(many).notes)
 
 
 def test_failures_are_listed_with_phase_and_reason() -> None:

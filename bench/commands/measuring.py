@@ -63,6 +63,7 @@ def run(
     finally:
         progress.close()
     printing.print_tables(selection.select([store.load_run(written.folder)]), [])
+    say(f"Next: seqsum report --results {results}, or all tables: seqsum table --show all --results {results}")
     if any(isinstance(record, Failure) for record in written.records):
         raise typer.Exit(1)
 

@@ -1,38 +1,68 @@
 """Commands that read what was measured: `table`, `plot`."""
 
+import textwrap
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from bench import printing, selection, store, tables
+from bench import choosing, interpreters, printing, selection, store, tables
 from bench.commands.app import Results, app, say
 
 
-@app.command()
+def _list_tables() -> str:
+    """Return the names of all tables with what each holds, as the end of the help."""
+    width = max(map(len, tables.TABLES))
+    lines = [
+        textwrap.fill(
+            f"  {name:<{width}}  {str(make.__doc__).partition(chr(10))[0]}", 77, subsequent_indent=" " * (width + 4)
+        )
+        for name, make in tables.TABLES.items()
+    ]
+    return "\n".join(["\b", "Tables:", *lines])
+
+
+@app.command(epilog=_list_tables())
 def table(
     runs: Annotated[
         list[Path] | None, typer.Argument(help="Folders of single runs. Default: all that are alike.")
     ] = None,
     results: Results = Path("results"),
-    show: Annotated[list[str], typer.Option(help=f"Which: {', '.join(tables.TABLES)} or all.")] = [],
-    format: Annotated[Literal["text", "markdown", "csv"], typer.Option(help="How to print.")] = "text",  # noqa: A002
+    show: Annotated[list[str], typer.Option(metavar="TABLE", help="Which; see below. all: every table.")] = [],
+    backend: Annotated[list[str], typer.Option(help="Rows of this backend only.")] = [],
+    model: Annotated[list[str], typer.Option(help="Rows of this model only.")] = [],
+    length: Annotated[list[int], typer.Option(help="Rows of this length only.")] = [],
+    columns: Annotated[str | None, typer.Option(metavar="NAME,NAME", help="These columns, in this order.")] = None,
+    format: Annotated[printing.Format, typer.Option(help="How to print.")] = "text",  # noqa: A002
 ) -> None:
     """Print tables of what has been measured.
 
-    Example: seqsum table --show accuracy --show lengths --format markdown
+    Example: seqsum table --show speed --model lstm --columns "length,backend,epoch ms" --format markdown
     """
+    wanted = choosing.Wanted(
+        backends=tuple(interpreters.parse_backend(name) for name in backend),
+        models=tuple(model),
+        lengths=tuple(length),
+        columns=choosing.parse_columns(columns),
+    )
+    loaded, problems = load(runs, results)
+    if loaded:
+        printing.print_tables(selection.select(loaded), show, form=format, wanted=wanted)
+    if problems:
+        raise typer.Exit(1)
+
+
+def load(runs: list[Path] | None, results: Path) -> tuple[list[store.Run], list[str]]:
+    """Read the runs that are named, or all of a folder; what cannot be read is said and returned."""
     problems: list[str] = []
     if runs:
         loaded = [store.load_run(folder) for folder in sorted(runs)]
     else:
         loaded, problems = store.load_runs(results)
-    for problem in [*problems, *(problem for run in loaded for problem in run.problems)]:
+    problems = [*problems, *(problem for run in loaded for problem in run.problems)]
+    for problem in problems:
         say(problem)
-    if loaded:
-        printing.print_tables(selection.select(loaded), show, form=format)
-    if problems or any(run.problems for run in loaded):
-        raise typer.Exit(1)
+    return loaded, problems
 
 
 @app.command()

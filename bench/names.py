@@ -1,0 +1,23 @@
+"""Names that a person types: what is none of the choices is answered with all of them and the nearest."""
+
+from collections.abc import Iterable
+
+from bench.errors import UserError
+from bench.plan import check_choice
+
+
+def choose_name(name: str, choices: Iterable[str], what: str) -> str:
+    """Return a name that is among the choices.
+
+    Args:
+        name: what was typed.
+        choices: the names that there are.
+        what: the option or field that was meant.
+
+    Raises:
+        UserError: if it is not among them; says which one is near.
+    """
+    try:
+        return check_choice(name, tuple(choices), what)
+    except ValueError as error:
+        raise UserError(str(error)) from None

@@ -1,0 +1,29 @@
+"""Which backend is the fastest in its group: only where the intervals of its ratios to every other one say so."""
+
+from collections import defaultdict
+
+from bench.plan import Cell
+from bench.ratios import compare, of_cells
+from bench.selection import Selection
+
+MARKED = "Marked: faster than every other backend, by the intervals of their ratios."
+
+
+def fastest(chosen: Selection) -> frozenset[Cell]:
+    """Return the cells that are faster than those of every other backend.
+
+    Compared are cells that differ in nothing but the backend. Cells of different runs took no turns with each other,
+    have no ratio, and so none of them is the fastest.
+    """
+    groups: dict[Cell, set[Cell]] = defaultdict(set)
+    for cell in of_cells(chosen.records):
+        groups[cell.model_copy(update={"backend": None})].add(cell)
+    beaten: dict[Cell, set[Cell]] = defaultdict(set)
+    for one in (one for of_run in chosen.by_run for one in compare(of_run, "backend")):
+        if one.ratio.interval.low > 1:
+            beaten[one.second].add(one.first)
+        elif one.ratio.interval.high < 1:
+            beaten[one.first].add(one.second)
+    return frozenset(
+        cell for group in groups.values() if len(group) > 1 for cell in group if beaten[cell] == group - {cell}
+    )

@@ -1,0 +1,44 @@
+"""The command line called in this process, which is quicker than starting Python anew."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+from bench.records import Header, Record
+from bench.store import start_run
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command left: exit code, data, messages."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Caller:
+    """Calls `seqsum` with arguments."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: str | Path) -> Answer:
+        self._capsys.readouterr()
+        self._monkeypatch.setattr(sys, "argv", ["seqsum", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = self._capsys.readouterr()
+        return Answer(int(end.value.code or 0), out, err)
+
+
+def write_run(results: Path, header: Header, records: list[Record]) -> Path:
+    """Put a run on the disk and return its folder."""
+    writer = start_run(results, header)
+    for record in records:
+        with (writer.folder / "trials.jsonl").open("a", encoding="utf-8") as lines:  # without waiting for the disk
+            lines.write(record.model_dump_json() + "\n")
+    return writer.folder
