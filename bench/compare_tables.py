@@ -51,11 +51,13 @@ def differences_table(comparison: Comparison) -> Table:
 
 
 def speed_changes_table(comparison: Comparison) -> Table:
-    """Tabulate how many times as long an epoch takes in NEW."""
+    """Tabulate how many times as long an epoch takes in NEW, with the recurrent paths if another one ran."""
+    paths = {one.cell: _path(one) for one in comparison.speed if "->" in _path(one)}
     rows = [
         axes(one.cell)
         | {"BASE ms": _median_ms(one.base), "NEW ms": _median_ms(one.new), "NEW / BASE": one.ratio}
-        | {"low": one.interval.low, "high": one.interval.high, "verdict": one.verdict, "path": _path(one)}
+        | {"low": one.interval.low, "high": one.interval.high, "verdict": one.verdict}
+        | ({"path": paths.get(one.cell, "the same")} if paths else {})
         for one in comparison.speed
     ]
     notes = (

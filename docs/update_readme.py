@@ -95,9 +95,8 @@ def drift() -> str:
     """Return what `seqsum compare` says of two published runs of one machine, between which nothing was changed."""
     runs = timed_runs()
     table = speed_changes_table(compare_runs(runs[0], runs[-1]))
-    shown = replace(table, notes=(), columns=tuple(name for name in table.frame if name != "path"))
     begun = [run.header.started_at for run in (runs[0], runs[-1])]
-    text = to_markdown(shown).partition("\n\n")[2].strip()
+    text = to_markdown(replace(table, notes=())).partition("\n\n")[2].strip()
     return f"{text}\n\nThe runs began at {begun[0]} and {begun[1]}."
 
 

@@ -187,8 +187,10 @@ def test_every_table_is_there_when_it_has_something_to_say() -> None:
 def test_another_recurrent_path_is_shown() -> None:
     slow = Witness(recurrence="python_loop", xla=False, compilations=0, evidence="counted")
     new = make_processes(seconds=SECONDS, witness=slow)
-    (table,) = comparison_tables(compared(timed(), new))
-    assert table.frame["path"].tolist() == ["scan, XLA -> python loop"]
+    other = timed(cell=make_cell(length=4))
+    (table,) = comparison_tables(compared([*timed(), *other], [*new, *other]))
+    assert table.frame["path"].tolist() == ["the same", "scan, XLA -> python loop"]
+    assert "path" not in comparison_tables(compared(timed(), timed()))[0].frame
 
 
 def test_the_heading_names_both_runs() -> None:

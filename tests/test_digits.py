@@ -85,8 +85,8 @@ def test_the_columns_behind_a_figure_are_its_interval() -> None:
         }
     )
     texts = as_text(frame)
-    assert texts.loc[0].tolist() == ["lstm", "140", "61.8", "145", "0.500"]
-    assert texts.loc[1].tolist() == ["gru", "1.50", "", "", "2.00"]
+    assert list(texts.loc[0]) == ["lstm", "140", "61.8", "145", "0.500"]
+    assert list(texts.loc[1]) == ["gru", "1.50", "", "", "2.00"]
     assert list(texts.columns) == list(frame.columns)
 
 

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -94,7 +95,7 @@ def test_the_example_of_the_documents_gives_the_figures_of_the_table() -> None:
     run = make_run([*trials, make_speed(cells[0], steady_s=(9.0,), twin=True)])
     example = re.findall(r"```python\n(.*?)```", (PROJECT / "docs" / "reading.md").read_text("utf-8"), re.DOTALL)[0]
     steps = example.partition("\n\n")[2].splitlines()[1:-1]  # neither the reading nor the printing
-    names = {"speed": frame_of([(run, run.records)], "speed")}
+    names: dict[str, Any] = {"speed": frame_of([(run, run.records)], "speed")}
     exec("\n".join(steps), {}, names)
     figures = 1e3 * names["cells"].groupby(["model", "length", "backend"]).median()
     assert figures.tolist() == pytest.approx(speed_table(select_all(*run.records)).frame["epoch ms"].tolist())

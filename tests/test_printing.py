@@ -190,7 +190,7 @@ def test_failures_are_printed_without_being_asked_for(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("form", ["text", "markdown"])
-def test_all_prints_every_table_and_where_the_figures_are_from(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_prints_every_table_and_where_the_figures_are_from(form: Any, capsys: pytest.CaptureFixture[str]) -> None:
     selection = everything()
     print_tables(selection, ["all"], form=form)
     out = capsys.readouterr().out
