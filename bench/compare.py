@@ -137,7 +137,7 @@ def compare_runs(base: Run, new: Run) -> Comparison:
             f"`BASE` and `NEW` must be of one protocol. Received: protocol {protocols[0]} and {protocols[1]}, whose "
             "numbers mean different things. Measure both with one seqsum."
         )
-    sides = [{(record.kind, record.cell) for record in run.records if _is_measured(record)} for run in (base, new)]
+    sides = [_measured(run.records) for run in (base, new)]
     return Comparison(
         base=base,
         new=new,
@@ -149,8 +149,13 @@ def compare_runs(base: Run, new: Run) -> Comparison:
     )
 
 
-def _is_measured(record: Record) -> bool:
-    return isinstance(record, Accuracy) or (isinstance(record, Speed) and not record.twin)
+def _measured(records: Iterable[Record]) -> set[tuple[str, Cell]]:
+    """Return the kinds and cells that have figures; controls are none of them."""
+    return {
+        (record.kind, record.cell)
+        for record in records
+        if isinstance(record, Accuracy) or (isinstance(record, Speed) and not record.twin)
+    }
 
 
 def _place(one: tuple[str, Cell]) -> tuple[Any, ...]:
@@ -185,12 +190,12 @@ def median_ratio(first: ArrayLike, second: ArrayLike, *, resamples: int = RESAMP
     Source:
         Efron and Tibshirani, An Introduction to the Bootstrap (1993), sections 8.3 and 13.3.
     """
-    sides = [np.sort(np.asarray(side, np.float64)) for side in (first, second)]  # their order chooses no resamples
-    ratio = float(_ratio(*sides))
-    if min(map(len, sides)) < LEAST_SEEDS:
+    left, right = (np.sort(np.asarray(side, np.float64)) for side in (first, second))  # order chooses no resamples
+    ratio = float(_ratio(left, right))
+    if min(len(left), len(right)) < LEAST_SEEDS:
         return ratio, Interval(nan, nan)
     found = stats.bootstrap(
-        sides,
+        (left, right),
         _ratio,
         n_resamples=resamples,
         confidence_level=CONFIDENCE,

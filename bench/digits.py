@@ -69,16 +69,19 @@ def with_interval(value: Any, low: Any, high: Any) -> tuple[str, str, str]:
     Returns:
         The three texts.
     """
-    ends = (low, high)
-    known = all(_is_number(number) for number in (value, *ends))
+    known = all(_is_number(number) for number in (value, low, high))
     if not known or value == 0 or low == high or not low <= value <= high:
         return format_value(value), format_value(low), format_value(high)
+    return _rounded(float(value), float(low), float(high))
+
+
+def _rounded(value: float, low: float, high: float) -> tuple[str, str, str]:
     wanted = _exponent(value) - _exponent(high / 2 - low / 2) + 1
     decimals = _decimals(value, min(MOST, max(FEWEST, wanted)))
     while True:
-        low_decimals, high_decimals = (max(decimals, _decimals(end, USUAL)) if end else decimals for end in ends)
-        if round(low, low_decimals) <= round(value, decimals) <= round(high, high_decimals):
-            return _write(value, decimals), _write(low, low_decimals), _write(high, high_decimals)
+        of_ends: list[int] = [max(decimals, _decimals(end, USUAL)) if end else decimals for end in (low, high)]
+        if round(low, of_ends[0]) <= round(value, decimals) <= round(high, of_ends[1]):
+            return _write(value, decimals), _write(low, of_ends[0]), _write(high, of_ends[1])
         decimals += 1
 
 

@@ -5,6 +5,7 @@ Data go to stdout; nothing is derived here.
 
 import json
 import sys
+from collections.abc import Callable
 from io import StringIO
 from typing import Literal
 
@@ -82,21 +83,24 @@ def print_text(table: Table, console: Console) -> None:
     What is wider than the terminal is printed in parts below each other, which all begin with the axes.
     """
     console.print(Text(f"\n{visible(table.title)}", style="bold"))
-    texts, right = _texts(table, MARK), _right(table)
+    texts, right = _texts(table, lambda text, best: text + (MARK if best else " " * len(MARK))), _right(table)
     for part in _parts(texts, console.width):
         console.print(_shown(part, right))
     for note in table.notes:
         console.print(Text(visible(note), style="dim"))
 
 
-def _texts(table: Table, mark: str) -> pd.DataFrame:
-    """Return what is shown of a table as text, the best figures marked and the others of their column as wide."""
+def _texts(table: Table, mark: Callable[[str, bool], str]) -> pd.DataFrame:
+    """Return what is shown of a table as text.
+
+    Args:
+        table: what is printed.
+        mark: told a text, and whether it is the best, in columns that have a best one; returns what is printed.
+    """
     texts = as_text(table.frame)
     for name in {name for _, name in table.best}:
-        best = [(row, name) in table.best for row in texts.index]
-        texts[name] = [
-            text + (mark if is_best else " " * len(mark)) for text, is_best in zip(texts[name], best, strict=True)
-        ]
+        if name in texts:
+            texts[name] = [mark(text, (row, name) in table.best) for row, text in texts[name].items()]
     return texts[table.shown]
 
 
@@ -152,11 +156,8 @@ def _shown(texts: pd.DataFrame, right: set[str]) -> RichTable:
 
 def to_markdown(table: Table) -> str:
     """Return a table in Markdown, the best figures bold, its notes below it."""
-    texts = as_text(table.frame)
-    for row, name in table.best:
-        if row in texts.index:
-            texts.loc[row, name] = f"**{texts.loc[row, name]}**"
-    text = _markdown(texts[table.shown], _right(table))
+    texts = _texts(table, lambda text, best: f"**{text}**" if best else text)
+    text = _markdown(texts, _right(table))
     return "\n".join([f"### {table.title}", "", text, "", *(f"{visible(note)}  " for note in table.notes)])
 
 
