@@ -86,7 +86,7 @@ def _rounded(value: float, low: float, high: float) -> tuple[str, str, str]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, float | np.floating) and isfinite(value) and abs(value) < LARGE
+    return isinstance(value, float) and isfinite(value) and abs(value) < LARGE
 
 
 def _exponent(value: float) -> int:
