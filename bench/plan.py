@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from bench.frozen import Frozen
-from bench.protocol import Runtime, Threads, Timing
+from bench.protocol import Limits, Runtime, Threads, Timing
 from seqsum_core.settings import MODELS, RECURRENCES, NetworkSettings, TaskSettings, TrainingSettings, VariantSettings
 from seqsum_core.start import GATES
 from seqsum_core.task import check_length
@@ -173,6 +173,7 @@ class Sweep(Settings):
     seeds: int = Field(3, ge=0)
     variant: VariantSettings = VariantSettings()
     expect: Recurrence | None = None
+    limits: Limits = Limits()
 
     @model_validator(mode="after")
     def _parts_must_fit(self) -> Self:

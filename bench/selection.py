@@ -140,7 +140,7 @@ def provenance(chosen: Selection) -> list[str]:
         f"{header.sweep.device}: {machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 2**30:.0f} GiB, "
         f"{machine.system}",
         ", ".join([*versions, f"seqsum {header.seqsum_version} ({header.commit})"]),
-        f"runs: {', '.join(run.header.run for run in runs)}",
+        f"runs: {', '.join(run.header.run + (' (resumed)' if run.resumed else '') for run in runs)}",
     ]
     turns = [turn for record in chosen.of(Speed) for turn in record.slices]
     if disturbed := sum(turn.disturbed for turn in turns):
@@ -150,7 +150,7 @@ def provenance(chosen: Selection) -> list[str]:
         )
     if machine.governor not in ("performance", "unknown"):
         lines.append(f"The CPU frequency governor was {machine.governor}: epochs may be slower than they need be.")
-    if (busiest := max(run.header.load_average for run in runs)) > 0.5:
+    if (busiest := max(begun.load_average for run in runs for begun in (run.header, *run.resumed))) > 0.5:
         lines.append(f"The machine was busy when a run began: load {busiest:g} in the minute before.")
     if chosen.left_out:
         lines.append(f"Left out, since measured elsewhere or otherwise: {len(chosen.left_out)} older run(s).")

@@ -93,7 +93,7 @@ def _ratios(chosen: Selection, side: str, title: str) -> Table:
         )
     notes = (
         "How many times as long an epoch takes: ratios of turns of one round, their median in each process, and the "
-        f"geometric mean over processes with its 95 % interval (from {LEAST_SEEDS} processes on). "
+        f"median over processes with its 95 % interval (from {LEAST_SEEDS} processes on). "
         "no difference: the interval holds 1. Cells of different runs are not compared.",
     )
     return Table(title, _sorted(pd.DataFrame(rows), ["length", "model", "backend"]), notes)

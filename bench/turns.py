@@ -15,23 +15,39 @@ from typing import TypeVar
 import psutil
 
 from bench.errors import UserError
+from bench.faults import WorkerLostError, failure
 from bench.machine import pin, usable_cores
 from bench.messages import Turn
 from bench.plan import BackendName, Cell, Sweep, Trial
-from bench.processes import WorkerLostError, WorkerProcess, failure
+from bench.processes import WorkerProcess
 from bench.progress import Progress
 from bench.protocol import Threads, Timing
 from bench.ratios import widest_interval
-from bench.records import Record, Slice, Speed
+from bench.records import Failure, Record, Slice, Speed
+from bench.resuming import place_of, timed_places
 from bench.store import RunWriter
 
 
-def time_cells(sweep: Sweep, interpreters: Mapping[BackendName, str], writer: RunWriter, progress: Progress) -> None:
-    """Time every block in turns: all of them once, then again with fresh processes.
+def time_cells(
+    sweep: Sweep,
+    interpreters: Mapping[BackendName, str],
+    writer: RunWriter,
+    progress: Progress,
+    *,
+    begun_s: float,
+) -> None:
+    """Time every block in turns: all of them once, then again with fresh processes; not what the run has already.
 
     With a precision to reach, blocks whose intervals are wider get more processes until the budget is spent.
+
+    Args:
+        sweep: what to measure.
+        interpreters: that of each backend.
+        writer: the run.
+        progress: told what happens.
+        begun_s: when the run began, by the monotonic clock.
     """
-    begun_s, timing = monotonic(), sweep.timing
+    timing, timed = sweep.timing, timed_places(writer.records)
     blocks = fitting_blocks(sweep.blocks(), psutil.virtual_memory().available)
     if len(blocks) > len(sweep.blocks()):
         progress.say("Models take their turns apart: parked together, their workers would not fit into memory.")
@@ -47,6 +63,8 @@ def time_cells(sweep: Sweep, interpreters: Mapping[BackendName, str], writer: Ru
 
     def measure(block: list[Cell], process: int) -> None:
         trials = sweep.turns(block, process=process)
+        if all(place_of(trial) in timed for trial in trials):
+            return
         Block(trials, timing, start=start, begun_s=begun_s, begins=progress.trial_begins, ends=ends).measure()
 
     cores = usable_cores()
@@ -124,7 +142,7 @@ def pinned(cores: list[int]) -> Iterator[None]:
 def start_worker(interpreters: Mapping[BackendName, str], cell: Cell, sweep: Sweep, cores: list[int]) -> WorkerProcess:
     """Start a worker for the cells of a sweep that have the backend and threads of this one."""
     return WorkerProcess(
-        interpreters[cell.backend], cell, cores=cores, limit_s=sweep.timing.limit_s, runtime=sweep.runtime
+        interpreters[cell.backend], cell, cores=cores, limits=sweep.limits, runtime=sweep.runtime
     )
 
 
@@ -164,7 +182,11 @@ class Block:
         with ExitStack() as stack:
             for trial in self._order("start"):
                 self._begins(trial)
-                worker = self._workers[trial] = stack.enter_context(self._start(trial))
+                try:
+                    worker = self._workers[trial] = stack.enter_context(self._start(trial))
+                except WorkerLostError as lost:
+                    self._lose(trial, failure(trial, "start", lost))
+                    continue
                 self._attempt(trial, worker, partial(_warm_up, trial=trial))
             for number in range(self._timing.rounds):
                 for trial in self._order(f"{number}"):
@@ -189,9 +211,12 @@ class Block:
             return do(worker)
         except (WorkerLostError, UserError) as lost:
             worker.end()
-            self._lost.add(trial)
-            self._ends(trial, failure(trial, worker.phase, str(lost)))
+            self._lose(trial, failure(trial, worker.phase, lost))
             return None
+
+    def _lose(self, trial: Trial, record: Failure) -> None:
+        self._lost.add(trial)
+        self._ends(trial, record)
 
     def _take_turn(self, worker: WorkerProcess, number: int) -> Slice:
         """Run a turn, and again while others disturb it and repeats are left."""

@@ -17,7 +17,7 @@ from rich.console import Console
 from bench.errors import UserError
 from bench.plan import Sweep
 from bench.progress import Progress
-from bench.protocol import Runtime, Timing
+from bench.protocol import Limits, Runtime, Timing
 from bench.records import Accuracy, Baseline, Failure, Speed
 from bench.runner import machine_lock, run_sweep
 from bench.store import RunWriter, load_run
@@ -25,12 +25,13 @@ from bench.store import RunWriter, load_run
 pytestmark = pytest.mark.usefixtures("own_lock")
 
 TIMING = Timing(
-    processes=1, rounds=2, warmup_epochs=1, warmup_s=0, slice_epochs=3, slice_s=0, control="none", limit_s=60.0
+    processes=1, rounds=2, warmup_epochs=1, warmup_s=0, slice_epochs=3, slice_s=0, control="none"
 )
 
 
 def sweep(**changes: Any) -> Sweep:
     fields: dict[str, Any] = {"lengths": (4, 12), "models": ("simple_rnn", "lstm"), "seeds": 2, "timing": TIMING}
+    fields["limits"] = Limits.all_phases(60.0)
     return Sweep(**(fields | changes))
 
 

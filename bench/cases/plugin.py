@@ -7,6 +7,7 @@ time the same workers as `seqsum run` does: pytest itself imports no framework.
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -137,13 +138,12 @@ def say_interval(low: float, high: float, form: str) -> str:
     return "too few processes for an interval" if low != low else f"95 % interval {low:{form}} to {high:{form}}"
 
 
-def fresh_worker(trial: Trial) -> WorkerProcess:
+def fresh_worker(trial: Trial, sweep: Sweep) -> WorkerProcess:
     """Start a worker for a speed trial in this interpreter, on the cores that `seqsum run` gives it."""
     worker_cores, own_cores = timing_cores(trial.cell.threads, usable_cores_at_first())
     pin(own_cores)
-    settings = trial.settings
     return WorkerProcess(
-        sys.executable, trial.cell, cores=worker_cores, limit_s=settings.timing.limit_s, runtime=settings.runtime
+        sys.executable, trial.cell, cores=worker_cores, limits=sweep.limits, runtime=sweep.runtime
     )
 
 
@@ -180,7 +180,7 @@ def run(request: pytest.FixtureRequest, sweep: Sweep) -> Iterator[tuple[Header, 
     capture = request.config.pluginmanager.getplugin("capturemanager")
     try:
         store.check_writable(results)
-        with runner.machine_lock(), capture.global_and_fixture_disabled():
+        with ExitStack() as stack, runner.machine_lock(), capture.global_and_fixture_disabled():
             workers = runner.prove_workers(sweep, here)
             header = runner.new_header(
                 sweep,
@@ -189,7 +189,7 @@ def run(request: pytest.FixtureRequest, sweep: Sweep) -> Iterator[tuple[Header, 
                 command=typed_command("pytest"),
                 harness="pytest",
             )
-            writer = store.start_run(results, header)
+            writer = stack.enter_context(closing(store.start_run(results, header)))
             progress.begin(sweep.accuracy_groups(), slots=runner.slots(sweep))
             runner.train_for_accuracy(sweep, here, writer, progress)
             count = len(sweep.accuracy_trials())
