@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import AfterValidator, Field, TypeAdapter
 
 from bench.frozen import Frozen
-from bench.plan import Backend, Cell, Device, Sweep
+from bench.plan import DEFAULT, Backend, Cell, Device, Sweep
 from seqsum_core.metrics import Errors
 
 SCHEMA_VERSION = 4
@@ -36,6 +36,12 @@ class Worker(Frozen):
     python: str
     versions: dict[str, str]
     environment: dict[str, str]
+    installation: str = DEFAULT
+
+    @property
+    def side(self) -> str:
+        """Return the backend, and the name of the installation unless it is the default one."""
+        return self.backend if self.installation == DEFAULT else f"{self.backend}@{self.installation}"
 
 
 class Machine(Frozen):

@@ -123,7 +123,7 @@ def differences(then: Header, now: Header) -> list[str]:
 
 def _conditions(header: Header) -> dict[str, str]:
     fields = header.model_dump(mode="json", include={"protocol_version", "seqsum_version", "commit", "machine"})
-    workers = {worker.backend: worker.model_dump(mode="json") for worker in header.workers}
+    workers = {worker.side: worker.model_dump(mode="json") for worker in header.workers}
     return dict(_flat("", fields | workers))
 
 

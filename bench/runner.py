@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from bench.errors import UserError
 from bench.faults import WorkerLostError, failure
-from bench.interpreters import check_keras_backend, find_interpreter
+from bench.interpreters import check_keras_backend, find_sides
 from bench.machine import code_commit, describe_machine, load_average, usable_cores
 from bench.plan import BackendName, Group, Sweep, Trial
 from bench.processes import WorkerProcess
@@ -54,12 +54,10 @@ def run_sweep(
         UserError: if anything the user gave is wrong; nothing was measured then.
     """
     check_keras_backend(list(sweep.backends))
-    interpreters = {
-        backend: find_interpreter(backend, device=sweep.device, pythons=pythons) for backend in sweep.backends
-    }
+    interpreters = find_sides(sweep, pythons)
     check_writable(results)
     with machine_lock():
-        progress.say(f"Starting {', '.join(sweep.backends)} ...")
+        progress.say(f"Starting {', '.join(interpreters)} ...")
         workers = prove_workers(sweep, interpreters)
         if sweep.seeds > 1 and (own := [model for model in sweep.models if model not in MODELS]):
             progress.say(
@@ -95,11 +93,9 @@ def resume_run(
     if header.harness != "seqsum run":
         raise UserError(f"{folder}: was made by {header.harness}; only those of seqsum run can go on. Begin a new one.")
     check_keras_backend(list(sweep.backends))
-    interpreters = {
-        backend: find_interpreter(backend, device=sweep.device, pythons=pythons) for backend in sweep.backends
-    }
+    interpreters = find_sides(sweep, pythons)
     with machine_lock():
-        progress.say(f"Starting {', '.join(sweep.backends)} ...")
+        progress.say(f"Starting {', '.join(interpreters)} ...")
         workers = prove_workers(sweep, interpreters)
         now = new_header(sweep, workers, profile=header.profile, command=command, harness="seqsum run")
         if changed := differences(header, now):
@@ -122,7 +118,7 @@ def resume_run(
 
 def _measure(
     sweep: Sweep,
-    interpreters: Mapping[BackendName, str],
+    interpreters: Mapping[str, str],
     writer: RunWriter,
     progress: Progress,
     *,
@@ -173,39 +169,37 @@ def machine_lock() -> Iterator[None]:
         ) from None
 
 
-def prove_workers(sweep: Sweep, interpreters: Mapping[BackendName, str]) -> tuple[Worker, ...]:
+def prove_workers(sweep: Sweep, interpreters: Mapping[str, str]) -> tuple[Worker, ...]:
     """Start each backend once, prove its device, and build the models that are the user's own.
 
     Raises:
         UserError: if a backend does not start, lacks the device, or cannot use a model.
     """
-    first_cells = {cell.backend: cell for cell in reversed(sweep.cells())}
+    first_cells = {cell.side: cell for cell in reversed(sweep.cells())}
 
-    def prove_one(backend: BackendName) -> Worker:
+    def prove_one(side: str) -> Worker:
         cores = usable_cores()
-        cell = first_cells[backend]
+        cell = first_cells[side]
         try:
             with start_worker(interpreters, cell, sweep, cores) as worker:
                 proved = worker.ready()
-                for trial in _own_models(sweep, backend):
+                for trial in _own_models(sweep, side):
                     worker.check(trial)
-                return proved
+                return proved.model_copy(update={"installation": cell.installation})
         except WorkerLostError as lost:
-            raise UserError(
-                f"Backend {backend} does not start: {lost}. Its interpreter is {interpreters[backend]}."
-            ) from None
+            raise UserError(f"Backend {side} does not start: {lost}. Its interpreter is {interpreters[side]}.") from None
 
     with ThreadPoolExecutor(slots(sweep)) as pool:
-        return tuple(pool.map(prove_one, dict.fromkeys(sweep.backends)))
+        return tuple(pool.map(prove_one, reversed(first_cells)))
 
 
-def _own_models(sweep: Sweep, backend: BackendName) -> list[Trial]:
-    cells = [cell for cell in sweep.cells() if cell.backend == backend and ":" in cell.model]
+def _own_models(sweep: Sweep, side: str) -> list[Trial]:
+    cells = [cell for cell in sweep.cells() if cell.side == side and ":" in cell.model]
     return [Trial(kind="accuracy", cell=cell, index=0, settings=sweep.settings) for cell in cells]
 
 
 def train_for_accuracy(
-    sweep: Sweep, interpreters: Mapping[BackendName, str], writer: RunWriter, progress: Progress
+    sweep: Sweep, interpreters: Mapping[str, str], writer: RunWriter, progress: Progress
 ) -> None:
     """Run the accuracy trials, one worker on each core, and what a baseline gets beside them."""
     waiting = {backend: deque[Group]() for backend in dict.fromkeys(sweep.backends)}
@@ -227,7 +221,7 @@ class _Crew:
     def __init__(
         self,
         sweep: Sweep,
-        interpreters: Mapping[BackendName, str],
+        interpreters: Mapping[str, str],
         waiting: dict[BackendName, deque[Group]],
         writer: RunWriter,
         progress: Progress,

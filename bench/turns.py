@@ -23,14 +23,14 @@ from bench.processes import WorkerProcess
 from bench.progress import Progress
 from bench.protocol import Threads, Timing
 from bench.ratios import widest_interval
-from bench.records import Failure, Record, Slice, Speed
+from bench.records import Record, Slice, Speed
 from bench.resuming import place_of, timed_places
 from bench.store import RunWriter
 
 
 def time_cells(
     sweep: Sweep,
-    interpreters: Mapping[BackendName, str],
+    interpreters: Mapping[str, str],
     writer: RunWriter,
     progress: Progress,
     *,
@@ -42,7 +42,7 @@ def time_cells(
 
     Args:
         sweep: what to measure.
-        interpreters: that of each backend.
+        interpreters: that of each side: a backend, or another installation of it.
         writer: the run.
         progress: told what happens.
         begun_s: when the run began, by the monotonic clock.
@@ -139,10 +139,10 @@ def pinned(cores: list[int]) -> Iterator[None]:
         pin(before)
 
 
-def start_worker(interpreters: Mapping[BackendName, str], cell: Cell, sweep: Sweep, cores: list[int]) -> WorkerProcess:
+def start_worker(interpreters: Mapping[str, str], cell: Cell, sweep: Sweep, cores: list[int]) -> WorkerProcess:
     """Start a worker for the cells of a sweep that have the backend and threads of this one."""
     return WorkerProcess(
-        interpreters[cell.backend], cell, cores=cores, limits=sweep.limits, runtime=sweep.runtime
+        interpreters[cell.side], cell, cores=cores, limits=sweep.limits, runtime=sweep.runtime
     )
 
 
@@ -154,7 +154,7 @@ class Block:
     """The cells of one length, each in a fresh process.
 
     Args:
-        trials: what is measured in turns.
+        trials: what is measured in turns, in the order of starting.
         timing: rounds and repeats.
         start: starts the worker of a trial.
         begun_s: when the run began, by the monotonic clock.
@@ -175,35 +175,31 @@ class Block:
         self._trials, self._timing, self._start, self._begun_s = trials, timing, start, begun_s
         self._begins, self._ends = begins, ends
         self._workers: dict[Trial, WorkerProcess] = {}
-        self._lost: set[Trial] = set()
 
     def measure(self) -> None:
         """Start all workers, give them their turns, and collect their records."""
         with ExitStack() as stack:
-            for trial in self._order("start"):
+            for trial in self._trials:
                 self._begins(trial)
                 try:
                     worker = self._workers[trial] = stack.enter_context(self._start(trial))
                 except WorkerLostError as lost:
-                    self._lose(trial, failure(trial, "start", lost))
+                    self._ends(trial, failure(trial, "start", lost))
                     continue
                 self._attempt(trial, worker, partial(_warm_up, trial=trial))
             for number in range(self._timing.rounds):
-                for trial in self._order(f"{number}"):
+                for trial in self._order(number):
                     self._begins(trial)
                     self._attempt(trial, self._workers[trial], partial(self._take_turn, number=number))
-            for trial in self._order("end"):
+            for trial, worker in list(self._workers.items()):
                 self._begins(trial)
-                if isinstance(record := self._attempt(trial, self._workers[trial], WorkerProcess.leave), Speed):
+                if isinstance(record := self._attempt(trial, worker, WorkerProcess.leave), Speed):
                     self._ends(trial, record)
 
-    def _order(self, when: str) -> list[Trial]:
-        """Shuffle those that are not lost, differently at the start and in every round, alike in every run.
-
-        The start too: the later of two equal PyTorch workers was 2 % slower in seven of eight processes.
-        """
-        trials = [trial for trial in self._trials if trial not in self._lost]
-        return random.Random(f"{self._trials[0]} {when}").sample(trials, len(trials))
+    def _order(self, number: int) -> list[Trial]:
+        """Shuffle those that are still there, differently in every round, alike in every run."""
+        trials = [trial for trial in self._trials if trial in self._workers]
+        return random.Random(f"{self._trials[0]} {number}").sample(trials, len(trials))
 
     def _attempt(self, trial: Trial, worker: WorkerProcess, do: Callable[[WorkerProcess], Done]) -> Done | None:
         """Let a worker do something; if it cannot, its trial has failed and the others go on."""
@@ -211,12 +207,9 @@ class Block:
             return do(worker)
         except (WorkerLostError, UserError) as lost:
             worker.end()
-            self._lose(trial, failure(trial, worker.phase, lost))
+            del self._workers[trial]
+            self._ends(trial, failure(trial, worker.phase, lost))
             return None
-
-    def _lose(self, trial: Trial, record: Failure) -> None:
-        self._lost.add(trial)
-        self._ends(trial, record)
 
     def _take_turn(self, worker: WorkerProcess, number: int) -> Slice:
         """Run a turn, and again while others disturb it and repeats are left."""

@@ -119,8 +119,7 @@ def test_all_workers_of_a_block_are_there_at_once_until_it_ends(tmp_path: Path) 
 
     block = Measured(tmp_path, look=look)
     assert alive == [0, 1, 2] + [3] * (len(alive) - 3) and len(alive) == 3 + 3 * ROUNDS + 3
-    assert sorted(block.begun[:3]) == sorted(BACKENDS), "each is started once"
-    assert block.begun[:3] != [trial.cell.backend for trial in block.trials], "in an order of their own, too"
+    assert block.begun[:3] == [trial.cell.backend for trial in block.trials]
     assert not any(worker.alive for worker in block.workers.values())
 
 

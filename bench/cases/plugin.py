@@ -92,7 +92,10 @@ def read_sweep(config: pytest.Config, backend: BackendName) -> Sweep:
     """Read the cells that the options ask for, on this environment's backend."""
     changes = {"backends": [backend], "device": config.getoption("device")}
     file = config.getoption("sweep")
-    return sweeps.read_sweep(file, changes) if file else sweeps.read_profile(config.getoption("profile"), changes)
+    sweep = sweeps.read_sweep(file, changes) if file else sweeps.read_profile(config.getoption("profile"), changes)
+    if sweep.rivals:
+        raise UserError(f"`rivals` needs several interpreters. Received: {', '.join(sweep.rivals)}. Use seqsum run.")
+    return sweep
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

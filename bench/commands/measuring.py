@@ -58,6 +58,8 @@ def run(
     if retry:
         raise UserError("`--retry` needs `--resume`. Received: --retry alone. Add --resume RUN.")
     changes = _changes(backend, device, model, length, seeds, expect)
+    if rivals := interpreters.rivals_of(pythons):
+        changes["rivals"] = rivals
     changes["timing"] = _timing_changes(rigorous, processes, rounds, precision, budget)
     measured = sweeps.read_sweep(sweep, changes) if sweep else sweeps.read_profile(profile, changes)
     if not backend and not (sweep and "backends" in measured.model_fields_set):
