@@ -1,6 +1,7 @@
 """Interpreters: which Python is taken, what its environment holds, and what wrong options are told."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
