@@ -31,9 +31,7 @@ class WorkerLostError(Exception):
         printed: the last lines it wrote on stderr.
     """
 
-    def __init__(
-        self, reason: str, fault: Fault, *, exit_code: int | None = None, printed: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, reason: str, fault: Fault, *, exit_code: int | None = None, printed: Sequence[str] = ()) -> None:
         super().__init__(reason)
         self.fault, self.exit_code, self.printed = fault, exit_code, tuple(printed)
 

@@ -278,9 +278,18 @@ class Baseline(Frozen):
     test: Errors
 
 
-Fault = Literal["crashed", "killed", "silent", "out of memory", "not finite", "not started", "garbled", "raised", "unknown"]
-"""How a trial can fail: its worker crashed, was killed, fell silent, could not be started or said something else than an
-answer; memory ran out; a loss was no number; an error was raised. "unknown": an older schema did not say."""
+Fault = Literal[
+    "crashed",
+    "killed",
+    "silent",
+    "out of memory",
+    "not finite",
+    "not started",
+    "garbled",
+    "raised",
+    "unknown",
+]
+"""How a trial can fail: docs/reliability.md says what each is; "unknown": an older schema did not say."""
 
 
 class Failure(Frozen):

@@ -106,7 +106,9 @@ def resume_run(
         writer, run = reopen_run(folder)
         with closing(writer):
             dropped = stale_lines(run, retry=retry)
-            writer.records = [record for line, record in zip(run.lines, run.records, strict=True) if line not in dropped]
+            writer.records = [
+                record for line, record in zip(run.lines, run.records, strict=True) if line not in dropped
+            ]
             if not missing_trials(sweep, writer.records) and sweep.timing.precision is None:
                 progress.say(f"Nothing is missing in {folder}.")
                 return writer
@@ -187,7 +189,9 @@ def prove_workers(sweep: Sweep, interpreters: Mapping[str, str]) -> tuple[Worker
                     worker.check(trial)
                 return proved.model_copy(update={"installation": cell.installation})
         except WorkerLostError as lost:
-            raise UserError(f"Backend {side} does not start: {lost}. Its interpreter is {interpreters[side]}.") from None
+            raise UserError(
+                f"Backend {side} does not start: {lost}. Its interpreter is {interpreters[side]}."
+            ) from None
 
     with ThreadPoolExecutor(slots(sweep)) as pool:
         return tuple(pool.map(prove_one, reversed(first_cells)))
@@ -198,9 +202,7 @@ def _own_models(sweep: Sweep, side: str) -> list[Trial]:
     return [Trial(kind="accuracy", cell=cell, index=0, settings=sweep.settings) for cell in cells]
 
 
-def train_for_accuracy(
-    sweep: Sweep, interpreters: Mapping[str, str], writer: RunWriter, progress: Progress
-) -> None:
+def train_for_accuracy(sweep: Sweep, interpreters: Mapping[str, str], writer: RunWriter, progress: Progress) -> None:
     """Run the accuracy trials, one worker on each core, and what a baseline gets beside them."""
     waiting = {backend: deque[Group]() for backend in dict.fromkeys(sweep.backends)}
     for group in missing_groups(sweep, writer.records):

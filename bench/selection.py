@@ -135,9 +135,7 @@ def provenance(chosen: Selection) -> list[str]:
         header.machine,
         {worker.side: worker for run in runs for worker in run.header.workers},
     )
-    versions = sorted(
-        {f"{name} {version}{of}" for worker in workers.values() for name, version, of in _named(worker)}
-    )
+    versions = sorted({f"{name} {version}{of}" for worker in workers.values() for name, version, of in _named(worker)})
     lines = [
         f"{header.sweep.device}: {machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 2**30:.0f} GiB, "
         f"{machine.system}",

@@ -18,7 +18,7 @@ from bench.errors import UserError
 from bench.faults import WorkerLostError, failure
 from bench.machine import pin, usable_cores
 from bench.messages import Turn
-from bench.plan import BackendName, Cell, Sweep, Trial
+from bench.plan import Cell, Sweep, Trial
 from bench.processes import WorkerProcess
 from bench.progress import Progress
 from bench.protocol import Threads, Timing
@@ -141,9 +141,7 @@ def pinned(cores: list[int]) -> Iterator[None]:
 
 def start_worker(interpreters: Mapping[str, str], cell: Cell, sweep: Sweep, cores: list[int]) -> WorkerProcess:
     """Start a worker for the cells of a sweep that have the backend and threads of this one."""
-    return WorkerProcess(
-        interpreters[cell.side], cell, cores=cores, limits=sweep.limits, runtime=sweep.runtime
-    )
+    return WorkerProcess(interpreters[cell.side], cell, cores=cores, limits=sweep.limits, runtime=sweep.runtime)
 
 
 StartWorker = Callable[[Trial], WorkerProcess]

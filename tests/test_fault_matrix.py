@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from fault_matrix import RECORDED, break_coordinator, break_workers
 from fake_worker import FAULTS
+from fault_matrix import RECORDED, break_coordinator, break_workers
 
 pytestmark = pytest.mark.usefixtures("own_lock")
 

@@ -82,7 +82,9 @@ def test_a_second_python_of_a_backend_has_a_name() -> None:
 
 @pytest.mark.parametrize("option", ["jax", "jax=", "", "jax@=/a", "jax@a b=/a", "jax@../a=/a"])
 def test_a_python_without_backend_or_path_is_refused(option: str) -> None:
-    with pytest.raises(UserError, match=rf"`--python` must be BACKEND=PATH, or .* Received: '{re.escape(option)}'\. Write"):
+    with pytest.raises(
+        UserError, match=rf"`--python` must be BACKEND=PATH, or .* Received: '{re.escape(option)}'\. Write"
+    ):
         parse_pythons([option])
 
 

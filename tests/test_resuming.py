@@ -16,13 +16,18 @@ from bench.progress import Progress
 from bench.records import Accuracy, Failure, Record, Speed
 from bench.resuming import count_missing, differences, missing_trials, stale_lines
 from bench.runner import resume_run
+from bench.selection import select
 from bench.store import HEADER, TRIALS, Run, load_run
 from bench.tables import TABLES
-from bench.selection import select
 from bench.verifying import verify_run
 
 SWEEP = make_sweep(
-    backends=("jax", "torch"), models=("lstm",), lengths=(4,), seeds=2, timing={"processes": 2}, training={"patience": [0, 5]}
+    backends=("jax", "torch"),
+    models=("lstm",),
+    lengths=(4,),
+    seeds=2,
+    timing={"processes": 2},
+    training={"patience": [0, 5]},
 )
 
 
@@ -77,7 +82,9 @@ def test_what_failed_is_done_unless_it_shall_be_tried_again(retry: bool) -> None
     first, last = records[0], records[-1]
     assert isinstance(first, Speed) and isinstance(last, Accuracy)
     records[0] = make_failure(first.cell, index=first.process, twin=first.twin)
-    records = [one for one in records if not (isinstance(one, Accuracy) and (one.cell, one.seed) == (last.cell, last.seed))]
+    records = [
+        one for one in records if not (isinstance(one, Accuracy) and (one.cell, one.seed) == (last.cell, last.seed))
+    ]
     records.append(make_failure(last.cell, trial="accuracy", index=last.seed))
     assert missing_trials(SWEEP, records) == []
     stale = stale_lines(as_run(records), retry=retry)

@@ -25,9 +25,7 @@ from bench.store import RunWriter, load_run
 
 pytestmark = pytest.mark.usefixtures("own_lock")
 
-TIMING = Timing(
-    processes=1, rounds=2, warmup_epochs=1, warmup_s=0, slice_epochs=3, slice_s=0, control="none"
-)
+TIMING = Timing(processes=1, rounds=2, warmup_epochs=1, warmup_s=0, slice_epochs=3, slice_s=0, control="none")
 
 
 def sweep(**changes: Any) -> Sweep:

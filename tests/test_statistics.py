@@ -14,9 +14,9 @@ from bench.records import Speed
 from bench.statistics import (
     Ratio,
     epoch_time,
-    median_ratio,
     median,
     median_interval,
+    median_ratio,
     overtaking,
     ratio,
 )

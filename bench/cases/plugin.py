@@ -145,9 +145,7 @@ def fresh_worker(trial: Trial, sweep: Sweep) -> WorkerProcess:
     """Start a worker for a speed trial in this interpreter, on the cores that `seqsum run` gives it."""
     worker_cores, own_cores = timing_cores(trial.cell.threads, usable_cores_at_first())
     pin(own_cores)
-    return WorkerProcess(
-        sys.executable, trial.cell, cores=worker_cores, limits=sweep.limits, runtime=sweep.runtime
-    )
+    return WorkerProcess(sys.executable, trial.cell, cores=worker_cores, limits=sweep.limits, runtime=sweep.runtime)
 
 
 @cache
