@@ -161,9 +161,7 @@ def faults_table(counted: Sequence[dict[str, Any]]) -> str:
     """Tabulate what injected faults did: a row for each kind, and their sum."""
     frame = pd.DataFrame(counted)
     numbers = ["injected", "survived", "records_lost", "not_resumed", "orphans"]
-    frame["hits"] = (
-        frame["phase"].where(frame["phase"] != "run", "coordinator").where(frame["phase"] == "run", "worker")
-    )
+    frame["hits"] = ["coordinator" if phase == "run" else "worker" for phase in frame["phase"]]
     rows = frame.groupby(["hits", "kind"], sort=False)[numbers].sum().reset_index()
     rows["phases"] = frame.groupby(["hits", "kind"], sort=False)["phase"].nunique().to_numpy()
     total = {"hits": "all", "kind": "", "phases": frame["phase"].nunique() - 1} | rows[numbers].sum().to_dict()

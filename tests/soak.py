@@ -1,8 +1,8 @@
 """Run thousands of tiny trials, and read a hundred thousand records: `python tests/soak.py > results/soak.json`.
 
-Played workers take no time, so what is measured is the coordinator and the store: whether memory, open files and the time
-of a trial stay what they were, and how long reading takes. Times are seconds of this machine, to be compared with each
-other only.
+Played workers take no time, so what is measured is the coordinator and the store: whether memory, open files and the
+time of a trial stay what they were, and how long reading takes. Times are seconds of this machine, to be compared with
+each other only.
 """
 
 import json

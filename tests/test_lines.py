@@ -25,7 +25,7 @@ def test_a_sealed_document_is_read_back_with_what_stands_before_it(document: str
 def test_any_altered_byte_is_noticed(document: str, place: int, byte: int) -> None:
     line = bytearray(seal(document, after=checksum(b""))[0])
     line[place % (len(line) - 1)] ^= byte  # the line break is the store's
-    with pytest.raises(ValueError, match="altered|no record"):
+    with pytest.raises(ValueError, match=r"altered|no record"):
         unseal(bytes(line))
 
 

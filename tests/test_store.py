@@ -76,6 +76,7 @@ def test_a_record_is_whole_when_the_disk_is_told_to_keep_it(tmp_path: Path, monk
     synced_bytes: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda file: synced_bytes.append(os.fstat(file).st_size))
     writer = start_run(tmp_path, make_header())
+    synced_bytes.clear()
     writer.append(make_speed())
     assert synced_bytes == [(writer.folder / TRIALS).stat().st_size]
 
@@ -400,7 +401,7 @@ def test_what_is_measured_again_after_an_interruption_takes_the_place_of_what_wa
 def test_a_packed_or_an_older_run_cannot_go_on(tmp_path: Path) -> None:
     folder = write_run(tmp_path).folder
     pack(folder)
-    with pytest.raises(UserError, match="is packed.*gunzip"):
+    with pytest.raises(UserError, match=r"is packed.*gunzip"):
         reopen_run(folder)
 
 
