@@ -89,7 +89,7 @@ class Counted:
     orphans: int
 
 
-def break_workers(folder: Path, kind: str, phase: str, *, silence_s: float = 5.0) -> Counted:
+def break_workers(folder: Path, kind: str, phase: str, *, silence_s: float = 8.0) -> Counted:
     """Let a worker of each backend break in a phase; the run goes on, and is then asked for what failed."""
     tempfile.tempdir = str(folder)  # the machine lock of this run alone
     script = fake_python(folder, f"{kind} in {phase}")
@@ -153,7 +153,7 @@ def break_coordinator(folder: Path, kind: str, *, moment: float) -> Counted:
     where = [f"--python={backend}={path}" for backend, path in pythons.items()]
     environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
     environment.pop("KERAS_BACKEND", None)
-    size = int(500 + moment * 40_000) if kind == "full disk" else None
+    size = int(1000 + moment * 9000) if kind == "full disk" else None
     with (folder / "stderr").open("w") as errors:
         coordinator = subprocess.Popen(
             [sys.executable, "-m", "bench", "run", "--sweep=faults.toml", *where],
