@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import psutil
 from fake_worker import FAULTS, fake_python
@@ -90,8 +91,10 @@ class Counted:
 
 
 def break_workers(folder: Path, kind: str, phase: str, *, silence_s: float = 8.0) -> Counted:
-    """Let a worker of each backend break in a phase; the run goes on, and is then asked for what failed."""
-    tempfile.tempdir = str(folder)  # the machine lock of this run alone
+    """Let a worker of each backend break in a phase; the run goes on, and is then asked for what failed.
+
+    The folder should be where temporary files lie, so that the machine's lock is this run's alone.
+    """
     script = fake_python(folder, f"{kind} in {phase}")
     pythons = {backend: _own_copy(script, folder, backend) for backend in BACKENDS}
     sweep = Sweep(lengths=(4, 5), models=("lstm",), seeds=2, timing=TIMING, limits=Limits.all_phases(silence_s))
@@ -214,7 +217,7 @@ def matrix() -> Iterator[Counted]:
     """Break everything in every way."""
     for kind in FAULTS:
         for phase in PHASES:
-            with TemporaryDirectory() as folder:
+            with TemporaryDirectory() as folder, patch.object(tempfile, "tempdir", folder):
                 yield break_workers(Path(folder), kind, phase)
     chance = random.Random(0)
     for kind, count in COORDINATOR_FAULTS.items():

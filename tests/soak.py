@@ -13,6 +13,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 from factories import make_accuracy, make_cell, make_header, make_speed, make_sweep
@@ -49,7 +50,6 @@ class Watched(Progress):
 
 def soak(folder: Path, *, processes: int, seeds: int) -> dict[str, Any]:
     """Run many trials and compare the last quarter of them with the first."""
-    tempfile.tempdir = str(folder)
     sweep = Sweep(
         lengths=(4,),
         models=("a:model",),  # no replicas: each seed is asked for on its own
@@ -122,7 +122,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Print what was measured as one JSON document."""
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, patch.object(tempfile, "tempdir", folder):
         found = soak(Path(folder), processes=200, seeds=1000)
         print(found, file=sys.stderr)
     with TemporaryDirectory() as folder:
