@@ -150,7 +150,8 @@ def provenance(chosen: Selection) -> list[str]:
         )
     if machine.governor not in ("performance", "unknown"):
         lines.append(f"The CPU frequency governor was {machine.governor}: epochs may be slower than they need be.")
-    if (busiest := max(begun.load_average for run in runs for begun in (run.header, *run.resumed))) > 0.5:
+    loads = [run.header.load_average for run in runs] + [again.load_average for run in runs for again in run.resumed]
+    if (busiest := max(loads)) > 0.5:
         lines.append(f"The machine was busy when a run began: load {busiest:g} in the minute before.")
     if chosen.left_out:
         lines.append(f"Left out, since measured elsewhere or otherwise: {len(chosen.left_out)} older run(s).")

@@ -10,7 +10,6 @@ import time
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from bench import machine
 from bench.machine import peak_rss_bytes, pin, reset_peak_rss
 from bench.messages import (
     AT_PARK,
@@ -232,9 +231,11 @@ def die_with_parent() -> None:
 
 def limit_memory(gib: float) -> None:
     """Let the system refuse this process more memory than that: what it allocates, not what it maps from files."""
-    if machine.resource is not None:
+    if sys.platform != "win32":
+        import resource
+
         most = int(gib * 2**30)
-        machine.resource.setrlimit(machine.resource.RLIMIT_DATA, (most, most))
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 if __name__ == "__main__":

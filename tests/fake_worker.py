@@ -42,7 +42,7 @@ def main(behaviour: str) -> None:
         told(server, phase)
         fault_in(behaviour, phase, server._answers)
 
-    worker.Server._report = report  # type: ignore[method-assign]
+    worker.Server._report = report  # type: ignore[assignment, method-assign]
     from bench.protocol import Runtime
     from bench.records import Worker
     from seqsum_core.settings import require

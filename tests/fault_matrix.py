@@ -21,10 +21,11 @@ from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import psutil
+from factories import make_sweep
 from fake_worker import FAULTS, fake_python
 from rich.console import Console
 
-from bench.plan import BACKENDS, Sweep
+from bench.plan import BACKENDS
 from bench.progress import Progress
 from bench.protocol import Limits, Timing
 from bench.records import Failure
@@ -96,8 +97,8 @@ def break_workers(folder: Path, kind: str, phase: str, *, silence_s: float = 8.0
     The folder should be where temporary files lie, so that the machine's lock is this run's alone.
     """
     script = fake_python(folder, f"{kind} in {phase}")
-    pythons = {backend: _own_copy(script, folder, backend) for backend in BACKENDS}
-    sweep = Sweep(lengths=(4, 5), models=("lstm",), seeds=2, timing=TIMING, limits=Limits.all_phases(silence_s))
+    pythons: dict[str, str] = {backend: _own_copy(script, folder, backend) for backend in BACKENDS}
+    sweep = make_sweep(lengths=(4, 5), models=("lstm",), seeds=2, timing=TIMING, limits=Limits.all_phases(silence_s))
     quiet = Progress(Console(quiet=True))
     written = run_sweep(
         sweep, profile="faults", command="seqsum run", results=folder / "results", pythons=pythons, progress=quiet

@@ -21,7 +21,7 @@ from fake_worker import fake_python
 from rich.console import Console
 
 from bench.lines import checksum, seal
-from bench.plan import BACKENDS, Group, Sweep, Trial
+from bench.plan import BACKENDS, Group, Trial
 from bench.progress import Progress
 from bench.protocol import Timing
 from bench.records import Record
@@ -50,14 +50,14 @@ class Watched(Progress):
 
 def soak(folder: Path, *, processes: int, seeds: int) -> dict[str, Any]:
     """Run many trials and compare the last quarter of them with the first."""
-    sweep = Sweep(
+    sweep = make_sweep(
         lengths=(4,),
         models=("a:model",),  # no replicas: each seed is asked for on its own
         seeds=seeds,
         timing=TIMING.model_copy(update={"processes": processes}),
     )
     progress = Watched()
-    pythons = {backend: fake_python(folder) for backend in BACKENDS}
+    pythons: dict[str, str] = {backend: fake_python(folder) for backend in BACKENDS}
     written = run_sweep(
         sweep, profile="soak", command="soak", results=folder / "results", pythons=pythons, progress=progress
     )

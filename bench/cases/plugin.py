@@ -175,7 +175,7 @@ def _cell_of(item: pytest.Item) -> Cell | None:
 def run(request: pytest.FixtureRequest, sweep: Sweep) -> Iterator[tuple[Header, RunWriter]]:
     """Open a run, train every cell for its accuracy, and let the cases append their times."""
     (backend,) = sweep.backends
-    here = {backend: sys.executable}
+    here: dict[str, str] = {backend: sys.executable}
     results = request.config.getoption("results")
     progress = Progress(Console(stderr=True, force_terminal=False))
     capture = request.config.pluginmanager.getplugin("capturemanager")

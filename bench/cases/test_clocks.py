@@ -63,7 +63,7 @@ def _trial(cell: Cell, sweep: Sweep, process: int) -> Trial:
 
 def _epochs_of_a_turn(cell: Cell, sweep: Sweep) -> int:
     trial = _trial(cell, sweep, 0)
-    with fresh_worker(trial) as worker:
+    with fresh_worker(trial, sweep) as worker:
         worker.ready()
         return counted_epochs(sweep.timing.model_copy(update={"rounds": 1}), worker.park(trial))
 
