@@ -23,7 +23,7 @@ class Wanted:
     """What a person asked for; empty means everything.
 
     Args:
-        backends: rows of these.
+        backends: rows of these; a second installation is backend@name.
         models: rows of these.
         lengths: rows of these.
         columns: these, in this order.
@@ -49,8 +49,8 @@ def choose(tables: Sequence[Table], wanted: Wanted, chosen: Selection) -> list[T
     Raises:
         UserError: if nothing was measured on a backend, model or length, or no table has a column.
     """
-    unwanted = _left(wanted.backends, chosen, "backend") | _left(wanted.models, chosen, "model")
-    lengths = _left(wanted.lengths, chosen, "length")
+    unwanted = _left(wanted.backends, chosen, "side", "--backend") | _left(wanted.models, chosen, "model", "--model")
+    lengths = _left(wanted.lengths, chosen, "length", "--length")
     known = dict.fromkeys(str(name) for table in tables for name in table.frame.columns)
     for name in wanted.columns if known else ():
         choose_name(name, known, "--columns")
@@ -58,7 +58,7 @@ def choose(tables: Sequence[Table], wanted: Wanted, chosen: Selection) -> list[T
     return [table for table in kept if not table.frame.empty and _has_columns(table)]
 
 
-def _left(names: Sequence[str | int], chosen: Selection, field: str) -> set[str]:
+def _left(names: Sequence[str | int], chosen: Selection, field: str, option: str) -> set[str]:
     """Return what was measured on an axis and is not wanted.
 
     Raises:
@@ -66,7 +66,7 @@ def _left(names: Sequence[str | int], chosen: Selection, field: str) -> set[str]
     """
     cells = [record.cell for record in chosen.records if isinstance(record, Speed | Accuracy | Failure)]
     measured = [str(value) for value in sorted({getattr(cell, field) for cell in cells})]
-    wanted = {choose_name(str(name), measured, f"--{field}") for name in names}
+    wanted = {choose_name(str(name), measured, option) for name in names}
     return set(measured) - wanted if wanted else set()
 
 

@@ -51,7 +51,7 @@ def _known(header: Header) -> dict[str, str]:
     known |= _flat(sweep.settings.model_dump(mode="json"))
     known |= _flat({"device": sweep.device, "variant": sweep.model_dump(mode="json")["variant"]})
     for worker in header.workers:
-        known |= _flat({worker.backend: worker.model_dump(mode="json", exclude={"backend", "device"})})
+        known |= _flat({worker.side: worker.model_dump(mode="json", exclude={"backend", "installation", "device"})})
     return known
 
 

@@ -20,7 +20,17 @@ Kind = Literal["speed", "accuracy", "failures", "baselines"]
 Row = dict[str, Any]
 
 OF_RUN = ("run", "protocol_version", "machine")
-OF_CELL = ("backend", "device", "model", "length", "threads", "unroll", "jit_compile", "steps_per_execution")
+OF_CELL = (
+    "backend",
+    "installation",
+    "device",
+    "model",
+    "length",
+    "threads",
+    "unroll",
+    "jit_compile",
+    "steps_per_execution",
+)
 OF_SPEED = (
     "process",
     "twin",
@@ -60,7 +70,7 @@ OF_ACCURACY = (
 COLUMNS: dict[Kind, tuple[str, ...]] = {
     "speed": (*OF_RUN, *OF_CELL, *OF_SPEED),
     "accuracy": (*OF_RUN, *OF_CELL, *OF_ACCURACY),
-    "failures": (*OF_RUN, *OF_CELL, "trial", "index", "phase", "reason"),
+    "failures": (*OF_RUN, *OF_CELL, "trial", "index", "twin", "phase", "fault", "reason", "exit_code"),
     "baselines": (*OF_RUN, "name", "length", "test_mse", "test_mae", "exact_sum_rate"),
 }
 
@@ -97,6 +107,7 @@ def _of_cell(cell: Cell) -> Row:
     variant = cell.variant
     return {
         "backend": cell.backend,
+        "installation": cell.installation,
         "device": cell.device,
         "model": cell.model,
         "length": cell.length,
@@ -166,7 +177,7 @@ def _of_test(record: Accuracy | Baseline) -> Row:
 def _of_failure(record: Record) -> list[Row]:
     if not isinstance(record, Failure):
         return []
-    how = {"trial": record.trial, "index": record.index, "phase": record.phase, "reason": record.reason}
+    how = {name: getattr(record, name) for name in ("trial", "index", "twin", "phase", "fault", "reason", "exit_code")}
     return [_of_cell(record.cell) | how]
 
 

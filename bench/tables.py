@@ -39,7 +39,7 @@ def overview_table(chosen: Selection) -> Table:
     rows: dict[tuple[str, int], Row] = {}
     for cell, of_cell in sorted(speeds, key=lambda pair: (pair[0].length, pair[0].model, pair[0].backend)):
         row = rows.setdefault((cell.model, cell.length), {"model": cell.model, "length": cell.length})
-        row[f"{cell.backend} ms"] = 1e3 * epoch_time(of_cell).median_s
+        row[f"{cell.side} ms"] = 1e3 * epoch_time(of_cell).median_s
     for (model, length), row in rows.items():
         alike = [trial for trial in trained if (trial.cell.model, trial.cell.length) == (model, length)]
         if alike:
@@ -52,7 +52,7 @@ def overview_table(chosen: Selection) -> Table:
         + (f" {patience_note(trained)}" if trained else ""),
         *controls_table(chosen).notes[: bool(chosen.of(Speed))],
     )
-    best = {(list(rows).index((cell.model, cell.length)), f"{cell.backend} ms") for cell in fastest(chosen) & shown}
+    best = {(list(rows).index((cell.model, cell.length)), f"{cell.side} ms") for cell in fastest(chosen) & shown}
     return Table("Overview", pd.DataFrame(list(rows.values())), (*notes, *([MARKED] if best else [])), frozenset(best))
 
 

@@ -12,12 +12,12 @@ MARKED = "Marked: faster than every other backend, by the intervals of their rat
 def fastest(chosen: Selection) -> frozenset[Cell]:
     """Return the cells that are faster than those of every other backend.
 
-    Compared are cells that differ in nothing but the backend. Cells of different runs took no turns with each other,
+    Compared are cells that differ in nothing but the backend or its installation. Cells of different runs took no turns with each other,
     have no ratio, and so none of them is the fastest.
     """
     groups: dict[Cell, set[Cell]] = defaultdict(set)
     for cell in of_cells(chosen.records):
-        groups[cell.model_copy(update={"backend": None})].add(cell)
+        groups[cell.model_copy(update={"backend": None, "installation": None})].add(cell)
     beaten: dict[Cell, set[Cell]] = defaultdict(set)
     for one in (one for of_run in chosen.by_run for one in compare(of_run, "backend")):
         if one.ratio.interval.low > 1:

@@ -11,6 +11,7 @@ from contextlib import redirect_stdout
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import document_tables
 
@@ -18,7 +19,7 @@ from bench.compare import compare_runs
 from bench.compare_tables import speed_changes_table
 from bench.overhead import Overhead, overhead_table
 from bench.printing import print_tables, to_markdown
-from bench.records import RECORD, Header
+from bench.records import LINE, Header
 from bench.replica_speed import ReplicaTimes, replicas_table
 from bench.selection import provenance, select
 from bench.store import Run, load_runs
@@ -120,17 +121,35 @@ def tensorflow_epochs() -> str:
     return document_tables.tensorflow_table(document)
 
 
+def _line_schema() -> dict[str, Any]:
+    """Return the schema of a line: a record, and the checksums that `bench.lines` puts behind it."""
+    schema = LINE.json_schema(mode="serialization")
+    for place in schema["discriminator"]["mapping"].values():
+        definition = schema["$defs"][place.rpartition("/")[2]]
+        for name in ("after", "sum"):
+            definition["properties"][name] = {"type": "string", "pattern": "^[0-9a-f]{16}$"}
+            definition["required"].append(name)
+    return schema
+
+
 def schemas() -> dict[Path, str]:
     """Return the JSON Schemas of what a run leaves, by the file that publishes each."""
-    documents = {
-        "run": Header.model_json_schema(mode="serialization"),
-        "record": RECORD.json_schema(mode="serialization"),
-    }
+    documents = {"run": Header.model_json_schema(mode="serialization"), "record": _line_schema()}
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return {
         PROJECT / "docs" / "schema" / f"{name}.json": json.dumps(dialect | document, indent=1) + "\n"
         for name, document in documents.items()
     }
+
+
+def faults() -> str:
+    """Return what was lost of runs that were broken on purpose."""
+    return document_tables.faults_table(json.loads((RESULTS / "faults.json").read_text("utf-8")))
+
+
+def soak() -> str:
+    """Return what thousands of trials take."""
+    return document_tables.soak_tables(json.loads((RESULTS / "soak.json").read_text("utf-8")))
 
 
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
@@ -143,6 +162,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "overhead": overheads,
         "tensorflow-epochs": tensorflow_epochs,
     },
+    "docs/reliability.md": {"faults": faults, "soak": soak},
     "docs/replay.md": {"replays": replays},
     "docs/replicas.md": {"ratios": replicas, "counts": replica_counts},
 }

@@ -39,6 +39,6 @@ def write_run(results: Path, header: Header, records: list[Record]) -> Path:
     """Put a run on the disk and return its folder."""
     writer = start_run(results, header)
     for record in records:
-        with (writer.folder / "trials.jsonl").open("a", encoding="utf-8") as lines:  # without waiting for the disk
-            lines.write(record.model_dump_json() + "\n")
+        writer.append(record)
+    writer.close()
     return writer.folder

@@ -40,7 +40,7 @@ def table(
     Example: seqsum table --show speed --model lstm --columns "length,backend,epoch ms" --format markdown
     """
     wanted = choosing.Wanted(
-        backends=tuple(interpreters.parse_backend(name) for name in backend),
+        backends=tuple(name if "@" in name else interpreters.parse_backend(name) for name in backend),
         models=tuple(model),
         lengths=tuple(length),
         columns=choosing.parse_columns(columns),
