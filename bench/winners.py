@@ -12,8 +12,8 @@ MARKED = "Marked: faster than every other backend, by the intervals of their rat
 def fastest(chosen: Selection) -> frozenset[Cell]:
     """Return the cells that are faster than those of every other backend.
 
-    Compared are cells that differ in nothing but the backend or its installation. Cells of different runs took no turns with each other,
-    have no ratio, and so none of them is the fastest.
+    Compared are cells that differ in nothing but the backend or its installation. Cells of different runs took no
+    turns with each other, have no ratio, and so none of them is the fastest.
     """
     groups: dict[Cell, set[Cell]] = defaultdict(set)
     for cell in of_cells(chosen.records):

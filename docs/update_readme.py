@@ -98,7 +98,11 @@ def drift() -> str:
     table = speed_changes_table(compare_runs(runs[0], runs[-1]))
     begun = [run.header.started_at for run in (runs[0], runs[-1])]
     text = to_markdown(replace(table, notes=())).partition("\n\n")[2].strip()
-    return f"{text}\n\nThe runs began at {begun[0]} and {begun[1]}."
+    differ = int((table.frame["verdict"] != "no difference").sum())
+    return (
+        f"{text}\n\n{differ} of {len(table.frame)} verdicts are other than *no difference*. "
+        f"The runs began at {begun[0]} and {begun[1]}."
+    )
 
 
 def timed_runs() -> list[Run]:

@@ -86,3 +86,13 @@ def test_the_overview_marks_the_column_of_the_fastest() -> None:
 def test_nothing_is_said_of_marks_where_there_are_none() -> None:
     table = speed_table(select_all(make_speed()))
     assert not table.best and not any(note.startswith("Marked:") for note in table.notes)
+
+
+def test_a_second_installation_is_a_side_of_its_own() -> None:
+    newer = make_cell("jax").model_copy(update={"installation": "new"})
+    faster = make_processes(newer, seconds=[0.005 * one for one in NOISE], rounds=2)
+    chosen = select_all(*timed("jax", 0.01), *timed("torch", 0.02), *faster)
+    assert fastest(chosen) == {newer}
+    speed, overview = speed_table(chosen), overview_table(chosen)
+    assert [(speed.frame.loc[row, "backend"], name) for row, name in speed.best] == [("jax@new", "epoch ms")]
+    assert [name for _, name in overview.best] == ["jax@new ms"]
