@@ -49,7 +49,8 @@ def ended(exit_code: int, printed: Sequence[str]) -> WorkerLostError:
         with suppress(ValueError):
             name = f" ({signal.Signals(-exit_code).name})"
     fault: Fault = "killed" if exit_code in (-signal.SIGKILL, -signal.SIGTERM) else "crashed"
-    if any(_tells_memory(line) for line in printed):
+    in_python = any(line.startswith("Traceback") for line in printed)  # which quotes code, whatever it speaks of
+    if any(_tells_memory(line) for line in (printed[-1:] if in_python else printed)):
         fault = "out of memory"
     last = f": {printed[-1]}" if printed else ""
     return WorkerLostError(f"ended with exit code {exit_code}{name}{last}", fault, exit_code=exit_code, printed=printed)

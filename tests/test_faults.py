@@ -18,6 +18,12 @@ from bench.faults import KEPT_LINES, WorkerLostError, ended, failure, raised
         (3, ["ImportError: no such library", ""], "crashed", "ended with exit code 3: ImportError: no such library"),
         (1, ["MemoryError"], "out of memory", "ended with exit code 1: MemoryError"),
         (-6, ["terminate called after std::bad_alloc", "Aborted"], "out of memory", "ended with exit code -6"),
+        (
+            1,
+            ["Traceback (most recent call last):", "raise MemoryError if full else KeyError", "KeyError: 3"],
+            "crashed",
+            "",
+        ),
         (-250, [], "crashed", "ended with exit code -250"),
     ],
 )
