@@ -136,7 +136,7 @@ def name_lengths(panel: Any, lengths: list[int]) -> None:
 
 
 def plain_log(axis: Any) -> None:
-    """Label a logarithmic axis, whose data are drawn already, with 1, 2, 5 and their tenfolds, or more where it is short."""
+    """Label a logarithmic axis, whose data are drawn already, with plain numbers: 1, 2, 5, or more on a short one."""
     low, high = axis.get_view_interval()
     wide = high > 8 * low > 0
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)) if wide else MaxNLocator(4, steps=[1, 2, 5, 10]))

@@ -29,9 +29,7 @@ PICTURES: dict[str, Callable[[Selection], Figure]] = {
 }
 
 
-def write_plots(
-    chosen: Selection, folder: Path, form: str, names: Sequence[str] = ()
-) -> tuple[list[Path], list[str]]:
+def write_plots(chosen: Selection, folder: Path, form: str, names: Sequence[str] = ()) -> tuple[list[Path], list[str]]:
     """Draw every picture for which there are records.
 
     Args:

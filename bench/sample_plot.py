@@ -50,7 +50,7 @@ def draw_samples(chosen: Selection) -> Figure:
         labelled,
         title="Every turn when it was measured: what drifts, jumps or was disturbed",
         note=f"Median epoch of each of {len(turns):,} turns. Crosses: controls. "
-        f"Rings: the {disturbed:,} turns that other processes disturbed.",
+        f"Rings: disturbed by other processes, {disturbed:,} of them.",
     )
     return figure
 

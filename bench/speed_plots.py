@@ -164,7 +164,7 @@ def _places(rows: list[Row]) -> dict[Row, int]:
 def _draw_ratio(panel: Any, one: Compared, height: int) -> None:
     ratio, control = one.ratio, one.first == one.second
     known = not isnan(ratio.interval.low)
-    color = GREY if control else "#0072b2"
+    color = "#444444" if control else "#0072b2"
     if known:
         panel.plot([ratio.interval.low, ratio.interval.high], [height, height], color=color, linewidth=1.6)
     inside = "white" if known and ratio.undecided else color

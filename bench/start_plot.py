@@ -47,13 +47,13 @@ def draw_start(chosen: Selection) -> Figure:
             labelled.append((panel, _draw_time_to_epoch(panel, alike, found.break_evens)))
             panel.set_title(f"{shown_name(model)}, length {length}", fontsize=9)
     handles, names = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=len(PARTS), frameon=False, fontsize=8)
+    figure.legend(handles, names, loc="outside lower right", ncols=len(PARTS), frameon=False, fontsize=8)
     finish(
         figure,
         labelled,
         title="What starting costs, and when faster epochs have made up for it",
-        note="Medians of fresh processes. Lines: seconds until an epoch has ended, start included. "
-        "Rings: break-even,\nthe epoch from which on the backend with the faster epochs is ahead.",
+        note="Bars: medians of the parts over fresh processes; beside them the median of all together.\n"
+        "Lines: seconds until an epoch has ended, start included. Rings: the epoch from which on faster epochs pay.",
     )
     return figure
 
@@ -72,8 +72,10 @@ def _draw_parts(panel: Any, cells: list[Timed]) -> None:
     for part, left, right in zip(PARTS, starts.T, ends.T, strict=True):
         panel.barh(names, right - left, left=left, label=part, height=0.72, edgecolor="white", **PART_STYLES[part])
     panel.invert_yaxis()
-    for name, total in zip(names, ends[:, -1], strict=True):
-        panel.annotate(f"{total:.1f}", (total, name), (3, 0), textcoords="offset points", va="center", fontsize=7)
+    for name, one, right in zip(names, cells, ends[:, -1], strict=True):
+        said = f"{one.start_s:.1f}"
+        panel.annotate(said, (right, name), (3, 0), textcoords="offset points", va="center", fontsize=7)
+    panel.set_axisbelow(True)
     panel.margins(x=0.12)
     panel.set_xlabel("s", fontsize=8)
 

@@ -137,7 +137,7 @@ def test_the_start_is_stacked_part_by_part(whole: Selection) -> None:
 
 
 def test_the_break_even_is_marked_where_the_lines_meet() -> None:
-    """jax starts 2.5 s later and saves 90 ms an epoch: 2.5 / 0.09 = 27.8."""
+    """Jax starts 2.5 s later and saves 90 ms an epoch: 2.5 / 0.09 = 27.8."""
     chosen = select_all(*timings(models=["lstm"], lengths=[4], backends=["jax", "torch"], noise=[1.0] * 5))
     figure = draw_start(chosen)
     assert "29" in texts(figure)

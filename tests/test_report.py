@@ -15,6 +15,7 @@ from plotly.offline import get_plotlyjs
 from whole_runs import timings, trainings, whole_records, whole_selection
 
 from bench import store
+from bench.findings import Findings
 from bench.plan import Cell
 from bench.report.chart_parts import MOST_POINTS
 from bench.report.origin import origin_tables, repeat_command
@@ -22,7 +23,6 @@ from bench.report.page import build_page, write_page
 from bench.report.shown_tables import MOST_ROWS, find_filters, show_table
 from bench.report.speed_charts import sample_charts
 from bench.report.texts import plotly_text, visible
-from bench.findings import Findings
 from bench.selection import select
 from bench.tables import TABLES
 
@@ -263,4 +263,4 @@ def test_headlines_of_several_runs_are_of_the_newest(tmp_path: Path) -> None:
     old = make_run(timings(models=["lstm"], lengths=[4]), "2030-01-01T00-00-00-old")
     new = make_run([make_speed(make_cell("torch", "lstm", 4), steady_s=(0.001,))], "2030-01-02T00-00-00-new")
     html = build_page(select([old, new]))
-    assert "no turns in common" in html and "is not proved" in html
+    assert "no turns in common" in html and "is not shown" in html

@@ -7,7 +7,7 @@ the page maps them for its dark theme.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import ceil, floor, isfinite, log10
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ HEIGHT = 300
 SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond"}
 DASHES = {"jax": "solid", "torch": "dash", "tensorflow": "dot", "lstm": "solid", "gru": "dash", "simple_rnn": "dot"}
 MOST_SAID = 12
+FINE_STEPS = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,34 @@ def length_axis(lengths: list[int]) -> dict[str, Any]:
     return {"type": "log", "tickvals": lengths, "ticktext": texts, "title": {"text": "length"}}
 
 
-def log_axis(title: str) -> dict[str, Any]:
-    """Return a logarithmic axis with plain numbers."""
-    return {"type": "log", "title": {"text": title}, "exponentformat": "none"}
+def log_axis(title: str, traces: Iterable[Trace], axis: str = "y") -> dict[str, Any]:
+    """Return a logarithmic axis whose ticks are round: the fewer, the more decades its data span.
+
+    Args:
+        title: what is drawn.
+        traces: what is drawn along it.
+        axis: "x" or "y".
+    """
+    values = [value for trace in traces for value in _ends(trace, axis) if value > 0]
+    low, high = (min(values), max(values)) if values else (1.0, 10.0)
+    spread = high / low
+    steps = (1.0,) if spread > 1e4 else (1.0, 2.0, 5.0) if spread > 6 else FINE_STEPS
+    decades = range(floor(log10(low)) - 1, ceil(log10(high)) + 1)
+    ticks = [float(f"{step * 10.0**decade:.3g}") for decade in decades for step in steps]
+    texts = [f"{tick:,g}" for tick in ticks]
+    return {"type": "log", "title": {"text": title}, "tickvals": ticks, "ticktext": texts}
+
+
+def _ends(trace: Trace, axis: str) -> list[float]:
+    """Return where the points of a trace lie, and where their bars end."""
+    bars = trace.get(f"error_{axis}", {})
+    points = trace[axis]
+    ends = [
+        (point or 0.0) + sign * (bar or 0.0)
+        for side, sign in (("array", 1), ("arrayminus", -1))
+        for point, bar in zip(points, bars.get(side, ()), strict=False)
+    ]
+    return [point for point in points if point is not None] + ends
 
 
 def short(value: float) -> float | None:

@@ -122,7 +122,8 @@ def answers(found: Findings) -> list[Answer]:
     groups: dict[Cell, list[Timed]] = defaultdict(list)
     for one in found.cells:
         groups[place(one.cell)].append(one)
-    return [_answer(_Group(cells, found), found.break_evens) for cells in groups.values()]
+    in_order = sorted(groups, key=lambda common: (common.length, common.model, str(common.threads)))
+    return [_answer(_Group(groups[common], found), found.break_evens) for common in in_order]
 
 
 def _answer(group: _Group, break_evens: list[BreakEven]) -> Answer:
@@ -161,7 +162,7 @@ def _text(group: _Group) -> str:
             return f"No difference is shown between {join_words(names)}."
         case "alone":
             return f"Only {names[0]} was measured."
-    return f"{names[0]} had the shortest epochs, but that is not proved."
+    return f"{names[0]} had the shortest epochs, but that is not shown."
 
 
 def _against(ratio: Ratio | None) -> str:
@@ -194,7 +195,7 @@ def main_title(said: Sequence[Answer]) -> str:
         shortest = Counter(answer.leaders[0] for answer in compared).most_common(1)[0]
         if all(answer.proof == "tie" for answer in compared):
             return "No backend is shown to be faster than all others"
-        return f"Not proved: {shortest[0]} had the shortest epochs in {shortest[1]} of {len(compared)} comparisons"
+        return f"Not decided: {shortest[0]} had the shortest epochs in {shortest[1]} of {len(compared)} comparisons"
     if len(clear) == 1 and clear.total() == len(compared):
         return f"{next(iter(clear))} trains fastest"
     parts = [f"{name} in {count}" for name, count in clear.most_common()]
@@ -237,8 +238,8 @@ def _proofs(said: Sequence[Answer]) -> Fact | None:
         return None
     clear, tied = (sum(answer.proof == proof for answer in compared) for proof in ("clear", "tie"))
     if clear == len(compared):
-        return Fact(True, f"Every answer is proved: the 95 % intervals of {_count(clear, 'comparison')} leave out 1.")
-    text = f"{clear} of {_count(len(compared), 'comparison')} proved"
+        return Fact(True, f"Every answer is decided: the 95 % intervals of {_count(clear, 'comparison')} leave out 1.")
+    text = f"{clear} of {_count(len(compared), 'comparison')} decided"
     text += f", {tied} without a difference" if tied else ""
     missing = len(compared) - clear - tied
     return Fact(False, text + (f", {missing} without an interval." if missing else "."))
@@ -264,10 +265,9 @@ def _disturbed(found: Findings) -> Fact | None:
     count, turns = sum(turn.slice.disturbed for turn in found.turns), len(found.turns)
     if not count:
         return Fact(True, f"No other process disturbed any of the {turns:,} turns.")
-    return Fact(
-        count < MANY_DISTURBED * turns,
-        f"{count:,} of {turns:,} turns were disturbed by other processes and measured again.",
-    )
+    verb = "was" if count == 1 else "were"
+    text = f"{count:,} of {turns:,} turns {verb} disturbed by other processes and measured again."
+    return Fact(count < MANY_DISTURBED * turns, text)
 
 
 def _failed(chosen: Selection) -> Fact:

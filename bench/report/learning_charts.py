@@ -46,7 +46,7 @@ def _band_charts(
     for length in sorted({line.length for line in lines if line.length is not None}):
         inside = [line for line in lines if line.length == length]
         traces = [trace for line in inside for trace in _band_traces(line, style_of[line.model])]
-        y_axis = log_axis("") if logarithmic else {}
+        y_axis = log_axis("", traces) if logarithmic else {}
         layout = layout_of({"title": {"text": x_title}}, y_axis)
         said = [f"{model_name(line.model)} ends at {format_value(float(line.middle[-1]))}" for line in inside]
         summary = say_list(f"Length {length}, {what}", said)
@@ -80,7 +80,7 @@ def accuracy_charts(mse: Sequence[Line], exact: Sequence[Line]) -> list[Chart]:
             for line in lines
         ]
         lengths = sorted({int(length) for line in lines for length in line.x})
-        axis = log_axis("") if logarithmic else {"range": [-4, 104]}
+        axis = log_axis("", traces) if logarithmic else {"range": [-4, 104]}
         said = [
             f"{model_name(line.model)} {format_value(float(value))} at length {length}"
             for line in lines
@@ -106,5 +106,3 @@ def _pale(color: str) -> str:
 def _thinned(points: int) -> Any:
     """Return which points of a long line are drawn: all, or so many evenly spread with both ends."""
     return np.unique(np.linspace(0, points - 1, min(points, MOST_POINTS)).round().astype(int))
-
-

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from math import isnan
-from typing import Any
 
 import numpy as np
 
@@ -38,7 +37,7 @@ def speed_charts(found: Findings) -> list[Chart]:
     for model, cells in by_model(found.cells).items():
         traces = [_speed_trace(of_side) for of_side in by_backend(cells).values()]
         lengths = sorted({one.cell.length for one in cells})
-        layout = layout_of(length_axis(lengths), log_axis("ms per epoch"))
+        layout = layout_of(length_axis(lengths), log_axis("ms per epoch", traces))
         title = f"{model_name(model)}: a steady epoch by length"
         charts.append(Chart("speed", title, _say_speeds(cells), "speed", {"data": traces, "layout": layout}))
     return charts
@@ -80,7 +79,9 @@ def ratio_charts(found: Findings) -> list[Chart]:
         traces = [_ratio_trace(one) for one in ratios if not isnan(one.ratio.value)]
         names = list(dict.fromkeys(_ratio_name(one) for one in ratios))
         axis = {"type": "category", "categoryorder": "array", "categoryarray": names[::-1], "automargin": True}
-        layout = layout_of(log_axis("times as long"), axis, height=110 + 24 * len(names)) | {"showlegend": False}
+        layout = layout_of(log_axis("times as long", traces, "x"), axis, height=110 + 24 * len(names)) | {
+            "showlegend": False
+        }
         layout["shapes"] = [
             {"type": "line", "x0": 1, "x1": 1, "yref": "paper", "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1}}
         ]
@@ -120,6 +121,7 @@ def _ratio_trace(one: Compared) -> Trace:
         "hoverinfo": "text",
     } | meta_of_cells(one.first, one.second)
 
+
 def sample_charts(found: Findings) -> list[Chart]:
     """Draw the median epoch of the turns against the time since the run began, for each model and length."""
     groups: dict[tuple[str, int], list[Turn]] = defaultdict(list)
@@ -133,7 +135,7 @@ def sample_charts(found: Findings) -> list[Chart]:
         for turn in turns:
             sides[say_backend(turn.cell), turn.twin].append(turn)
         traces = [_turns_trace(name, of_side) for (name, _), of_side in sorted(sides.items())]
-        layout = layout_of({"title": {"text": "minutes since the run began"}}, log_axis("ms per epoch"))
+        layout = layout_of({"title": {"text": "minutes since the run began"}}, log_axis("ms per epoch", traces))
         disturbed = sum(turn.slice.disturbed for turn in turns)
         title = f"{model_name(model)}, length {length}: every turn when it was measured"
         summary = f"{title}. {len(turns)} turns, {disturbed} of them disturbed by other processes."
@@ -172,5 +174,3 @@ def _turns_trace(name: str, turns: list[Turn]) -> Trace:
         ],
         "hoverinfo": "text+name",
     } | meta_of_cells(cell)
-
-

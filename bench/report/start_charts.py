@@ -68,8 +68,11 @@ def break_even_charts(found: Findings) -> list[Chart]:
             cells = [one for one in of_model if one.cell.length == length]
             places = {place(one.cell) for one in cells}
             met = [one for one in found.break_evens if place(one.faster.cell) in places and _is_later(one)]
+            met.sort(key=lambda one: one.found.epoch)
             last = max([FEWEST_EPOCHS, *(1.5 * one.found.epoch for one in met)])
-            traces = [_time_trace(one, last) for one in cells] + [_meeting_trace(one) for one in met]
+            traces = [_time_trace(one, last) for one in cells] + [
+                _meeting_trace(one, number) for number, one in enumerate(met)
+            ]
             layout = layout_of({"title": {"text": "epoch"}}, {"title": {"text": "seconds"}, "rangemode": "tozero"})
             said = [
                 f"{say_backend(one.faster.cell)} is ahead of {say_backend(one.other.cell)} after epoch "
@@ -93,7 +96,7 @@ def _time_trace(one: Timed, last: float) -> Trace:
     return trace | {"hovertemplate": "epoch %{x:.0f}: %{y:.3g} s"} | meta_of_cells(one.cell)
 
 
-def _meeting_trace(one: BreakEven) -> Trace:
+def _meeting_trace(one: BreakEven, number: int) -> Trace:
     epoch = one.found.epoch
     name = f"{say_backend(one.faster.cell)} overtakes {say_backend(one.other.cell)}"
     return {
@@ -104,10 +107,8 @@ def _meeting_trace(one: BreakEven) -> Trace:
         "x": [epoch],
         "y": [short(float(one.faster.done_s(epoch)))],
         "text": [f"{epoch:,.0f}"],
-        "textposition": "top center",
+        "textposition": ("top center", "bottom center")[number % 2],
         "marker": {"symbol": "circle-open", "size": 13, "color": GREY, "line": {"width": 2}},
         "hovertext": f"{name} after epoch {say_ahead(one.found)}",
         "hoverinfo": "text",
     } | meta_of_cells(one.faster.cell, one.other.cell)
-
-
