@@ -1,4 +1,4 @@
-"""The command line: `seqsum`. Data to stdout, everything else to stderr; a user's mistake is one line and exit code 2."""
+"""The command line `seqsum`: data to stdout, messages to stderr, a user's mistake in one line with exit code 2."""
 
 import signal
 import sys

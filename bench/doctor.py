@@ -7,11 +7,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.errors import UserError
+from bench.faults import WorkerLostError
 from bench.frozen import Frozen
 from bench.interpreters import check_keras_backend, find_interpreter
 from bench.machine import Noise, Watch, describe_machine, load_average, usable_cores
 from bench.plan import BACKENDS, BackendName, Cell, Device
-from bench.processes import WorkerLostError, WorkerProcess
+from bench.processes import WorkerProcess
+from bench.protocol import Limits
 from bench.records import Machine, Worker
 
 WATCHED_S = 1.0
@@ -67,7 +69,7 @@ def _try_backend(backend: BackendName, device: Device, pythons: dict[str, str]) 
     try:
         python = find_interpreter(backend, device=device, pythons=pythons)
         cell = Cell(backend=backend, device=device, model="simple_rnn", length=4, threads="default")
-        with WorkerProcess(python, cell, cores=usable_cores(), limit_s=120) as worker:
+        with WorkerProcess(python, cell, cores=usable_cores(), limits=Limits.all_phases(120)) as worker:
             return worker.ready(), python
     except (UserError, WorkerLostError) as error:
         return str(error)

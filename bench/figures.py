@@ -73,14 +73,19 @@ def shown_name(model: str) -> str:
 
 
 def say_backend(cell: Cell) -> str:
-    """Name the backend of a cell, and its threads if they are not one."""
+    """Name the backend of a cell with its installation, and its threads if they are not one."""
     threads = {1: "", "default": ", default threads"}.get(cell.threads, f", {cell.threads} threads")
-    return cell.backend + threads
+    return cell.side + threads
+
+
+def is_usual(cell: Cell) -> bool:
+    """Tell whether a cell has one thread and the first installation of its backend."""
+    return cell.threads == 1 and cell.side == cell.backend
 
 
 def backend_style(cell: Cell) -> dict[str, Any]:
-    """Return how a backend is drawn: paler and with open markers where it has not one thread."""
-    return BACKEND_STYLES[cell.backend] | ({} if cell.threads == 1 else OPEN)
+    """Return how a backend is drawn: paler and with open markers where it is not the usual one with one thread."""
+    return BACKEND_STYLES[cell.backend] | ({} if is_usual(cell) else OPEN)
 
 
 def draw_line(panel: Any, x: NDArray[Any], y: NDArray[Any], band: NDArray[Any], style: dict[str, Any]) -> None:

@@ -75,7 +75,7 @@ class Findings:
     def cells(self) -> list[Timed]:
         """Return the cells that were timed, by model, length, threads and backend."""
         found = [_timed(cell, trials) for cell, trials in of_cells(self._chosen.records).items()]
-        return sorted(found, key=lambda one: (one.cell.model, one.cell.length, str(one.cell.threads), one.cell.backend))
+        return sorted(found, key=lambda one: (one.cell.model, one.cell.length, str(one.cell.threads), one.cell.side))
 
     @cached_property
     def ratios(self) -> list[Compared]:
@@ -109,7 +109,7 @@ class Findings:
 
 def place(cell: Cell) -> Cell:
     """Return what two cells have in common that differ in their backend only."""
-    return cell.model_copy(update={"backend": None})
+    return cell.model_copy(update={"backend": None, "installation": None})
 
 
 def _timed(cell: Cell, trials: list[Speed]) -> Timed:

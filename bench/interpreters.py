@@ -6,6 +6,7 @@ environment of a worker is an allow-list, so that nothing that changes the numbe
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from bench.errors import UserError
-from bench.plan import BACKENDS, BackendName, Device, check_choice
+from bench.plan import BACKENDS, BackendName, Device, Sweep, check_choice
 from bench.protocol import Runtime, Threads
 from seqsum_core.settings import MODELS
 
@@ -115,6 +116,28 @@ def find_interpreter(backend: BackendName, *, device: str, pythons: Mapping[str,
     )
 
 
+def find_sides(sweep: Sweep, pythons: Mapping[str, str]) -> dict[str, str]:
+    """Find a Python for every side of a sweep: each backend, and other installations of it.
+
+    Args:
+        sweep: what shall be measured.
+        pythons: paths given on the command line, by backend or BACKEND@NAME.
+
+    Raises:
+        UserError: if one is missing, or is not what it was named.
+    """
+    found: dict[str, str] = {}
+    for backend in sweep.backends:
+        found[backend] = find_interpreter(backend, device=sweep.device, pythons=pythons)
+        for rival in (f"{backend}@{name}" for name in sweep.installations(backend)[1:]):
+            if rival not in pythons:
+                raise UserError(f"`rivals` holds {rival}, whose interpreter is not named. Add --python {rival}=PATH.")
+            if missing := _lacks(pythons[rival], backend):
+                raise UserError(f"{pythons[rival]} cannot run {backend}: {missing}. Correct --python {rival}.")
+            found[rival] = pythons[rival]
+    return found
+
+
 def available_backends(*, device: str, pythons: Mapping[str, str]) -> list[BackendName]:
     """List the backends that some interpreter has.
 
@@ -188,10 +211,19 @@ def parse_pythons(options: list[str]) -> dict[str, str]:
     pythons: dict[str, str] = {}
     for option in options:
         name, sign, path = option.partition("=")
-        if not sign or not path:
-            raise UserError(f"`--python` must be BACKEND=PATH. Received: {option!r}. Write jax=/path/to/python, say.")
-        pythons[parse_backend(name)] = path
+        backend, at, installation = name.partition("@")
+        if not sign or not path or (at and not re.fullmatch(r"[\w.+-]+", installation)):
+            raise UserError(
+                f"`--python` must be BACKEND=PATH, or BACKEND@NAME=PATH for a second one. Received: {option!r}. "
+                "Write jax=/path/to/python, say."
+            )
+        pythons[parse_backend(backend) + at + installation] = path
     return pythons
+
+
+def rivals_of(pythons: Mapping[str, str]) -> tuple[str, ...]:
+    """Return those sides that are second installations."""
+    return tuple(side for side in pythons if "@" in side)
 
 
 def parse_backend(name: str) -> BackendName:

@@ -25,6 +25,7 @@ class Start(Frozen):
         cores: logical cores to stay on.
         started_at_s: wall clock just before the process was started.
         runtime: what the framework is set to.
+        memory_gib: memory it may allocate, in GiB, or None.
     """
 
     backend: Backend
@@ -32,6 +33,7 @@ class Start(Frozen):
     cores: tuple[int, ...]
     started_at_s: float
     runtime: Runtime
+    memory_gib: float | None
 
 
 class CheckRequest(Frozen):

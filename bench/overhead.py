@@ -12,17 +12,19 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import UserError
+from bench.faults import WorkerLostError
 from bench.frozen import Frozen
 from bench.interpreters import check_keras_backend, find_interpreters
 from bench.intervals import LEAST_SEEDS
 from bench.machine import code_commit, describe_machine, usable_cores
 from bench.messages import OverheadRequest
 from bench.plan import BackendName, Cell, Settings, Trial
-from bench.processes import WorkerLostError, WorkerProcess
+from bench.processes import WorkerProcess
+from bench.protocol import Limits
 from bench.records import Machine
 from bench.runner import machine_lock
 from bench.selection import Row, Table, sort_rows
-from bench.statistics import geometric_mean
+from bench.statistics import median_ratio
 from bench.turns import pinned, timing_cores
 from seqsum_core.settings import TaskSettings
 from seqsum_core.task import check_length
@@ -100,7 +102,7 @@ def measure_overhead(
 
 def _weigh(one: Weighed, python: str, cores: list[int], process: int) -> Weighed:
     trial = Trial(kind="speed", cell=one.cell, index=process, settings=Settings())
-    with WorkerProcess(python, one.cell, cores=cores, limit_s=SILENT_LIMIT_S) as worker:
+    with WorkerProcess(python, one.cell, cores=cores, limits=Limits.all_phases(SILENT_LIMIT_S)) as worker:
         try:
             worker.ready()
             found = worker.weigh(OverheadRequest(trial=trial, fit_s=FIT_S, repeats=PAIRS))
@@ -110,7 +112,7 @@ def _weigh(one: Weighed, python: str, cores: list[int], process: int) -> Weighed
 
 
 def _said(one: Weighed) -> str:
-    value = geometric_mean(_ratios(one)).value
+    value = median_ratio(_ratios(one)).value
     return f"timing adds {100 * (value - 1):+.2f} %"
 
 
@@ -124,7 +126,7 @@ def overhead_table(overhead: Overhead) -> Table:
     """Tabulate what timing adds to a bare epoch, with intervals over processes."""
     rows: list[Row] = []
     for one in overhead.weighed:
-        found = geometric_mean(_ratios(one))
+        found = median_ratio(_ratios(one))
         rows.append(
             {
                 "model": one.cell.model,
@@ -140,7 +142,7 @@ def overhead_table(overhead: Overhead) -> Table:
     failed = (f"{one.cell}: a process failed: {one.failed}." for one in overhead.weighed if one.failed)
     notes = (
         f"Whole calls of fit of about {FIT_S:g} s, bare and timed in turns, {PAIRS} pairs in each fresh process: the "
-        f"median of their ratios; over processes, the geometric mean with its 95 % interval (from {LEAST_SEEDS} on).",
+        f"median of their ratios; over processes, the median with its 95 % interval (from {LEAST_SEEDS} on).",
         *failed,
     )
     return Table("What timing adds", sort_rows(pd.DataFrame(rows), ["length", "model", "backend"]), notes)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from bench.frozen import Frozen
-from bench.protocol import Runtime, Threads, Timing
+from bench.protocol import Limits, Runtime, Threads, Timing
 from seqsum_core.settings import MODELS, RECURRENCES, NetworkSettings, TaskSettings, TrainingSettings, VariantSettings
 from seqsum_core.start import GATES
 from seqsum_core.task import check_length
@@ -53,8 +53,17 @@ ModelName = Annotated[str, AfterValidator(check_model)]
 Recurrence = Annotated[str, AfterValidator(lambda name: check_choice(name, RECURRENCES, "expect"))]
 
 
+DEFAULT = "default"
+Rival = Annotated[str, Field(pattern=r"^(jax|torch|tensorflow)@[\w.+-]+$")]
+"""A second installation of a backend, which is timed in turns with the first one: BACKEND@NAME."""
+
+
 class Cell(Frozen):
-    """One thing that is measured: a model at a length on a backend."""
+    """One thing that is measured: a model at a length on a backend.
+
+    Args:
+        installation: which of several interpreters with this backend; the others are timed only.
+    """
 
     backend: Backend
     device: Device
@@ -62,10 +71,16 @@ class Cell(Frozen):
     length: int
     variant: VariantSettings = VariantSettings()
     threads: Threads = 1
+    installation: str = DEFAULT
+
+    @property
+    def side(self) -> str:
+        """Return the backend, and the name of the installation unless it is the default one."""
+        return self.backend if self.installation == DEFAULT else f"{self.backend}@{self.installation}"
 
     def __str__(self) -> str:
         threads = {1: "", "default": " default threads"}.get(self.threads, f" {self.threads} threads")
-        return f"{self.backend} {self.model} {self.length}{threads}"
+        return f"{self.side} {self.model} {self.length}{threads}"
 
 
 class Settings(Frozen):
@@ -172,7 +187,9 @@ class Sweep(Settings):
     threads: tuple[Threads, ...] = Field((1,), min_length=1)
     seeds: int = Field(3, ge=0)
     variant: VariantSettings = VariantSettings()
+    rivals: tuple[Rival, ...] = ()
     expect: Recurrence | None = None
+    limits: Limits = Limits()
 
     @model_validator(mode="after")
     def _parts_must_fit(self) -> Self:
@@ -187,6 +204,11 @@ class Sweep(Settings):
             raise ValueError(
                 f"`batch_size` must be at most the number of fitted rows, {self.task.fitted_rows}. "
                 f"Received: {self.training.batch_size}. Lower it, or draw more `sequences`."
+            )
+        if strange := [rival for rival in self.rivals if rival.partition("@")[0] not in self.backends]:
+            raise ValueError(
+                f"`rivals` must be installations of a backend that is measured. Received: {strange[0]!r}. "
+                "Add that backend, or leave it out."
             )
         if self.expect == "cudnn" and self.device == "cpu":
             raise ValueError("`expect` cannot be cudnn on a CPU. Received: 'cudnn'. Use --device gpu.")
@@ -208,13 +230,20 @@ class Sweep(Settings):
                     length=length,
                     variant=self.variant,
                     threads=threads,
+                    installation=installation,
                 )
                 for model, backend, threads in product(
                     dict.fromkeys(self.models), dict.fromkeys(self.backends), dict.fromkeys(self.threads)
                 )
+                for installation in self.installations(backend)
             ]
             for length in sorted(set(self.lengths))
         ]
+
+    def installations(self, backend: BackendName) -> list[str]:
+        """Return the names of a backend's installations, the default one first."""
+        sides = (rival.split("@") for rival in dict.fromkeys(self.rivals))
+        return [DEFAULT, *(name for of_backend, name in sides if of_backend == backend)]
 
     def cells(self) -> list[Cell]:
         """Return the cells of all blocks."""
@@ -230,7 +259,8 @@ class Sweep(Settings):
         Returns:
             A trial of each cell, and a second one of those that are controls.
         """
-        twins = [cell for cell in block if cell.model == block[0].model and self.timing.control != "none"]
+        alike = [cell for cell in block if cell.model == block[0].model and cell.installation == DEFAULT]
+        twins = alike if self.timing.control != "none" else []
         if self.timing.control == "one":
             twins = [twins[sorted(set(self.lengths)).index(block[0].length) % len(twins)]]
         trials = [
@@ -258,6 +288,7 @@ class Sweep(Settings):
         return [
             group
             for cell in dict.fromkeys(cell.model_copy(update={"threads": 1}) for cell in reversed(self.cells()))
+            if cell.installation == DEFAULT
             for group in Group(cell=cell, seeds=tuple(range(self.seeds)), settings=self.settings).split()
         ]
 

@@ -12,6 +12,7 @@ from typing import Self
 from pydantic import ValidationError
 
 from bench.errors import UserError
+from bench.faults import WorkerLostError, ended, failure, raised
 from bench.interpreters import worker_environment
 from bench.messages import (
     ANSWER,
@@ -42,13 +43,9 @@ from bench.messages import (
     Wrong,
 )
 from bench.plan import Cell, Group, Trial
-from bench.protocol import Runtime
+from bench.protocol import Limits, Runtime
 from bench.records import Accuracy, Failure, Slice, Speed, Way, Worker
 from seqsum_core.parity_case import Case, Quantity
-
-
-class WorkerLostError(Exception):
-    """A worker crashed, fell silent or said nonsense; the message says which."""
 
 
 class WorkerProcess:
@@ -58,29 +55,41 @@ class WorkerProcess:
         python: the interpreter.
         cell: any cell of the backend, device and threads that it shall run.
         cores: logical cores it stays on.
-        limit_s: how long it may be silent.
+        limits: how long it may be silent in each phase, and what memory it may take.
         runtime: precision, determinism and flags.
+
+    Raises:
+        WorkerLostError: if the interpreter cannot be started.
     """
 
     def __init__(
-        self, python: str, cell: Cell, *, cores: list[int], limit_s: float, runtime: Runtime | None = None
+        self, python: str, cell: Cell, *, cores: list[int], limits: Limits, runtime: Runtime | None = None
     ) -> None:
-        self._limit_s = limit_s
+        self._limits = limits
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         runtime = runtime or Runtime()
         start = Start(
-            backend=cell.backend, device=cell.device, cores=tuple(cores), started_at_s=time.time(), runtime=runtime
+            backend=cell.backend,
+            device=cell.device,
+            cores=tuple(cores),
+            started_at_s=time.time(),
+            runtime=runtime,
+            memory_gib=limits.memory_gib,
         )
-        self._process = subprocess.Popen(
-            [python, "-m", "bench.worker", start.model_dump_json()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env=worker_environment(cell.backend, cell.device, cell.threads, runtime),
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,  # Ctrl-C reaches the coordinator only, which then ends the worker
-        )
+        try:
+            self._process = subprocess.Popen(
+                [python, "-m", "bench.worker", start.model_dump_json()],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env=worker_environment(cell.backend, cell.device, cell.threads, runtime),
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,  # Ctrl-C reaches the coordinator only, which then ends the worker
+            )
+        except OSError as error:
+            self._errors.close()
+            raise WorkerLostError(f"its interpreter cannot be started ({error.strerror})", "not started") from None
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -115,7 +124,7 @@ class WorkerProcess:
                 return worker
             case Wrong(message=message):
                 raise UserError(message)
-        raise WorkerLostError("answered out of turn")
+        raise WorkerLostError("answered out of turn", "garbled")
 
     def check(self, trial: Trial) -> None:
         """Let the worker build a trial's model.
@@ -136,12 +145,11 @@ class WorkerProcess:
         """
         try:
             answer = self._ask(TrainRequest(group=group))
+            if isinstance(answer, GroupDone):
+                return list(answer.records)
+            raise _out_of_turn(answer)
         except WorkerLostError as lost:
-            return [failure(trial, self.phase, str(lost)) for trial in group.trials]
-        if isinstance(answer, GroupDone):
-            return list(answer.records)
-        reason = answer.reason if isinstance(answer, Failed) else f"answered out of turn: {answer.answer}"
-        return [failure(trial, self.phase, reason) for trial in group.trials]
+            return [failure(trial, self.phase, lost) for trial in group.trials]
 
     def time(self, group: Group, way: Way) -> SeedsTimed:
         """Let the worker train seeds in one way and say how long it took.
@@ -271,7 +279,7 @@ class WorkerProcess:
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
         except OSError:
-            raise WorkerLostError(self._how_it_ended()) from None
+            raise self._how_it_ended() from None
 
     def _answer(self) -> Answer:
         """Return the next answer that ends something; phases pass by."""
@@ -282,18 +290,19 @@ class WorkerProcess:
             self.phase = answer.phase
 
     def _next_answer(self) -> Answer:
+        limit_s = self._limits.patience_s(self.phase)
         try:
-            line = self._lines.get(timeout=self._limit_s)
+            line = self._lines.get(timeout=limit_s)
         except queue.Empty:
             self._process.kill()
-            raise WorkerLostError(f"silent for {self._limit_s:g} s, ended") from None
+            raise WorkerLostError(f"silent for {limit_s:g} s, ended", "silent", printed=self._printed()) from None
         if line is None:
-            raise WorkerLostError(self._how_it_ended())
+            raise self._how_it_ended()
         try:
             return ANSWER.validate_json(line)
         except ValidationError:
             self._process.kill()
-            raise WorkerLostError(f"said something else than an answer: {line[:80]!r}") from None
+            raise WorkerLostError(f"said something else than an answer: {line[:80]!r}", "garbled") from None
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -301,18 +310,16 @@ class WorkerProcess:
             self._lines.put(line)
         self._lines.put(None)
 
-    def _how_it_ended(self) -> str:
-        """Say the exit code, or the signal as a negative number, and the last line it printed."""
-        code = self._process.wait()
+    def _how_it_ended(self) -> WorkerLostError:
+        return ended(self._process.wait(), self._printed())
+
+    def _printed(self) -> list[str]:
+        """Return what it wrote on stderr."""
         self._errors.seek(0)
-        printed = [line.strip() for line in self._errors if line.strip()]
-        return f"ended with exit code {code}" + (f": {printed[-1][:300]}" if printed else "")
+        return self._errors.readlines()
 
 
 def _out_of_turn(answer: Answer) -> WorkerLostError:
-    return WorkerLostError(answer.reason if isinstance(answer, Failed) else f"answered out of turn: {answer.answer}")
-
-
-def failure(trial: Trial, phase: str, reason: str) -> Failure:
-    """Record that a trial left no numbers."""
-    return Failure(trial=trial.kind, cell=trial.cell, index=trial.index, phase=phase, reason=reason)
+    if isinstance(answer, Failed):
+        return raised(answer.reason)
+    return WorkerLostError(f"answered out of turn: {answer.answer}", "garbled")

@@ -30,7 +30,6 @@ class Timing(Frozen):
         precision: go on with more processes until no interval of a block is wider than this share to
             either side of its figure; None: measure what `processes` says.
         budget_s: how long that may take beyond the first processes.
-        limit_s: a worker that is silent for so long is ended, and its trial has failed.
     """
 
     processes: Annotated[int, Field(ge=1)] = 8
@@ -44,7 +43,44 @@ class Timing(Frozen):
     control: Literal["one", "each", "none"] = "one"
     precision: Annotated[float, Field(gt=0, lt=1)] | None = None
     budget_s: Annotated[float, Field(ge=0)] = 600.0
-    limit_s: Annotated[float, Field(gt=0)] = 600.0
+
+
+Patience = Annotated[float, Field(gt=0)]
+
+
+class Limits(Frozen):
+    """What a worker may take; one that takes more is ended, and its trial has failed.
+
+    Args:
+        import_s: seconds until its backend is imported and proved.
+        build_s: seconds for building a model.
+        first_epoch_s: seconds for tracing, compiling and warming up.
+        turn_s: seconds for a turn.
+        rest_s: seconds of silence in anything else: validation, witness, a training for accuracy.
+        memory_gib: memory that a worker may allocate, in GiB; None: as much as the machine gives.
+    """
+
+    import_s: Patience = 300.0
+    build_s: Patience = 300.0
+    first_epoch_s: Patience = 600.0
+    turn_s: Patience = 600.0
+    rest_s: Patience = 600.0
+    memory_gib: Annotated[float, Field(gt=0)] | None = None
+
+    @classmethod
+    def all_phases(cls, seconds: float) -> "Limits":
+        """Return the same patience for every phase."""
+        return cls(import_s=seconds, build_s=seconds, first_epoch_s=seconds, turn_s=seconds, rest_s=seconds)
+
+    def patience_s(self, phase: str) -> float:
+        """Return how long a worker may be silent in a phase that it has told."""
+        by_phase = {
+            "import": self.import_s,
+            "build": self.build_s,
+            "first epoch": self.first_epoch_s,
+            "turns": self.turn_s,
+        }
+        return by_phase.get(phase, self.rest_s)
 
 
 def _check_xla_flags(flags: str) -> str:

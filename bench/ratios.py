@@ -39,7 +39,7 @@ def compare(records: Iterable[Record], side: str) -> list[Compared]:
 
     Args:
         records: of runs that may stand in one table.
-        side: the field: "backend", "model" or "threads".
+        side: the field: "backend" (installations of one are compared like backends), "model" or "threads".
 
     Returns:
         The ratios, always later name / earlier name.
@@ -47,12 +47,17 @@ def compare(records: Iterable[Record], side: str) -> list[Compared]:
     cells = of_cells(records)
     alike: dict[Cell, list[Cell]] = defaultdict(list)
     for cell in cells:
-        alike[cell.model_copy(update={side: None})].append(cell)
+        alike[cell.model_copy(update={side: None} | ({"installation": None} if side == "backend" else {}))].append(cell)
     return [
         Compared(second, first, ratio(cells[second], cells[first]))
         for group in alike.values()
-        for first, second in combinations(sorted(group, key=lambda cell: str(getattr(cell, side))), 2)
+        for first, second in combinations(sorted(group, key=lambda cell: side_name(cell, side)), 2)
     ]
+
+
+def side_name(cell: Cell, side: str) -> str:
+    """Return what a cell is called where cells that differ in one field are compared."""
+    return cell.side if side == "backend" else str(getattr(cell, side))
 
 
 def controls(records: Sequence[Record]) -> list[Compared]:

@@ -10,11 +10,14 @@ import numpy as np
 from pydantic import AfterValidator, Field, TypeAdapter
 
 from bench.frozen import Frozen
-from bench.plan import Backend, Cell, Device, Sweep
+from bench.plan import DEFAULT, Backend, Cell, Device, Sweep
 from seqsum_core.metrics import Errors
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 PROTOCOL_VERSION = 2
+
+RUN_NAME = r"^\w[\w.+-]*$"
+"""What a run may be called: it becomes a folder's name, and must not lead out of where it stands."""
 
 Harness = Literal["seqsum run", "pytest"]
 KerasWay = Literal["replica", "alone"]
@@ -33,6 +36,12 @@ class Worker(Frozen):
     python: str
     versions: dict[str, str]
     environment: dict[str, str]
+    installation: str = DEFAULT
+
+    @property
+    def side(self) -> str:
+        """Return the backend, and the name of the installation unless it is the default one."""
+        return self.backend if self.installation == DEFAULT else f"{self.backend}@{self.installation}"
 
 
 class Machine(Frozen):
@@ -60,7 +69,7 @@ class Header(Frozen):
 
     schema_version: int = SCHEMA_VERSION
     protocol_version: int = PROTOCOL_VERSION
-    run: str
+    run: Annotated[str, Field(pattern=RUN_NAME)]
     started_at: str
     seqsum_version: str
     commit: str
@@ -269,16 +278,63 @@ class Baseline(Frozen):
     test: Errors
 
 
+Fault = Literal[
+    "crashed",
+    "killed",
+    "silent",
+    "out of memory",
+    "not finite",
+    "not started",
+    "garbled",
+    "raised",
+    "unknown",
+]
+"""How a trial can fail: docs/reliability.md says what each is; "unknown": an older schema did not say."""
+
+
 class Failure(Frozen):
-    """A trial that left no numbers: in which phase it ended, and how."""
+    """A trial that left no numbers: in which phase it ended, and how.
+
+    Args:
+        trial: what was to be measured.
+        index: the seed of an accuracy trial, the number of the process of a speed trial.
+        twin: whether it was a control.
+        phase: what the worker was at.
+        fault: what kind of end it was.
+        reason: the same in a line.
+        exit_code: of the worker, the negative number of the signal if one ended it; None while it lives.
+        printed: the last lines that it wrote on stderr.
+    """
 
     kind: Literal["failure"] = "failure"
     trial: Literal["speed", "accuracy"]
     cell: Cell
     index: int
+    twin: bool
     phase: str
+    fault: Fault
     reason: str
+    exit_code: int | None
+    printed: tuple[str, ...]
+
+
+class Resumed(Frozen):
+    """A run that had been interrupted goes on from here.
+
+    Args:
+        at: when, in UTC.
+        command: what the user typed.
+        load_average: of the minute before.
+        dropped: lines of the file whose records are measured again, since the others of their block are missing
+            or, if asked for, because they failed.
+    """
+
+    kind: Literal["resumed"] = "resumed"
+    at: str
+    command: str
+    load_average: float
+    dropped: tuple[int, ...]
 
 
 Record = Speed | Accuracy | Baseline | Failure
-RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
+LINE: TypeAdapter[Record | Resumed] = TypeAdapter(Annotated[Record | Resumed, Field(discriminator="kind")])

@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from bench.errors import UserError
+from bench.faults import WorkerLostError
 from bench.machine import usable_cores
 from bench.messages import Failed, ReplayDone, ReplayRequest
 from bench.plan import BackendName, Cell, check_choice
-from bench.processes import WorkerLostError, WorkerProcess
+from bench.processes import WorkerProcess
 from bench.progress import Progress
+from bench.protocol import Limits
 from bench.records import Worker
 from seqsum_core import reference
 from seqsum_core.reference import CASES, FLOAT64_CASES, Dtype, Reference
@@ -193,7 +195,7 @@ class _Crew:
 
     def _serve(self, backend: BackendName, python: str, core: int, waiting: list[ReplayRequest]) -> None:
         any_cell = Cell(backend=backend, device="cpu", model="simple_rnn", length=4)
-        with WorkerProcess(python, any_cell, cores=[core], limit_s=LIMIT_S) as worker:
+        with WorkerProcess(python, any_cell, cores=[core], limits=Limits.all_phases(LIMIT_S)) as worker:
             self._running.add(worker)
             try:
                 self.workers[backend] = worker.ready()

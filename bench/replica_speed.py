@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from bench.errors import UserError
+from bench.faults import WorkerLostError
 from bench.frozen import Frozen
 from bench.interpreters import check_keras_backend, find_interpreters
 from bench.machine import code_commit, describe_machine, usable_cores
 from bench.plan import REPLICAS, BackendName, Cell, Device, Group, Settings
-from bench.processes import WorkerLostError, WorkerProcess
+from bench.processes import WorkerProcess
+from bench.protocol import Limits
 from bench.records import Machine, Way, Worker
 from bench.runner import machine_lock
 from bench.selection import Row, Table
@@ -169,7 +171,7 @@ def _time(plan: Plan, one: Timed, python: str, cores: list[int], workers: dict[s
     training = TrainingSettings(epochs=plan.epochs, patience=-1, replicas=one.replicas)
     cell = Cell(backend=one.backend, device=plan.device, model=one.model, length=plan.length)
     group = Group(cell=cell, seeds=tuple(range(one.seeds)), settings=Settings(training=training))
-    with WorkerProcess(python, cell, cores=cores, limit_s=SILENT_LIMIT_S) as worker:
+    with WorkerProcess(python, cell, cores=cores, limits=Limits.all_phases(SILENT_LIMIT_S)) as worker:
         try:
             workers[one.backend] = worker.ready()
             found = worker.time(group, one.way)

@@ -11,20 +11,23 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 
 from filelock import FileLock, Timeout
 
 from bench.errors import UserError
-from bench.interpreters import check_keras_backend, find_interpreter
+from bench.faults import WorkerLostError, failure
+from bench.interpreters import check_keras_backend, find_sides
 from bench.machine import code_commit, describe_machine, load_average, usable_cores
 from bench.plan import BackendName, Group, Sweep, Trial
-from bench.processes import WorkerLostError, WorkerProcess, failure
+from bench.processes import WorkerProcess
 from bench.progress import Progress
-from bench.records import Baseline, Harness, Header, Record, Worker
-from bench.store import RunWriter, check_writable, new_run_name, start_run
+from bench.records import Baseline, Harness, Header, Record, Resumed, Worker
+from bench.resuming import differences, missing_groups, missing_trials, stale_lines
+from bench.store import RunWriter, check_writable, load_run, new_run_name, reopen_run, start_run
 from bench.turns import start_worker, time_cells
 from seqsum_core import __version__, task
 from seqsum_core.baselines import baseline_errors
@@ -51,12 +54,10 @@ def run_sweep(
         UserError: if anything the user gave is wrong; nothing was measured then.
     """
     check_keras_backend(list(sweep.backends))
-    interpreters = {
-        backend: find_interpreter(backend, device=sweep.device, pythons=pythons) for backend in sweep.backends
-    }
+    interpreters = find_sides(sweep, pythons)
     check_writable(results)
     with machine_lock():
-        progress.say(f"Starting {', '.join(sweep.backends)} ...")
+        progress.say(f"Starting {', '.join(interpreters)} ...")
         workers = prove_workers(sweep, interpreters)
         if sweep.seeds > 1 and (own := [model for model in sweep.models if model not in MODELS]):
             progress.say(
@@ -64,12 +65,72 @@ def run_sweep(
             )
         header = new_header(sweep, workers, profile=profile, command=command, harness="seqsum run")
         writer = start_run(results, header)
-        trials: list[Trial | Group] = [*sweep.speed_trials(), *sweep.accuracy_groups()]
-        progress.begin(trials, slots=slots(sweep))
-        time_cells(sweep, interpreters, writer, progress)
-        train_for_accuracy(sweep, interpreters, writer, progress)
-    progress.end(writer.folder)
+        with closing(writer):
+            _measure(sweep, interpreters, writer, progress, begun_s=monotonic())
     return writer
+
+
+def resume_run(
+    folder: Path, *, command: str, pythons: Mapping[str, str], progress: Progress, retry: bool = False
+) -> RunWriter:
+    """Measure what a run that was interrupted still lacks.
+
+    Args:
+        folder: of the run.
+        command: what the user typed, for the record.
+        pythons: interpreters named on the command line, by backend.
+        progress: told what happens.
+        retry: measure again what failed.
+
+    Returns:
+        The run, finished.
+
+    Raises:
+        UserError: if the run cannot be read or written, or machine, versions or code are not those it began with.
+    """
+    begun = load_run(folder)
+    sweep, header = begun.header.sweep, begun.header
+    if header.harness != "seqsum run":
+        raise UserError(f"{folder}: was made by {header.harness}; only those of seqsum run can go on. Begin a new one.")
+    check_keras_backend(list(sweep.backends))
+    interpreters = find_sides(sweep, pythons)
+    with machine_lock():
+        progress.say(f"Starting {', '.join(interpreters)} ...")
+        workers = prove_workers(sweep, interpreters)
+        now = new_header(sweep, workers, profile=header.profile, command=command, harness="seqsum run")
+        if changed := differences(header, now):
+            raise UserError(
+                f"{folder}: cannot go on, since its figures would not be comparable: {'; '.join(changed)}. "
+                "Restore that, or begin a new run."
+            )
+        writer, run = reopen_run(folder)
+        with closing(writer):
+            dropped = stale_lines(run, retry=retry)
+            writer.records = [
+                record for line, record in zip(run.lines, run.records, strict=True) if line not in dropped
+            ]
+            if not missing_trials(sweep, writer.records) and sweep.timing.precision is None:
+                progress.say(f"Nothing is missing in {folder}.")
+                return writer
+            writer.note(Resumed(at=now.started_at, command=command, load_average=now.load_average, dropped=dropped))
+            begun_s = monotonic() - (datetime.now(UTC) - datetime.fromisoformat(header.started_at)).total_seconds()
+            _measure(sweep, interpreters, writer, progress, begun_s=begun_s)
+    return writer
+
+
+def _measure(
+    sweep: Sweep,
+    interpreters: Mapping[str, str],
+    writer: RunWriter,
+    progress: Progress,
+    *,
+    begun_s: float,
+) -> None:
+    """Measure what a run lacks: all of it if it is new."""
+    progress.begin(missing_trials(sweep, writer.records), slots=slots(sweep))
+    time_cells(sweep, interpreters, writer, progress, begun_s=begun_s)
+    train_for_accuracy(sweep, interpreters, writer, progress)
+    progress.end(writer.folder)
 
 
 def new_header(sweep: Sweep, workers: tuple[Worker, ...], *, profile: str, command: str, harness: Harness) -> Header:
@@ -110,49 +171,49 @@ def machine_lock() -> Iterator[None]:
         ) from None
 
 
-def prove_workers(sweep: Sweep, interpreters: Mapping[BackendName, str]) -> tuple[Worker, ...]:
+def prove_workers(sweep: Sweep, interpreters: Mapping[str, str]) -> tuple[Worker, ...]:
     """Start each backend once, prove its device, and build the models that are the user's own.
 
     Raises:
         UserError: if a backend does not start, lacks the device, or cannot use a model.
     """
-    first_cells = {cell.backend: cell for cell in reversed(sweep.cells())}
+    first_cells = {cell.side: cell for cell in reversed(sweep.cells())}
 
-    def prove_one(backend: BackendName) -> Worker:
+    def prove_one(side: str) -> Worker:
         cores = usable_cores()
-        cell = first_cells[backend]
+        cell = first_cells[side]
         try:
             with start_worker(interpreters, cell, sweep, cores) as worker:
                 proved = worker.ready()
-                for trial in _own_models(sweep, backend):
+                for trial in _own_models(sweep, side):
                     worker.check(trial)
-                return proved
+                return proved.model_copy(update={"installation": cell.installation})
         except WorkerLostError as lost:
             raise UserError(
-                f"Backend {backend} does not start: {lost}. Its interpreter is {interpreters[backend]}."
+                f"Backend {side} does not start: {lost}. Its interpreter is {interpreters[side]}."
             ) from None
 
     with ThreadPoolExecutor(slots(sweep)) as pool:
-        return tuple(pool.map(prove_one, dict.fromkeys(sweep.backends)))
+        return tuple(pool.map(prove_one, reversed(first_cells)))
 
 
-def _own_models(sweep: Sweep, backend: BackendName) -> list[Trial]:
-    cells = [cell for cell in sweep.cells() if cell.backend == backend and ":" in cell.model]
+def _own_models(sweep: Sweep, side: str) -> list[Trial]:
+    cells = [cell for cell in sweep.cells() if cell.side == side and ":" in cell.model]
     return [Trial(kind="accuracy", cell=cell, index=0, settings=sweep.settings) for cell in cells]
 
 
-def train_for_accuracy(
-    sweep: Sweep, interpreters: Mapping[BackendName, str], writer: RunWriter, progress: Progress
-) -> None:
+def train_for_accuracy(sweep: Sweep, interpreters: Mapping[str, str], writer: RunWriter, progress: Progress) -> None:
     """Run the accuracy trials, one worker on each core, and what a baseline gets beside them."""
     waiting = {backend: deque[Group]() for backend in dict.fromkeys(sweep.backends)}
-    for group in sweep.accuracy_groups():
+    for group in missing_groups(sweep, writer.records):
         waiting[group.cell.backend].append(group)
     crew = _Crew(sweep, interpreters, waiting, writer, progress)
+    there = {(record.name, record.length) for record in writer.records if isinstance(record, Baseline)}
     for length in sorted(set(sweep.lengths)):
         data = task.split(task.draw(sweep.task, length=length), sweep.task)
         for name, errors in baseline_errors(data).items():
-            writer.append(Baseline(name=name, length=length, test=errors))
+            if (name, length) not in there:
+                writer.append(Baseline(name=name, length=length, test=errors))
     crew.work()
 
 
@@ -162,7 +223,7 @@ class _Crew:
     def __init__(
         self,
         sweep: Sweep,
-        interpreters: Mapping[BackendName, str],
+        interpreters: Mapping[str, str],
         waiting: dict[BackendName, deque[Group]],
         writer: RunWriter,
         progress: Progress,
@@ -200,13 +261,17 @@ class _Crew:
         first = self._next(backend)
         if first is None:
             return
-        with start_worker(self._interpreters, first.cell, self._sweep, [core]) as worker:
+        try:
+            started = start_worker(self._interpreters, first.cell, self._sweep, [core])
+        except WorkerLostError as lost:
+            return self._keep(first, [failure(trial, "start", lost) for trial in first.trials])
+        with started as worker:
             self._workers.add(worker)
             group: Group | None = first
             try:
                 worker.ready()
             except (WorkerLostError, UserError) as lost:
-                self._keep(first, [failure(trial, worker.phase, str(lost)) for trial in first.trials])
+                self._keep(first, [failure(trial, worker.phase, lost) for trial in first.trials])
                 group = None
             while group and not self._stop.is_set():
                 self._progress.trial_begins(group)

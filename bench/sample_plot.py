@@ -11,6 +11,7 @@ from bench.figures import (
     Ends,
     NothingToDrawError,
     finish,
+    is_usual,
     make_panels,
     plain_log,
     say_backend,
@@ -64,7 +65,7 @@ def _draw_turns(panel: Any, turns: list[Turn]) -> Ends:
         style = BACKEND_STYLES[of_side[0].cell.backend]
         minutes, epochs_ms = _points(of_side)
         marker = "x" if twin else style["marker"]
-        open_or_not = {"markerfacecolor": "white"} if of_side[0].cell.threads != 1 and not twin else {}
+        open_or_not = {"markerfacecolor": "white"} if not is_usual(of_side[0].cell) and not twin else {}
         panel.plot(minutes, epochs_ms, marker, color=style["color"], markersize=3.5, alpha=0.8, **open_or_not)
         if not twin:
             ends[name] = epochs_ms[-1], style["color"]

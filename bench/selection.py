@@ -60,10 +60,10 @@ def select(runs: Sequence[Run]) -> Selection:
     alike: list[Run] = []
     workers: dict[str, Worker] = {}
     for run in reversed(runs):
-        known = all(workers.get(worker.backend, worker) == worker for worker in run.header.workers)
+        known = all(workers.get(worker.side, worker) == worker for worker in run.header.workers)
         if known and _conditions(run) == _conditions(runs[-1]):
             alike.insert(0, run)
-            workers |= {worker.backend: worker for worker in run.header.workers}
+            workers |= {worker.side: worker for worker in run.header.workers}
     newest = {_place(record): run.header.run for run in alike for record in run.records}
     by_run = (tuple(record for record in run.records if newest[_place(record)] == run.header.run) for run in alike)
     return Selection(tuple(alike), tuple(by_run), tuple(run for run in runs if run not in alike))
@@ -95,7 +95,7 @@ def by_cell(trials: Iterable[Any]) -> list[tuple[Cell, list[Any]]]:
 def axes(cell: Cell) -> Row:
     """Return the columns that every row of a cell begins with."""
     threads: Row = {} if cell.threads == 1 else {"threads": str(cell.threads)}
-    return {"model": cell.model, "length": cell.length, "backend": cell.backend} | threads
+    return {"model": cell.model, "length": cell.length, "backend": cell.side} | threads
 
 
 def cell_frame(chosen: Selection, kind: str, trials: list[Any], row: Callable[[list[Any]], Row]) -> pd.DataFrame:
@@ -133,14 +133,14 @@ def provenance(chosen: Selection) -> list[str]:
     header, runs = chosen.runs[-1].header, chosen.runs
     machine, workers = (
         header.machine,
-        {worker.backend: worker for run in runs for worker in run.header.workers},
+        {worker.side: worker for run in runs for worker in run.header.workers},
     )
-    versions = sorted({f"{name} {version}" for worker in workers.values() for name, version in _named(worker)})
+    versions = sorted({f"{name} {version}{of}" for worker in workers.values() for name, version, of in _named(worker)})
     lines = [
         f"{header.sweep.device}: {machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 2**30:.0f} GiB, "
         f"{machine.system}",
         ", ".join([*versions, f"seqsum {header.seqsum_version} ({header.commit})"]),
-        f"runs: {', '.join(run.header.run for run in runs)}",
+        f"runs: {', '.join(run.header.run + (' (resumed)' if run.resumed else '') for run in runs)}",
     ]
     turns = [turn for record in chosen.of(Speed) for turn in record.slices]
     if disturbed := sum(turn.disturbed for turn in turns):
@@ -150,12 +150,13 @@ def provenance(chosen: Selection) -> list[str]:
         )
     if machine.governor not in ("performance", "unknown"):
         lines.append(f"The CPU frequency governor was {machine.governor}: epochs may be slower than they need be.")
-    if (busiest := max(run.header.load_average for run in runs)) > 0.5:
+    if (busiest := max(begun.load_average for run in runs for begun in (run.header, *run.resumed))) > 0.5:
         lines.append(f"The machine was busy when a run began: load {busiest:g} in the minute before.")
     if chosen.left_out:
         lines.append(f"Left out, since measured elsewhere or otherwise: {len(chosen.left_out)} older run(s).")
     return lines
 
 
-def _named(worker: Any) -> list[tuple[str, str]]:
-    return [(name, worker.versions[name]) for name in ("keras", worker.backend) if name in worker.versions]
+def _named(worker: Worker) -> list[tuple[str, str, str]]:
+    of = "" if worker.side == worker.backend else f" ({worker.side})"
+    return [(name, worker.versions[name], of) for name in ("keras", worker.backend) if name in worker.versions]

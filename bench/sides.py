@@ -12,10 +12,12 @@ from time import monotonic
 
 from bench.certificate import REFERENCE, Certificate, Side, all_cases, certify
 from bench.errors import UserError
+from bench.faults import WorkerLostError
 from bench.interpreters import check_keras_backend, find_interpreters
 from bench.machine import usable_cores
 from bench.plan import BackendName, Cell
-from bench.processes import WorkerLostError, WorkerProcess
+from bench.processes import WorkerProcess
+from bench.protocol import Limits
 from bench.records import Worker
 from bench.runner import machine_lock
 from seqsum_core.parity_case import Case, reference
@@ -92,7 +94,7 @@ class _Gathering:
         try:
             with (
                 self._core(backend) as core,
-                WorkerProcess(python, cell, cores=[core], limit_s=SILENT_LIMIT_S) as worker,
+                WorkerProcess(python, cell, cores=[core], limits=Limits.all_phases(SILENT_LIMIT_S)) as worker,
             ):
                 self._running.append(worker)
                 proved = worker.ready()

@@ -146,10 +146,10 @@ def draw_ratios(chosen: Selection) -> Figure:
 
 def _row(one: Compared) -> Row:
     """Name the row of a ratio: length and sides."""
-    threads = say_backend(one.first).removeprefix(one.first.backend)
+    threads = say_backend(one.first).removeprefix(one.first.side)
     if one.first == one.second:
-        return one.first.length, f"A/A {one.first.backend}{threads}"
-    return one.first.length, f"{one.first.backend} / {one.second.backend}{threads}"
+        return one.first.length, f"A/A {one.first.side}{threads}"
+    return one.first.length, f"{one.first.side} / {one.second.side}{threads}"
 
 
 def _places(rows: list[Row]) -> dict[Row, int]:

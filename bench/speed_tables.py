@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.intervals import LEAST_SEEDS, Interval
-from bench.ratios import compare, controls, of_cells
+from bench.ratios import compare, controls, of_cells, side_name
 from bench.records import Speed
 from bench.selection import Row, Selection, Table, axes, cell_frame, name_threads, sort_rows, without_figures
 from bench.statistics import Overtaking, epoch_time, median, overtaking
@@ -87,13 +87,13 @@ def _ratios(chosen: Selection, side: str, title: str) -> Table:
         known = not isnan(one.ratio.interval.low)
         rows.append(
             {name: value for name, value in axes(one.first).items() if name != side}
-            | {"ratio of": f"{getattr(one.first, side)} / {getattr(one.second, side)}"}
+            | {"ratio of": f"{side_name(one.first, side)} / {side_name(one.second, side)}"}
             | {"times as long": one.ratio.value, **_ends(one.ratio.interval)}
             | {"verdict": "no difference" if known and one.ratio.undecided else ""}
         )
     notes = (
         "How many times as long an epoch takes: ratios of turns of one round, their median in each process, and the "
-        f"geometric mean over processes with its 95 % interval (from {LEAST_SEEDS} processes on). "
+        f"median over processes with its 95 % interval (from {LEAST_SEEDS} processes on). "
         "no difference: the interval holds 1. Cells of different runs are not compared.",
     )
     return Table(title, _sorted(pd.DataFrame(rows), ["length", "model", "backend"]), notes)

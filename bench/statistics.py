@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from bench.intervals import CONFIDENCE, LEAST_SEEDS, RESAMPLES, Interval, mean_interval
+from bench.intervals import CONFIDENCE, LEAST_SEEDS, RESAMPLES, Interval
 from bench.records import Speed
 
 
@@ -78,7 +78,7 @@ class Ratio:
 
     Args:
         processes: how many pairs of processes were compared.
-        value: geometric mean over the processes; NaN without any.
+        value: median over the processes; NaN without any.
         interval: 95 % interval of it; NaN with fewer than 5 processes.
     """
 
@@ -108,17 +108,20 @@ def ratio(first: Iterable[Speed], second: Iterable[Speed]) -> Ratio:
     """
     others = {trial.process: trial for trial in second}
     pairs = [(trial, others[trial.process]) for trial in first if trial.process in others]
-    return geometric_mean([_of_rounds(left, right) for left, right in pairs])
+    return median_ratio([_of_rounds(left, right) for left, right in pairs])
 
 
-def geometric_mean(ratios: Sequence[float]) -> Ratio:
-    """Return the geometric mean of ratios, one of each process, and its interval; NaN is none."""
+def median_ratio(ratios: Sequence[float]) -> Ratio:
+    """Return the median of ratios, one of each process, and its interval; NaN is none.
+
+    On logarithms, so that a ratio and its inverse weigh the same.
+    """
     logs = np.log(ratios)
     logs = logs[~np.isnan(logs)]
     if not len(logs):
         return Ratio(0, nan, Interval(nan, nan))
-    interval = mean_interval(logs)
-    return Ratio(len(logs), exp(logs.mean()), Interval(exp(interval.low), exp(interval.high)))
+    interval = median_interval(logs)
+    return Ratio(len(logs), exp(float(np.median(logs))), Interval(exp(interval.low), exp(interval.high)))
 
 
 def _of_rounds(first: Speed, second: Speed) -> float:

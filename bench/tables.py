@@ -37,7 +37,7 @@ def overview_table(chosen: Selection) -> Table:
     rows: dict[tuple[str, int], Row] = {}
     for cell, of_cell in sorted(speeds, key=lambda pair: (pair[0].length, pair[0].model, pair[0].backend)):
         row = rows.setdefault((cell.model, cell.length), {"model": cell.model, "length": cell.length})
-        row[f"{cell.backend} ms"] = 1e3 * epoch_time(of_cell).median_s
+        row[f"{cell.side} ms"] = 1e3 * epoch_time(of_cell).median_s
     for (model, length), row in rows.items():
         alike = [trial for trial in trained if (trial.cell.model, trial.cell.length) == (model, length)]
         if alike:

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bench.faults import failure, raised
 from bench.plan import Group, Trial
 from bench.records import Accuracy, Failure, KerasWay, Memory, Way
 from seqsum_core import metrics, models, reference, replicas, task, training
@@ -137,9 +138,8 @@ class _Judge:
             _check_finite(trained.loss, trained.val_loss)
             memory = self._memory(start, trained)
         except ArithmeticError as error:
-            return Failure(
-                trial="accuracy", cell=self._group.cell, index=seed, phase="fit", reason=f"ArithmeticError: {error}"
-            )
+            trial = Trial(kind="accuracy", cell=self._group.cell, index=seed, settings=self._group.settings)
+            return failure(trial, "fit", raised(f"ArithmeticError: {error}"))
         sums = self._test.sums
         return Accuracy(
             cell=self._group.cell,

@@ -15,23 +15,39 @@ from typing import TypeVar
 import psutil
 
 from bench.errors import UserError
+from bench.faults import WorkerLostError, failure
 from bench.machine import pin, usable_cores
 from bench.messages import Turn
-from bench.plan import BackendName, Cell, Sweep, Trial
-from bench.processes import WorkerLostError, WorkerProcess, failure
+from bench.plan import Cell, Sweep, Trial
+from bench.processes import WorkerProcess
 from bench.progress import Progress
 from bench.protocol import Threads, Timing
 from bench.ratios import widest_interval
 from bench.records import Record, Slice, Speed
+from bench.resuming import place_of, timed_places
 from bench.store import RunWriter
 
 
-def time_cells(sweep: Sweep, interpreters: Mapping[BackendName, str], writer: RunWriter, progress: Progress) -> None:
-    """Time every block in turns: all of them once, then again with fresh processes.
+def time_cells(
+    sweep: Sweep,
+    interpreters: Mapping[str, str],
+    writer: RunWriter,
+    progress: Progress,
+    *,
+    begun_s: float,
+) -> None:
+    """Time every block in turns: all of them once, then again with fresh processes; not what the run has already.
 
     With a precision to reach, blocks whose intervals are wider get more processes until the budget is spent.
+
+    Args:
+        sweep: what to measure.
+        interpreters: that of each side: a backend, or another installation of it.
+        writer: the run.
+        progress: told what happens.
+        begun_s: when the run began, by the monotonic clock.
     """
-    begun_s, timing = monotonic(), sweep.timing
+    timing, timed = sweep.timing, timed_places(writer.records)
     blocks = fitting_blocks(sweep.blocks(), psutil.virtual_memory().available)
     if len(blocks) > len(sweep.blocks()):
         progress.say("Models take their turns apart: parked together, their workers would not fit into memory.")
@@ -47,6 +63,8 @@ def time_cells(sweep: Sweep, interpreters: Mapping[BackendName, str], writer: Ru
 
     def measure(block: list[Cell], process: int) -> None:
         trials = sweep.turns(block, process=process)
+        if all(place_of(trial) in timed for trial in trials):
+            return
         Block(trials, timing, start=start, begun_s=begun_s, begins=progress.trial_begins, ends=ends).measure()
 
     cores = usable_cores()
@@ -121,11 +139,9 @@ def pinned(cores: list[int]) -> Iterator[None]:
         pin(before)
 
 
-def start_worker(interpreters: Mapping[BackendName, str], cell: Cell, sweep: Sweep, cores: list[int]) -> WorkerProcess:
+def start_worker(interpreters: Mapping[str, str], cell: Cell, sweep: Sweep, cores: list[int]) -> WorkerProcess:
     """Start a worker for the cells of a sweep that have the backend and threads of this one."""
-    return WorkerProcess(
-        interpreters[cell.backend], cell, cores=cores, limit_s=sweep.timing.limit_s, runtime=sweep.runtime
-    )
+    return WorkerProcess(interpreters[cell.side], cell, cores=cores, limits=sweep.limits, runtime=sweep.runtime)
 
 
 StartWorker = Callable[[Trial], WorkerProcess]
@@ -136,7 +152,7 @@ class Block:
     """The cells of one length, each in a fresh process.
 
     Args:
-        trials: what is measured in turns.
+        trials: what is measured in turns, in the order of starting.
         timing: rounds and repeats.
         start: starts the worker of a trial.
         begun_s: when the run began, by the monotonic clock.
@@ -157,31 +173,31 @@ class Block:
         self._trials, self._timing, self._start, self._begun_s = trials, timing, start, begun_s
         self._begins, self._ends = begins, ends
         self._workers: dict[Trial, WorkerProcess] = {}
-        self._lost: set[Trial] = set()
 
     def measure(self) -> None:
         """Start all workers, give them their turns, and collect their records."""
         with ExitStack() as stack:
-            for trial in self._order("start"):
+            for trial in self._trials:
                 self._begins(trial)
-                worker = self._workers[trial] = stack.enter_context(self._start(trial))
+                try:
+                    worker = self._workers[trial] = stack.enter_context(self._start(trial))
+                except WorkerLostError as lost:
+                    self._ends(trial, failure(trial, "start", lost))
+                    continue
                 self._attempt(trial, worker, partial(_warm_up, trial=trial))
             for number in range(self._timing.rounds):
-                for trial in self._order(f"{number}"):
+                for trial in self._order(number):
                     self._begins(trial)
                     self._attempt(trial, self._workers[trial], partial(self._take_turn, number=number))
-            for trial in self._order("end"):
+            for trial, worker in list(self._workers.items()):
                 self._begins(trial)
-                if isinstance(record := self._attempt(trial, self._workers[trial], WorkerProcess.leave), Speed):
+                if isinstance(record := self._attempt(trial, worker, WorkerProcess.leave), Speed):
                     self._ends(trial, record)
 
-    def _order(self, when: str) -> list[Trial]:
-        """Shuffle those that are not lost, differently at the start and in every round, alike in every run.
-
-        The start too: the later of two equal PyTorch workers was 2 % slower in seven of eight processes.
-        """
-        trials = [trial for trial in self._trials if trial not in self._lost]
-        return random.Random(f"{self._trials[0]} {when}").sample(trials, len(trials))
+    def _order(self, number: int) -> list[Trial]:
+        """Shuffle those that are still there, differently in every round, alike in every run."""
+        trials = [trial for trial in self._trials if trial in self._workers]
+        return random.Random(f"{self._trials[0]} {number}").sample(trials, len(trials))
 
     def _attempt(self, trial: Trial, worker: WorkerProcess, do: Callable[[WorkerProcess], Done]) -> Done | None:
         """Let a worker do something; if it cannot, its trial has failed and the others go on."""
@@ -189,8 +205,8 @@ class Block:
             return do(worker)
         except (WorkerLostError, UserError) as lost:
             worker.end()
-            self._lost.add(trial)
-            self._ends(trial, failure(trial, worker.phase, str(lost)))
+            del self._workers[trial]
+            self._ends(trial, failure(trial, worker.phase, lost))
             return None
 
     def _take_turn(self, worker: WorkerProcess, number: int) -> Slice:

@@ -1,5 +1,6 @@
 """Read what an older seqsum wrote: the one place that knows what records once looked like.
 
+Schema 3 had one limit of silence, failures of no kind, and lines without checksums.
 Schema 2 is protocol 1: one fit of each process without turns, which becomes a process with one turn. Its numbers stay
 those of protocol 1, which are not put into one table with newer ones.
 """
@@ -12,8 +13,14 @@ Document = dict[str, Any]
 
 def upgrade_header(header: Document) -> Document:
     """Return a header as the newest schema writes it."""
-    if header.get("schema_version") != 2:
-        return header
+    if header.get("schema_version") == 2:
+        header = _header_of_schema_3(header)
+    if header.get("schema_version") == 3:
+        header = _header_of_schema_4(header)
+    return header
+
+
+def _header_of_schema_3(header: Document) -> Document:
     sweep = dict(header["sweep"])
     timing = dict(sweep["timing"])
     threads = {"one": 1}.get(timing.pop("threads"), "default")
@@ -28,13 +35,28 @@ def upgrade_header(header: Document) -> Document:
     return header | {"schema_version": 3, "sweep": sweep | {"timing": timing, "threads": [threads]}}
 
 
-def upgrade_record(record: Document, sweep: Document) -> Document:
-    """Return a record of schema 2 as the newest schema writes it.
+def _header_of_schema_4(header: Document) -> Document:
+    timing = dict(header["sweep"]["timing"])
+    limits = dict.fromkeys(("import_s", "build_s", "first_epoch_s", "turn_s", "rest_s"), timing.pop("limit_s"))
+    return header | {"schema_version": 4, "sweep": header["sweep"] | {"timing": timing, "limits": limits}}
+
+
+def upgrade_record(record: Document, schema: int, sweep: Document) -> Document:
+    """Return a record of an older schema as the newest one writes it.
 
     Args:
         record: what stands in a line.
+        schema: the one it was written in.
         sweep: that of the upgraded header.
     """
+    if schema == 2:
+        record = _record_of_schema_3(record, sweep)
+    if record["kind"] == "failure":
+        record = record | {"twin": False, "fault": "unknown", "exit_code": None, "printed": []}
+    return record
+
+
+def _record_of_schema_3(record: Document, sweep: Document) -> Document:
     if "speed" in (record["kind"], record.get("trial")):
         record = record | {"cell": record["cell"] | {"threads": sweep["threads"][0]}}
     if record["kind"] == "speed":

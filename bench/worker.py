@@ -10,6 +10,7 @@ import time
 from dataclasses import asdict
 from typing import Any, TextIO
 
+from bench import machine
 from bench.machine import peak_rss_bytes, pin, reset_peak_rss
 from bench.messages import (
     AT_PARK,
@@ -51,6 +52,8 @@ def main() -> None:
     start = Start.model_validate_json(sys.argv[1])
     pin(list(start.cores))
     die_with_parent()
+    if start.memory_gib is not None:
+        limit_memory(start.memory_gib)
     try:
         ready = import_backend(start.backend, start.device, start.runtime)
     except ValueError as error:
@@ -215,13 +218,23 @@ def _say(answers: TextIO, answer: Any) -> None:
 
 
 def die_with_parent() -> None:
-    """Ask Linux to end this process when its coordinator ends, however that happens."""
+    """Ask Linux to end this process when its coordinator ends, however that happens.
+
+    One that ended before this line shows where its pipe is read: nobody asks for anything.
+    """
     if sys.platform == "linux":
         import ctypes
         import signal
 
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG in <sys/prctl.h>
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def limit_memory(gib: float) -> None:
+    """Let the system refuse this process more memory than that: what it allocates, not what it maps from files."""
+    if machine.resource is not None:
+        most = int(gib * 2**30)
+        machine.resource.setrlimit(machine.resource.RLIMIT_DATA, (most, most))
 
 
 if __name__ == "__main__":

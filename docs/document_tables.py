@@ -155,3 +155,32 @@ def tensorflow_table(document: dict[str, Any]) -> str:
         row = rows.setdefault((one["model"], one["length"]), {"model": one["model"], "length": one["length"]})
         row[f"{one['way']} ms"] = f"{middle:.0f} ({quarter:.0f} to {three_quarters:.0f})"
     return frame_to_markdown(pd.DataFrame(list(rows.values())))
+
+
+def faults_table(counted: Sequence[dict[str, Any]]) -> str:
+    """Tabulate what injected faults did: a row for each kind, and their sum."""
+    frame = pd.DataFrame(counted)
+    numbers = ["injected", "survived", "records_lost", "not_resumed", "orphans"]
+    frame["hits"] = ["coordinator" if phase == "run" else "worker" for phase in frame["phase"]]
+    rows = frame.groupby(["hits", "kind"], sort=False)[numbers].sum().reset_index()
+    rows["phases"] = frame.groupby(["hits", "kind"], sort=False)["phase"].nunique().to_numpy()
+    total = {"hits": "all", "kind": "", "phases": frame["phase"].nunique() - 1} | rows[numbers].sum().to_dict()
+    whole = pd.concat([rows, pd.DataFrame([total])], ignore_index=True)[["hits", "kind", "phases", *numbers]]
+    return frame_to_markdown(whole.rename(columns=lambda name: name.replace("_", " ")))
+
+
+def soak_tables(found: dict[str, Any]) -> str:
+    """Tabulate what thousands of trials took at the beginning and at the end, and how long reading takes."""
+    quarters = [
+        {
+            "trials": f"{found[kind]['trials']:,} {kind}",
+            "": place.replace("_", " "),
+            "s a trial": found[kind][f"{place}_s"],
+            "memory MiB": found[kind][f"{place}_rss_mib"],
+            "open files": int(found[kind][f"{place}_files"]),
+        }
+        for kind in ("timed", "trained")
+        for place in ("first_quarter", "last_quarter")
+    ]
+    reading = pd.DataFrame(found["read"]).rename(columns={"load_s": "load s", "tables_s": "all tables s"})
+    return f"{frame_to_markdown(pd.DataFrame(quarters))}\n\n{frame_to_markdown(reading)}"

@@ -107,6 +107,16 @@ def tensorflow_epochs() -> str:
     return document_tables.tensorflow_table(document)
 
 
+def faults() -> str:
+    """Return what was lost of runs that were broken on purpose."""
+    return document_tables.faults_table(json.loads((RESULTS / "faults.json").read_text("utf-8")))
+
+
+def soak() -> str:
+    """Return what thousands of trials take."""
+    return document_tables.soak_tables(json.loads((RESULTS / "soak.json").read_text("utf-8")))
+
+
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results": overview},
     "docs/article.md": {"padding": padding, "seeds": seeds},
@@ -116,6 +126,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "overhead": overheads,
         "tensorflow-epochs": tensorflow_epochs,
     },
+    "docs/reliability.md": {"faults": faults, "soak": soak},
     "docs/replay.md": {"replays": replays},
     "docs/replicas.md": {"ratios": replicas, "counts": replica_counts},
 }

@@ -5,7 +5,7 @@ Times are seconds of `time.perf_counter`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isfinite
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -35,6 +35,7 @@ class EpochClock(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(self, go_on: Callable[[EpochsSoFar], bool]) -> None:
         super().__init__()
         self.epochs_s: EpochsSoFar = []
+        self.loss = 0.0
         self._go_on = go_on
         self._start = 0.0
 
@@ -45,6 +46,7 @@ class EpochClock(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Stop the clock, then ask."""
         self.epochs_s.append(perf_counter() - self._start)
+        self.loss = logs["loss"]
         if not self._go_on(self.epochs_s):
             self.model.stop_training = True
 
@@ -68,6 +70,9 @@ def fit_for_speed(
 
     Returns:
         Seconds of each epoch; the first one contains tracing and compilation.
+
+    Raises:
+        ArithmeticError: if the last loss is no number: such epochs are no training.
     """
     clock = EpochClock(go_on)
     model.fit(
@@ -78,6 +83,8 @@ def fit_for_speed(
         verbose=0,
         callbacks=[clock],
     )
+    if not isfinite(clock.loss):
+        raise ArithmeticError(f"the loss is not finite after {len(clock.epochs_s)} epochs")
     return clock.epochs_s
 
 

@@ -4,12 +4,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("thousands", max_examples=2500)
 
 BACKENDS = ("jax", "torch", "tensorflow")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "backend: runs Keras in this process, on the backend of KERAS_BACKEND")
+    config.addinivalue_line("markers", "parsers: gives what reads files any input; tox -e faults gives it thousands")
     config.addinivalue_line("markers", "end_to_end: calls the real commands, on every backend that is installed")
 
 

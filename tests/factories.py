@@ -171,9 +171,21 @@ def make_baseline(name: str = "mean", length: int = 12, mse: float = 9.0) -> Bas
 
 
 def make_failure(
-    cell: Cell | None = None, *, trial: Literal["speed", "accuracy"] = "speed", reason: str = "ended with exit code -9"
+    cell: Cell | None = None,
+    *,
+    trial: Literal["speed", "accuracy"] = "speed",
+    reason: str = "ended with exit code -9",
+    **fields: Any,
 ) -> Failure:
-    return Failure(trial=trial, cell=cell or make_cell(), index=0, phase="fit", reason=reason)
+    known: dict[str, Any] = {
+        "index": 0,
+        "twin": False,
+        "phase": "fit",
+        "fault": "killed",
+        "exit_code": -9,
+        "printed": (),
+    }
+    return Failure(trial=trial, cell=cell or make_cell(), reason=reason, **(known | fields))
 
 
 def make_trial(

@@ -1,7 +1,8 @@
 """A worker without a framework, for tests of the coordinator: `fake_python` makes an interpreter of it.
 
 It speaks the real protocol through the real `bench.worker`; only proving and training are played.
-How it behaves is baked into the interpreter's script; "... at 12" behaves so at length 12 only.
+How it behaves is baked into the interpreter's script; "... at 12" behaves so at length 12 only, and
+"segfaults in turns" does so when that phase begins, once: the next worker is a good one.
 """
 
 import os
@@ -34,11 +35,20 @@ def fake_python(folder: Path, behaviour: str = "good") -> str:
 def main(behaviour: str) -> None:
     from bench import worker
     from bench.messages import Ready
+
+    told = worker.Server._report
+
+    def report(server: Any, phase: str) -> None:
+        told(server, phase)
+        fault_in(behaviour, phase, server._answers)
+
+    worker.Server._report = report  # type: ignore[method-assign]
     from bench.protocol import Runtime
     from bench.records import Worker
     from seqsum_core.settings import require
 
     def import_backend(backend: str, device: str, runtime: Runtime) -> Ready:
+        fault_in(behaviour, "import", sys.stdout)
         if behaviour == "dies at import":
             print("ImportError: no such library", file=sys.stderr)
             sys.exit(3)
@@ -84,6 +94,40 @@ def misbehave(behaviour: str, length: int) -> None:
         os.write(1, b"more garbage\n")
 
 
+FAULTS = ("exits", "aborts", "segfaults", "is killed", "hangs", "raises", "allocates", "diverges", "babbles", "quits")
+"""What a worker can do in the middle of a phase."""
+
+
+def fault_in(behaviour: str, phase: str, answers: Any) -> None:
+    """Do what a worker of this behaviour does in this phase, if nobody has done it yet.
+
+    The first start of an interpreter proves it, before anything is measured: faults come later.
+    """
+    what, _, where = behaviour.partition(" in ")
+    if what not in FAULTS or where != phase:
+        return
+    fuse = Path(sys.argv[0]).with_suffix(".fuse")
+    if phase == "import" and not (proved := fuse.with_suffix(".proved")).exists():
+        return proved.touch()
+    try:
+        fuse.touch(exist_ok=False)
+    except FileExistsError:
+        return None
+    if what in ("aborts", "segfaults", "is killed"):
+        os.kill(os.getpid(), {"aborts": 6, "segfaults": 11, "is killed": 9}[what])
+    if what == "exits":
+        print("last words", file=sys.stderr, flush=True)
+        os._exit(7)
+    if what == "quits":
+        os._exit(0)
+    if what == "hangs":
+        time.sleep(600)
+    if what == "babbles":
+        print("no answer at all", file=answers, flush=True)
+        time.sleep(600)
+    raise {"allocates": MemoryError, "diverges": ArithmeticError}.get(what, RuntimeError)("as was asked for")
+
+
 EPOCH_S = 0.25
 
 
@@ -110,6 +154,7 @@ def fake_speed_trials(behaviour: str) -> Any:
         report("witness")
         if behaviour == "wrong path":
             raise ValueError(f"`expect` is {trial.expect}, but scan ran (while loops of 4 turns)")
+        report("validation")
         return Speed(
             cell=trial.cell,
             process=trial.index,
@@ -162,6 +207,7 @@ def fake_trials(behaviour: str) -> Any:
     def measure_group(group: Any, *, report: Any) -> list[Accuracy]:
         report("build")
         misbehave(behaviour, group.cell.length)
+        report("fit")
         return [trained(trial) for trial in group.trials]
 
     def time_seeds(group: Any, way: str, *, report: Any) -> Any:

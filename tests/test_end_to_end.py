@@ -201,8 +201,9 @@ def test_gpu_that_is_absent_is_refused(tmp_path: Path) -> None:
     assert answer.returncode == 2 and "gpu" in answer.stderr.lower() and "Traceback" not in answer.stderr
 
 
-def test_interrupted_run_keeps_what_it_measured(tmp_path: Path) -> None:
-    (tmp_path / "tiny.toml").write_text(ONE_CELL.replace("lengths = [4]", "lengths = [4, 5, 6, 7]"))
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_interrupted_run_keeps_what_it_measured_and_goes_on(tmp_path: Path, number: int, code: int) -> None:
+    (tmp_path / "tiny.toml").write_text(ONE_CELL.replace("lengths = [4]", "lengths = [4, 5, 6]"))
     command = ["seqsum", "run", "--sweep", "tiny.toml", "--backend", installed_backends()[0]]
     with subprocess.Popen(
         command,
@@ -216,11 +217,31 @@ def test_interrupted_run_keeps_what_it_measured(tmp_path: Path) -> None:
         for line in running.stderr:
             if line.startswith("[2/"):
                 break
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
         rest = running.stderr.read()
-    assert running.returncode == 130 and "what was measured is kept" in rest
-    table = call(tmp_path, "seqsum", "table", "--show", "speed")
-    assert table.returncode == 0 and "simple_rnn" in table.stdout
+    (header,) = (tmp_path / "results").glob("*/run.json")
+    assert running.returncode == code
+    assert number == signal.SIGKILL or f"seqsum run --resume {header.parent.relative_to(tmp_path)}" in rest
+    before = load_run(header.parent).records
+    assert len(before) >= 2
+    assert call(tmp_path, "seqsum", "verify", str(header.parent)).returncode == 1, "complete it is not"
+    answer = call(tmp_path, "seqsum", "run", "--resume", str(header.parent))
+    assert answer.returncode == 0, answer.stderr
+    assert "(resumed)" in answer.stdout and load_run(header.parent).records[: len(before)] == before
+    assert [record.kind for record in load_run(header.parent).records].count("speed") == 3
+    verified = call(tmp_path, "seqsum", "verify", str(header.parent))
+    assert verified.returncode == 0 and "every checksum is right; complete" in verified.stdout
+
+
+def test_a_limit_of_memory_makes_a_failure_that_says_so(tmp_path: Path) -> None:
+    """Enough for importing a backend, not for these rows."""
+    rows = "[task]\nsource = 'generated'\nsequences = 20_000_000\n[limits]\nmemory_gib = 2.0\n"
+    (tmp_path / "large.toml").write_text(ONE_CELL + rows)
+    answer = call(tmp_path, "seqsum", "run", "--sweep=large.toml", "--seeds=0", f"--backend={installed_backends()[0]}")
+    assert answer.returncode == 1, answer.stderr
+    (header,) = (tmp_path / "results").glob("*/run.json")
+    (failed,) = [record for record in load_run(header.parent).records if isinstance(record, Failure)]
+    assert (failed.fault, failed.phase) == ("out of memory", "build")
 
 
 def test_parity_certifies_every_backend(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Interpreters: which Python is taken, what its environment holds, and what wrong options are told."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from bench.interpreters import (
     parse_backend,
     parse_device,
     parse_pythons,
+    rivals_of,
     worker_environment,
     worker_settings,
 )
@@ -72,9 +74,17 @@ def test_pythons_are_parsed_by_backend() -> None:
     assert parse_pythons([]) == {}
 
 
-@pytest.mark.parametrize("option", ["jax", "jax=", ""])
+def test_a_second_python_of_a_backend_has_a_name() -> None:
+    pythons = parse_pythons(["jax=/a/python", "tf@keras-3.13=/b/python"])
+    assert pythons == {"jax": "/a/python", "tensorflow@keras-3.13": "/b/python"}
+    assert rivals_of(pythons) == ("tensorflow@keras-3.13",)
+
+
+@pytest.mark.parametrize("option", ["jax", "jax=", "", "jax@=/a", "jax@a b=/a", "jax@../a=/a"])
 def test_a_python_without_backend_or_path_is_refused(option: str) -> None:
-    with pytest.raises(UserError, match=rf"`--python` must be BACKEND=PATH\. Received: '{option}'\. Write"):
+    with pytest.raises(
+        UserError, match=rf"`--python` must be BACKEND=PATH, or .* Received: '{re.escape(option)}'\. Write"
+    ):
         parse_pythons([option])
 
 

@@ -9,7 +9,7 @@ from factories import MACHINE, make_cell
 
 from bench.errors import UserError
 from bench.overhead import Overhead, Weighed, measure_overhead, overhead_table
-from bench.statistics import geometric_mean
+from bench.statistics import median_ratio
 
 
 def make_overhead(*weighed: Weighed) -> Overhead:
@@ -73,7 +73,7 @@ def test_a_pair_is_one_fit_beside_the_next_not_a_whole_process() -> None:
 def test_the_interval_is_that_of_the_ratio_over_processes() -> None:
     adds = (0.01, 0.02, 0.03, 0.015, 0.025)
     (row,) = rows(overhead_table(make_overhead(weighed(*adds))).frame)
-    interval = geometric_mean([1 + share for share in adds]).interval
+    interval = median_ratio([1 + share for share in adds]).interval
     assert row["low %"] == pytest.approx(100 * (interval.low - 1))
     assert row["high %"] == pytest.approx(100 * (interval.high - 1))
     assert 0 < row["low %"] < row["timing adds %"] < row["high %"] < 4

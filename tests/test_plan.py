@@ -37,6 +37,20 @@ def test_a_block_holds_all_cells_of_a_length() -> None:
         assert len({(cell.length, cell.device, cell.variant) for cell in block}) == 1
 
 
+def test_a_second_installation_takes_turns_with_the_first_but_is_neither_trained_nor_a_control() -> None:
+    sweep = Sweep(lengths=(4,), backends=("jax", "torch"), models=("lstm",), seeds=1, rivals=("jax@old",))
+    assert [cell.side for cell in sweep.blocks()[0]] == ["jax", "jax@old", "torch"]
+    assert {group.cell.side for group in sweep.accuracy_groups()} == {"jax", "torch"}
+    assert {trial.cell.side for trial in sweep.speed_trials() if trial.twin} == {"jax"}
+    assert str(sweep.blocks()[0][1]) == "jax@old lstm 4"
+
+
+@pytest.mark.parametrize("rival", ["jax", "theano@old", "jax@", "jax@a/b", "tensorflow@old"])
+def test_what_is_no_second_installation_of_a_measured_backend_is_refused(rival: str) -> None:
+    with pytest.raises(ValidationError, match="rivals"):
+        Sweep(lengths=(4,), backends=("jax", "torch"), rivals=(rival,))
+
+
 def test_blocks_come_shortest_first() -> None:
     assert [block[0].length for block in full_sweep().blocks()] == [4, 12]
     assert full_sweep().cells() == [cell for block in full_sweep().blocks() for cell in block]

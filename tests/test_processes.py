@@ -8,11 +8,12 @@ import pytest
 from fake_worker import EPOCH_S, fake_python
 
 from bench.errors import UserError
+from bench.faults import WorkerLostError
 from bench.machine import usable_cores
 from bench.messages import OverheadRequest, Turn
 from bench.plan import Cell, Group, Settings, Trial
-from bench.processes import WorkerLostError, WorkerProcess
-from bench.protocol import Runtime, Timing
+from bench.processes import WorkerProcess
+from bench.protocol import Limits, Runtime, Timing
 from bench.records import Accuracy, Failure, Speed
 
 CELL = Cell(backend="jax", device="cpu", model="lstm", length=4)
@@ -31,7 +32,7 @@ def start(
     folder: Path, behaviour: str = "good", *, limit_s: float = 30.0, runtime: Runtime | None = None
 ) -> WorkerProcess:
     python = fake_python(folder, behaviour)
-    return WorkerProcess(python, CELL, cores=usable_cores()[:1], limit_s=limit_s, runtime=runtime)
+    return WorkerProcess(python, CELL, cores=usable_cores()[:1], limits=Limits.all_phases(limit_s), runtime=runtime)
 
 
 def measure(worker: WorkerProcess, *, rounds: int = 2) -> Speed:
@@ -57,7 +58,7 @@ def test_worker_is_told_the_runtime(tmp_path: Path) -> None:
 def test_one_worker_serves_several_requests(tmp_path: Path) -> None:
     with start(tmp_path) as worker:
         speed, accuracies = measure(worker), worker.train(make_group(seeds=(0, 3)))
-        assert worker.alive and worker.phase == "build"
+        assert worker.alive and worker.phase == "fit"
         assert [one.seed for one in accuracies if isinstance(one, Accuracy)] == [0, 3]
         assert [(turn.round, turn.steady_s) for turn in speed.slices] == [(0, (EPOCH_S,) * 3), (1, (EPOCH_S,) * 3)]
         assert speed.process_start_s is not None and 0 < speed.process_start_s < 60

@@ -27,7 +27,6 @@ from bench.protocol import Runtime, Timing
         ("precision", 1.0),
         ("precision", -0.05),
         ("budget_s", -1.0),
-        ("limit_s", 0.0),
         ("most_epochs", 1000),
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench.plan import BACKENDS, Cell
-from bench.records import RECORD, Accuracy, Baseline, Failure, Header, Memory, Record, Slice, Speed, Witness
+from bench.records import LINE, Accuracy, Baseline, Failure, Header, Memory, Record, Slice, Speed, Witness
 from seqsum_core.metrics import Errors
 from seqsum_core.settings import VariantSettings
 
@@ -92,8 +92,12 @@ FAILURES = st.builds(
     trial=st.sampled_from(["speed", "accuracy"]),
     cell=CELLS,
     index=COUNTS,
+    twin=st.booleans(),
     phase=TEXT,
+    fault=st.sampled_from(["crashed", "silent", "not finite"]),
     reason=TEXT,
+    exit_code=st.none() | st.integers(-64, 255),
+    printed=st.lists(TEXT, max_size=3).map(tuple),
 )
 BASELINES = st.builds(Baseline, kind=st.just("baseline"), name=TEXT, length=COUNTS, test=ERRORS)
 RECORDS: st.SearchStrategy[Record] = st.one_of(SPEEDS, ACCURACIES, FAILURES, BASELINES)
@@ -106,7 +110,7 @@ ONE_OF_EACH: list[Record] = [make_speed(), make_accuracy(), make_baseline(), mak
 def test_a_record_is_read_back_equal(record: Record) -> None:
     line = record.model_dump_json()
     assert "\n" not in line
-    assert RECORD.validate_json(line) == record
+    assert LINE.validate_json(line) == record
 
 
 def test_a_header_is_read_back_equal() -> None:
@@ -119,7 +123,7 @@ def test_a_header_is_read_back_equal() -> None:
 def test_an_unknown_field_is_refused(record: Record) -> None:
     fields = json.loads(record.model_dump_json()) | {"colour": "red"}
     with pytest.raises(ValidationError, match="colour"):
-        RECORD.validate_json(json.dumps(fields))
+        LINE.validate_json(json.dumps(fields))
 
 
 @pytest.mark.parametrize("part", ["cell", "test"])
@@ -127,7 +131,7 @@ def test_an_unknown_field_inside_a_part_is_refused(part: str) -> None:
     fields = json.loads(make_accuracy().model_dump_json())
     fields[part]["colour"] = "red"
     with pytest.raises(ValidationError, match=f"{part}.colour"):
-        RECORD.validate_json(json.dumps(fields))
+        LINE.validate_json(json.dumps(fields))
 
 
 @pytest.mark.parametrize("record", ONE_OF_EACH, ids=lambda record: record.kind)
@@ -135,12 +139,12 @@ def test_a_record_without_one_of_its_fields_is_refused(record: Record) -> None:
     fields = json.loads(record.model_dump_json())
     for name in fields.keys() - {"kind"}:
         with pytest.raises(ValidationError, match=name):
-            RECORD.validate_json(json.dumps({key: value for key, value in fields.items() if key != name}))
+            LINE.validate_json(json.dumps({key: value for key, value in fields.items() if key != name}))
 
 
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ValidationError, match="kind"):
-        RECORD.validate_json('{"kind": "rumour"}')
+        LINE.validate_json('{"kind": "rumour"}')
 
 
 def test_a_record_cannot_be_changed() -> None:
@@ -152,7 +156,7 @@ def test_an_unknown_field_inside_a_turn_is_refused() -> None:
     fields = json.loads(make_speed().model_dump_json())
     fields["slices"][0]["colour"] = "red"
     with pytest.raises(ValidationError, match=r"slices\.0\.colour"):
-        RECORD.validate_json(json.dumps(fields))
+        LINE.validate_json(json.dumps(fields))
 
 
 def test_the_warm_up_of_a_turn_is_not_counted() -> None:

@@ -239,6 +239,17 @@ def test_the_command_repeats_one_cell_as_its_run_did(fields: dict[str, Any], exp
     assert command == f"{expected} --backend torch --model lstm --length 25"
 
 
+def test_a_second_installation_of_a_backend_stands_beside_the_first() -> None:
+    other = make_cell().model_copy(update={"installation": "old"})
+    chosen = select_all(make_speed(), make_speed(other, steady_s=(0.02,)))
+    filters = find_filters(chosen)
+    assert filters.backend == ("jax", "jax@old")
+    (row,) = show_table("ratios", TABLES["ratios"](chosen), filters).rows
+    assert row.belongs["backend"] == "0 1"
+    assert repeat_command(make_header(), other).endswith("--length 12 --python jax@old=PATH")
+    assert "12 · jax@old / jax" in build_page(chosen)
+
+
 def test_a_command_can_be_pasted_whatever_the_model_is_called() -> None:
     cell: Cell = make_cell(model="x:$(rm -rf ~)'; y")
     assert shlex.split(repeat_command(make_header(), cell))[-3] == cell.model

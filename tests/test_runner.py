@@ -17,20 +17,20 @@ from rich.console import Console
 from bench.errors import UserError
 from bench.plan import Sweep
 from bench.progress import Progress
-from bench.protocol import Runtime, Timing
+from bench.protocol import Limits, Runtime, Timing
+from bench.ratios import compare
 from bench.records import Accuracy, Baseline, Failure, Speed
 from bench.runner import machine_lock, run_sweep
 from bench.store import RunWriter, load_run
 
 pytestmark = pytest.mark.usefixtures("own_lock")
 
-TIMING = Timing(
-    processes=1, rounds=2, warmup_epochs=1, warmup_s=0, slice_epochs=3, slice_s=0, control="none", limit_s=60.0
-)
+TIMING = Timing(processes=1, rounds=2, warmup_epochs=1, warmup_s=0, slice_epochs=3, slice_s=0, control="none")
 
 
 def sweep(**changes: Any) -> Sweep:
     fields: dict[str, Any] = {"lengths": (4, 12), "models": ("simple_rnn", "lstm"), "seeds": 2, "timing": TIMING}
+    fields["limits"] = Limits.all_phases(60.0)
     return Sweep(**(fields | changes))
 
 
@@ -100,6 +100,27 @@ def test_crashing_cell_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
     assert sorted(record.trial for record in failures) == ["accuracy"] * 4 + ["speed"] * 2
     measured = [record for record in records if isinstance(record, Speed | Accuracy)]
     assert len(measured) + len(failures) == 12 + 24
+
+
+def test_a_second_installation_is_timed_in_turns_with_the_first_and_not_trained(tmp_path: Path) -> None:
+    pythons = {side: fake_python(tmp_path) for side in ("jax", "jax@old")}
+    chosen = sweep(backends=("jax",), models=("lstm",), lengths=(4,), rivals=("jax@old",))
+    quiet = Progress(Console(quiet=True))
+    written = run_sweep(
+        chosen, profile="test", command="x", results=tmp_path / "results", pythons=pythons, progress=quiet
+    )
+    loaded = load_run(written.folder)
+    assert {worker.side for worker in loaded.header.workers} == {"jax", "jax@old"}
+    speeds = [record for record in loaded.records if isinstance(record, Speed)]
+    assert sorted(speed.cell.side for speed in speeds) == ["jax", "jax@old"]
+    assert {record.cell.side for record in loaded.records if isinstance(record, Accuracy)} == {"jax"}
+    (compared,) = compare(loaded.records, "backend")
+    assert (compared.first.side, compared.second.side, compared.ratio.value) == ("jax@old", "jax", 1.0)
+
+
+def test_a_second_installation_without_an_interpreter_is_the_users_to_name(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Add --python jax@old=PATH"):
+        run(tmp_path, rivals=("jax@old",))
 
 
 def test_runtime_reaches_every_worker(tmp_path: Path) -> None:

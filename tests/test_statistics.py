@@ -1,7 +1,7 @@
 """Statistics: medians, ratios and break-evens by hand, and how often an interval is right."""
 
 from itertools import pairwise
-from math import exp, inf, isnan, log, nan, sqrt
+from math import exp, inf, isnan, nan, sqrt
 
 import numpy as np
 import pytest
@@ -14,9 +14,9 @@ from bench.records import Speed
 from bench.statistics import (
     Ratio,
     epoch_time,
-    geometric_mean,
     median,
     median_interval,
+    median_ratio,
     overtaking,
     ratio,
 )
@@ -95,10 +95,12 @@ def test_the_interval_of_equal_values_is_that_value() -> None:
     assert median_interval(np.full(5, 0.25)) == Interval(0.25, 0.25)
 
 
-def test_a_ratio_is_the_geometric_mean_over_processes() -> None:
-    """Ratios of 2 and 8: the arithmetic mean would be 5."""
-    found = ratio(make_processes(seconds=(2.0, 8.0)), make_processes(TORCH, seconds=(1.0, 1.0)))
-    assert found.processes == 2 and found.value == pytest.approx(4.0)
+def test_a_ratio_is_the_median_over_processes() -> None:
+    """One process that lies far off does not move it."""
+    found = ratio(make_processes(seconds=(2.0, 3.0, 99.0)), make_processes(TORCH, seconds=(1.0, 1.0, 1.0)))
+    assert found.processes == 3 and found.value == pytest.approx(3.0)
+    even = ratio(make_processes(seconds=(2.0, 8.0)), make_processes(TORCH, seconds=(1.0, 1.0)))
+    assert even.value == pytest.approx(4.0), "halfway on logarithms; the arithmetic mean would be 5"
 
 
 def test_a_ratio_pairs_processes_by_their_number() -> None:
@@ -106,7 +108,7 @@ def test_a_ratio_pairs_processes_by_their_number() -> None:
     first = make_processes(seconds=(10.0, 20.0, 40.0, 999.0))
     second = make_processes(TORCH, seconds=(5.0, 5.0, 5.0))[::-1]
     found = ratio(first, second)
-    assert found.processes == 3 and found.value == pytest.approx((2 * 4 * 8) ** (1 / 3))
+    assert found.processes == 3 and found.value == pytest.approx(4.0)
 
 
 def test_a_ratio_pairs_rounds_by_their_number() -> None:
@@ -147,7 +149,7 @@ def test_a_pair_without_a_common_round_is_no_process() -> None:
 
 
 def test_a_ratio_of_nothing_is_no_number() -> None:
-    for found in (ratio([], [make_speed()]), geometric_mean([]), geometric_mean([nan])):
+    for found in (ratio([], [make_speed()]), median_ratio([]), median_ratio([nan])):
         assert found.processes == 0 and isnan(found.value) and isnan(found.half_width) and found.undecided
 
 
@@ -190,7 +192,7 @@ def test_an_interval_holds_its_figure(seconds: list[float]) -> None:
 
     time = epoch_time(make_processes(seconds=seconds))
     assert in_order(min(seconds), time.interval.low, time.median_s, time.interval.high, max(seconds))
-    found = geometric_mean(seconds)
+    found = median_ratio(seconds)
     assert in_order(found.interval.low, found.value, found.interval.high)
 
 
@@ -278,11 +280,9 @@ def test_overtaking_is_the_first_epoch_with_less_time(
         assert epoch == 1 or lead(epoch - 1) < 1e-6 * epoch
 
 
-def test_the_logarithm_of_a_ratio_is_what_is_averaged() -> None:
-    values = [1.0, 2.0, 4.0, 8.0, 16.0]
-    found = geometric_mean(values)
-    assert found.value == pytest.approx(exp(np.mean([log(one) for one in values]))) == pytest.approx(4.0)
-    assert found.interval.low > 0
+def test_one_wide_process_of_eight_does_not_make_the_interval_wide() -> None:
+    found = median_ratio([0.98, 0.99, 0.99, 1.0, 1.0, 1.01, 1.02, 2.0])
+    assert found.half_width < 0.05 and found.undecided
 
 
 @pytest.mark.parametrize(

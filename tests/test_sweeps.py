@@ -312,16 +312,18 @@ def any_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("sweeps") / "any.toml"
 
 
+@pytest.mark.parsers
 @settings(deadline=None)  # a busy machine is no failure
 @given(text=sweep_files())
 @example(text="lengths = [4]\ntimeing = 3")
-@example(text="lengths = [4]\n[timing]\nlimit_s = inf")
+@example(text="lengths = [4]\n[limits]\nturn_s = inf")
 @example(text="lengths = [4]\n[training]\nlearning_rate = inf")
 @example(text=f"lengths = [4]\n[task]\nsource = 'generated'\nsequences = 1{400 * '0'}")
 def test_a_file_is_a_sweep_that_can_be_recorded_or_a_users_error(any_file: Path, text: str) -> None:
     read_or_refuse(any_file, text)
 
 
+@pytest.mark.parsers
 @settings(deadline=None)
 @given(text=st.text(TOML_CHARACTERS))
 @example(text=f"lengths = [1{5000 * '0'}]")

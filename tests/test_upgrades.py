@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from factories import make_accuracy, make_header, make_run, make_speed
 
+from bench.protocol import Limits
 from bench.records import PROTOCOL_VERSION, SCHEMA_VERSION, Accuracy, Failure, Speed
 from bench.selection import provenance, select
 from bench.speed_tables import speed_table, start_table
@@ -127,7 +128,8 @@ def test_an_old_header_says_its_timing_in_new_words(tmp_path: Path) -> None:
     assert (header.schema_version, header.protocol_version) == (SCHEMA_VERSION, 1), "the numbers stay what they were"
     assert (timing.processes, timing.rounds, timing.control, timing.precision) == (3, 1, "none", None)
     assert (timing.warmup_epochs, timing.warmup_s, timing.slice_epochs, timing.slice_s) == (2, 0.0, 10, 2.0)
-    assert (timing.validations, timing.repeats, timing.limit_s) == (6, 1, 600.0)
+    assert (timing.validations, timing.repeats) == (6, 1)
+    assert header.sweep.limits == Limits.all_phases(600.0)
     assert (header.sweep.seeds, header.sweep.training.patience, header.run) == (20, (0, 20), OLD_HEADER["run"])
 
 
@@ -159,7 +161,7 @@ def test_other_records_of_an_old_run_are_read_as_they_are(tmp_path: Path) -> Non
 
 def test_upgrading_leaves_what_it_was_given_alone() -> None:
     header, record = deepcopy(OLD_HEADER), deepcopy(OLD_SPEED)
-    upgrade_record(record, upgrade_header(header)["sweep"])
+    upgrade_record(record, 2, upgrade_header(header)["sweep"])
     assert (header, record) == (OLD_HEADER, OLD_SPEED)
 
 

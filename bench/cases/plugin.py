@@ -7,6 +7,7 @@ time the same workers as `seqsum run` does: pytest itself imports no framework.
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -91,7 +92,10 @@ def read_sweep(config: pytest.Config, backend: BackendName) -> Sweep:
     """Read the cells that the options ask for, on this environment's backend."""
     changes = {"backends": [backend], "device": config.getoption("device")}
     file = config.getoption("sweep")
-    return sweeps.read_sweep(file, changes) if file else sweeps.read_profile(config.getoption("profile"), changes)
+    sweep = sweeps.read_sweep(file, changes) if file else sweeps.read_profile(config.getoption("profile"), changes)
+    if sweep.rivals:
+        raise UserError(f"`rivals` needs several interpreters. Received: {', '.join(sweep.rivals)}. Use seqsum run.")
+    return sweep
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -137,14 +141,11 @@ def say_interval(low: float, high: float, form: str) -> str:
     return "too few processes for an interval" if low != low else f"95 % interval {low:{form}} to {high:{form}}"
 
 
-def fresh_worker(trial: Trial) -> WorkerProcess:
+def fresh_worker(trial: Trial, sweep: Sweep) -> WorkerProcess:
     """Start a worker for a speed trial in this interpreter, on the cores that `seqsum run` gives it."""
     worker_cores, own_cores = timing_cores(trial.cell.threads, usable_cores_at_first())
     pin(own_cores)
-    settings = trial.settings
-    return WorkerProcess(
-        sys.executable, trial.cell, cores=worker_cores, limit_s=settings.timing.limit_s, runtime=settings.runtime
-    )
+    return WorkerProcess(sys.executable, trial.cell, cores=worker_cores, limits=sweep.limits, runtime=sweep.runtime)
 
 
 @cache
@@ -180,7 +181,7 @@ def run(request: pytest.FixtureRequest, sweep: Sweep) -> Iterator[tuple[Header, 
     capture = request.config.pluginmanager.getplugin("capturemanager")
     try:
         store.check_writable(results)
-        with runner.machine_lock(), capture.global_and_fixture_disabled():
+        with ExitStack() as stack, runner.machine_lock(), capture.global_and_fixture_disabled():
             workers = runner.prove_workers(sweep, here)
             header = runner.new_header(
                 sweep,
@@ -189,7 +190,7 @@ def run(request: pytest.FixtureRequest, sweep: Sweep) -> Iterator[tuple[Header, 
                 command=typed_command("pytest"),
                 harness="pytest",
             )
-            writer = store.start_run(results, header)
+            writer = stack.enter_context(closing(store.start_run(results, header)))
             progress.begin(sweep.accuracy_groups(), slots=runner.slots(sweep))
             runner.train_for_accuracy(sweep, here, writer, progress)
             count = len(sweep.accuracy_trials())

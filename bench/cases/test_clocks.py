@@ -9,7 +9,7 @@ from bench.cases.test_training import counted_epochs
 from bench.messages import Turn
 from bench.plan import Cell, Sweep, Trial
 from bench.processes import WorkerProcess
-from bench.statistics import geometric_mean
+from bench.statistics import median_ratio
 
 
 def test_clocks_agree(cell: Cell, benchmark: Any, sweep: Sweep, clocks: list[str]) -> None:
@@ -30,7 +30,7 @@ def test_clocks_agree(cell: Cell, benchmark: Any, sweep: Sweep, clocks: list[str
         if number == 0:
             _retire(workers)
             trial = _trial(cell, sweep, process)
-            workers.append(fresh_worker(trial))
+            workers.append(fresh_worker(trial, sweep))
             workers[-1].ready()
             workers[-1].park(trial)
         else:
@@ -47,7 +47,7 @@ def test_clocks_agree(cell: Cell, benchmark: Any, sweep: Sweep, clocks: list[str
         _retire(workers)
     theirs_s = np.reshape(benchmark.stats.stats.data, (timing.processes, timing.rounds, per_turn))
     ratios = [float(np.median(np.median(theirs, axis=1) / own)) for theirs, own in zip(theirs_s, own_s, strict=True)]
-    found = geometric_mean(ratios)
+    found = median_ratio(ratios)
     value, interval = found.value, found.interval
     benchmark.extra_info["clocks"] = [value, interval.low, interval.high]
     clocks.append(

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from bench.cases.plugin import accuracy_of, fresh_worker
+from bench.faults import WorkerLostError, failure
 from bench.messages import Turn
 from bench.plan import Cell, Sweep, Trial
-from bench.processes import WorkerLostError, failure
 from bench.protocol import Timing
 from bench.records import Accuracy, Header, Speed
 from bench.store import RunWriter
@@ -24,7 +24,7 @@ def test_training(cell: Cell, benchmark: Any, sweep: Sweep, run: tuple[Header, R
     header, writer = run
     benchmark.group = f"{cell.model} length {cell.length}"
     trial = Trial(kind="speed", cell=cell, index=0, settings=sweep.settings, expect=sweep.expect)
-    with fresh_worker(trial) as worker:
+    with fresh_worker(trial, sweep) as worker:
         try:
             worker.ready()
             epochs = counted_epochs(sweep.timing, worker.park(trial))
@@ -34,7 +34,7 @@ def test_training(cell: Cell, benchmark: Any, sweep: Sweep, run: tuple[Header, R
             worker.end_turn()
             record = worker.leave()
         except WorkerLostError as lost:
-            failed = failure(trial, worker.phase, str(lost))
+            failed = failure(trial, worker.phase, lost)
             writer.append(failed)
             pytest.fail(f"{failed.phase}: {failed.reason}")
     writer.append(record)

@@ -1,4 +1,4 @@
-"""Commands that check: `doctor`, `replay`, `parity`."""
+"""Commands that check: `doctor`, `replay`, `parity`, `verify`."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench import certificate_tables, interpreters, replay_tables, replays, runner, sides
+from bench import certificate_tables, interpreters, replay_tables, replays, runner, sides, verifying
 from bench import doctor as doctoring
 from bench.commands.app import Json, Pythons, app, errors, say, screen
 from bench.progress import Progress
@@ -96,4 +96,21 @@ def parity(
     else:
         certificate_tables.show(certificate, screen())
     if certificate.verdict == "fail":
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
+) -> None:
+    """Check that runs are complete, and that no byte of them was altered since they were written.
+
+    Example: seqsum verify results/2030-01-01T00-00-00-standard
+    """
+    found = [(folder, verifying.verify_run(folder)) for folder in runs]
+    for folder, verified in found:
+        for problem in verified.problems:
+            say(problem)
+        print(f"{folder}: {verified}")
+    if not all(verified.holds for _, verified in found):
         raise typer.Exit(1)

@@ -1,6 +1,8 @@
 """Commands that measure: `run`, `replicas`, `overhead`."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +10,7 @@ import typer
 
 from bench import interpreters, overhead, printing, replica_speed, runner, selection, store, sweeps
 from bench.commands.app import Json, Pythons, Results, app, errors, say, screen
+from bench.errors import UserError
 from bench.machine import typed_command
 from bench.progress import Progress
 from bench.records import Failure
@@ -15,6 +18,7 @@ from bench.records import Failure
 
 @app.command()
 def run(
+    context: typer.Context,
     profile: Annotated[str, typer.Option(help="smoke, standard or full.")] = "standard",
     sweep: Annotated[Path | None, typer.Option(help="A sweep file (TOML) instead of a profile.")] = None,
     backend: Annotated[list[str], typer.Option(help="jax, torch or tensorflow (tf). Default: all that are here.")] = [],
@@ -33,6 +37,10 @@ def run(
     budget: Annotated[float | None, typer.Option(help="Seconds for that, at most.")] = None,
     expect: Annotated[str | None, typer.Option(help="Recurrent path that must run: scan, cudnn, ...")] = None,
     results: Results = Path("results"),
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with a run that was interrupted: its folder.")
+    ] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="With --resume: measure again what failed.")] = False,
     python: Pythons = [],
 ) -> None:
     """Measure speed and accuracy, and print the tables.
@@ -40,14 +48,24 @@ def run(
     Example: seqsum run --profile smoke --backend jax --model lstm --length 12
     """
     pythons = interpreters.parse_pythons(python)
+    if resume is not None:
+        _only_with_resume(context)
+        with _measuring(resume) as progress:
+            written = runner.resume_run(
+                resume, command=typed_command("seqsum"), pythons=pythons, progress=progress, retry=retry
+            )
+        return _show(written)
+    if retry:
+        raise UserError("`--retry` needs `--resume`. Received: --retry alone. Add --resume RUN.")
     changes = _changes(backend, device, model, length, seeds, expect)
+    if rivals := interpreters.rivals_of(pythons):
+        changes["rivals"] = rivals
     changes["timing"] = _timing_changes(rigorous, processes, rounds, precision, budget)
     measured = sweeps.read_sweep(sweep, changes) if sweep else sweeps.read_profile(profile, changes)
     if not backend and not (sweep and "backends" in measured.model_fields_set):
         found = interpreters.available_backends(device=measured.device, pythons=pythons)
         measured = measured.model_copy(update={"backends": tuple(found)})
-    progress = Progress(errors)
-    try:
+    with _measuring(results) as progress:
         written = runner.run_sweep(
             measured,
             profile=sweep.stem if sweep else profile,
@@ -56,12 +74,38 @@ def run(
             pythons=pythons,
             progress=progress,
         )
+    _show(written)
+
+
+def _only_with_resume(context: typer.Context) -> None:
+    """Refuse what a run has settled already."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    typed = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given := [f"--{name}" for name in typed if name not in ("resume", "retry", "python")]:
+        raise UserError(
+            f"`--resume` takes its cells and settings from the run. Received: {', '.join(given)}. Leave that out."
+        )
+
+
+@contextmanager
+def _measuring(place: Path) -> Iterator[Progress]:
+    """Show progress; Ctrl-C ends with a line that says how to go on."""
+    progress = Progress(errors)
+    before = set(place.glob(f"*/{store.HEADER}"))
+    try:
+        yield progress
     except KeyboardInterrupt:
         progress.close()
-        say(f"seqsum: interrupted; what was measured is kept: seqsum table --results {results}")
+        begun = [header.parent for header in {*place.glob(f"*/{store.HEADER}")} - before] or [place]
+        kept = (begun[0] / store.HEADER).exists()
+        how = f"what was measured is kept. Go on: seqsum run --resume {begun[0]}" if kept else "nothing was measured."
+        say(f"seqsum: interrupted; {how}")
         raise typer.Exit(130) from None
     finally:
         progress.close()
+
+
+def _show(written: store.RunWriter) -> None:
     printing.print_tables(selection.select([store.load_run(written.folder)]), [])
     if any(isinstance(record, Failure) for record in written.records):
         raise typer.Exit(1)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.figures import BACKEND_STYLES, say_backend
+from bench.figures import BACKEND_STYLES, is_usual, say_backend
 from bench.findings import Timed
 from bench.plan import Cell
 from bench.report.texts import plotly_text
@@ -69,9 +69,9 @@ def by_backend(cells: Iterable[Timed]) -> dict[str, list[Timed]]:
 
 
 def cell_style(cell: Cell) -> dict[str, str]:
-    """Return how a backend is drawn: with open markers where it has not one thread."""
+    """Return how a backend is drawn: with open markers where it is not the usual one with one thread."""
     style = BACKEND_STYLES[cell.backend]
-    open_or_not = "" if cell.threads == 1 else "-open"
+    open_or_not = "" if is_usual(cell) else "-open"
     symbol = SYMBOLS[style["marker"]] + open_or_not
     return {"color": style["color"], "symbol": symbol, "dash": DASHES[cell.backend]}
 
@@ -106,7 +106,7 @@ def meta_of_cells(*cells: Cell) -> dict[str, Any]:
     """Say whose a trace is, so that it can be filtered; a line over lengths belongs to no length."""
     lengths = {cell.length for cell in cells}
     return meta_of(
-        backends=sorted({cell.backend for cell in cells}),
+        backends=sorted({cell.side for cell in cells}),
         models=sorted({cell.model for cell in cells}),
         lengths=list(lengths) if len(lengths) == 1 else [],
     )

@@ -18,7 +18,7 @@ AXES = ("--backend", "--model", "--length")
 
 def origin_tables(chosen: Selection) -> dict[str, Table]:
     """Return the tables that say how all was made, by name."""
-    workers = {worker.backend: worker for run in chosen.runs for worker in run.header.workers}
+    workers = {worker.side: worker for run in chosen.runs for worker in run.header.workers}
     return {
         "machine": _machine(chosen.runs[-1].header),
         "workers": Table("Workers: what each backend's process proved", pd.DataFrame(map(_worker, workers.values()))),
@@ -44,7 +44,7 @@ def _machine(header: Header) -> Table:
 
 def _worker(worker: Worker) -> Row:
     return {
-        "backend": worker.backend,
+        "backend": worker.side,
         "device": f"{worker.device} ({worker.device_name})",
         "threads": f"{worker.threads}" if worker.threads else "not told",
         "float32": worker.float32_precision,
@@ -123,7 +123,8 @@ def repeat_command(header: Header, cell: Cell) -> str:
             next(words, None)
         elif word.partition("=")[0] not in AXES:
             kept.append(word)
-    return shlex.join([*kept, "--backend", cell.backend, "--model", cell.model, "--length", str(cell.length)])
+    kept += ["--backend", cell.backend, "--model", cell.model, "--length", str(cell.length)]
+    return shlex.join([*kept, *(["--python", f"{cell.side}=PATH"] if cell.side != cell.backend else [])])
 
 
 def _profile_command(header: Header) -> list[str]:

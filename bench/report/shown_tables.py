@@ -22,7 +22,7 @@ class Filters:
     """What can be switched off on the page: all values of each axis.
 
     Args:
-        backend: names of backends.
+        backend: names of backends, with their installations.
         model: names of models.
         length: lengths, as texts.
     """
@@ -76,9 +76,9 @@ class ShownTable:
 def find_filters(chosen: Selection) -> Filters:
     """Return all backends, models and lengths of some records."""
     cells = [record.cell for record in chosen.records if hasattr(record, "cell")]
-    found = {cell.backend for cell in cells}
+    found = {cell.side: BACKENDS.index(cell.backend) for cell in cells}
     return Filters(
-        backend=tuple(backend for backend in BACKENDS if backend in found),
+        backend=tuple(sorted(found, key=lambda side: (found[side], side))),
         model=tuple(sorted({cell.model for cell in cells})),
         length=tuple(str(length) for length in sorted({cell.length for cell in cells})),
     )

@@ -95,8 +95,8 @@ def ratio_charts(found: Findings) -> list[Chart]:
 def _ratio_name(one: Compared) -> str:
     if one.first == one.second:
         return f"{one.first.length} · {say_backend(one.first)} A/A"
-    threads = say_backend(one.first).removeprefix(one.first.backend)
-    return f"{one.first.length} · {one.first.backend} / {one.second.backend}{threads}"
+    threads = say_backend(one.first).removeprefix(one.first.side)
+    return f"{one.first.length} · {one.first.side} / {one.second.side}{threads}"
 
 
 def _say_ratio(one: Compared) -> str:

@@ -1,0 +1,135 @@
+"""What a run that was interrupted still lacks, and what of it must be measured again. Pure.
+
+Cells that took turns with each other are one: where a record of a block's process is missing, all of that process are
+measured again, since no ratio could be taken of rounds that did not meet.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from bench.plan import Cell, Group, Sweep, Trial
+from bench.records import Accuracy, Failure, Header, Record, Speed
+from bench.store import Run
+
+Place = tuple[Cell, int, bool]
+"""A speed trial: its cell, the number of its process, whether it is a control."""
+
+
+def place_of(trial: Trial) -> Place:
+    """Return the place of a speed trial."""
+    return trial.cell, trial.index, trial.twin
+
+
+def timed_places(records: Iterable[Record], *, failures: bool = True) -> set[Place]:
+    """Return which speed trials have left a record, if only that they failed."""
+    places: set[Place] = set()
+    for record in records:
+        match record:
+            case Speed():
+                places.add((record.cell, record.process, record.twin))
+            case Failure(trial="speed") if failures:
+                places.add((record.cell, record.index, record.twin))
+    return places
+
+
+def trained_seeds(sweep: Sweep, records: Iterable[Record], *, failures: bool = True) -> set[tuple[Cell, int]]:
+    """Return which seeds of which cells have left a record for every patience, or that they failed."""
+    patiences: dict[tuple[Cell, int], set[int]] = defaultdict(set)
+    failed: set[tuple[Cell, int]] = set()
+    for record in records:
+        match record:
+            case Accuracy():
+                patiences[record.cell, record.seed].add(record.patience)
+            case Failure(trial="accuracy"):
+                failed.add((record.cell, record.index))
+    wanted = set(sweep.training.patiences)
+    done = {place for place, found in patiences.items() if found >= wanted}
+    return done | failed if failures else done - failed
+
+
+def missing_groups(sweep: Sweep, records: Iterable[Record]) -> list[Group]:
+    """Return the accuracy trials that have left no record, grouped as they are trained."""
+    done = trained_seeds(sweep, records)
+    groups = (
+        group.model_copy(update={"seeds": tuple(seed for seed in group.seeds if (group.cell, seed) not in done)})
+        for group in sweep.accuracy_groups()
+    )
+    return [group for group in groups if group.seeds]
+
+
+def missing_trials(sweep: Sweep, records: Sequence[Record]) -> list[Trial | Group]:
+    """Return everything of a sweep that has left no record, in the order of measuring."""
+    timed = timed_places(records)
+    return [
+        *(trial for trial in sweep.speed_trials() if place_of(trial) not in timed),
+        *missing_groups(sweep, records),
+    ]
+
+
+def count_missing(sweep: Sweep, records: Sequence[Record]) -> int:
+    """Count the trials of a sweep that have left no record."""
+    return sum(len(one.seeds) if isinstance(one, Group) else 1 for one in missing_trials(sweep, records))
+
+
+def stale_lines(run: Run, *, retry: bool) -> tuple[int, ...]:
+    """Return the lines of a run whose trials must be measured again: those of blocks and seeds that are not whole.
+
+    Args:
+        run: as read back.
+        retry: whether what failed is measured again, too.
+    """
+    sweep, failures = run.header.sweep, not retry
+    timed = timed_places(run.records, failures=failures)
+    trained = trained_seeds(sweep, run.records, failures=failures)
+    torn = {
+        (trial.cell, trial.index)
+        for trials in _waves(sweep, run.records)
+        if not all(place_of(trial) in timed for trial in trials)
+        for trial in trials
+    }
+
+    def stale(record: Record) -> bool:
+        match record:
+            case Speed():
+                return (record.cell, record.process) in torn
+            case Accuracy():
+                return (record.cell, record.seed) not in trained
+            case Failure():
+                where = record.cell, record.index
+                return where in torn if record.trial == "speed" else where not in trained
+        return False
+
+    return tuple(line for line, record in zip(run.lines, run.records, strict=True) if stale(record))
+
+
+def _waves(sweep: Sweep, records: Iterable[Record]) -> Iterator[list[Trial]]:
+    """Yield what took turns, for every number of a process that there is."""
+    numbers = {number for _, number, _ in timed_places(records)}
+    for process in sorted(numbers | set(range(sweep.timing.processes))):
+        for block in sweep.blocks():
+            yield sweep.turns(block, process=process)
+
+
+def differences(then: Header, now: Header) -> list[str]:
+    """Say what is not as it was when a run began: "machine.cpu was A, is B"."""
+    return [
+        f"{name} was {old.get(name, 'absent')}, is {new.get(name, 'absent')}"
+        for old, new in [(_conditions(then), _conditions(now))]
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _conditions(header: Header) -> dict[str, str]:
+    fields = header.model_dump(mode="json", include={"protocol_version", "seqsum_version", "commit", "machine"})
+    workers = {worker.side: worker.model_dump(mode="json") for worker in header.workers}
+    return dict(_flat("", fields | workers))
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, dict):
+        yield prefix, str(value)
+        return
+    for name, inside in value.items():
+        yield from _flat(f"{prefix}.{name}" if prefix else name, inside)

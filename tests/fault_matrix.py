@@ -1,0 +1,238 @@
+"""Break runs on purpose and count what is lost: `python tests/fault_matrix.py > results/faults.json`.
+
+Played workers do in every phase, on every backend, what real ones have done: crash, hang, run out of memory, babble.
+Coordinators are killed, interrupted, and meet a full disk. After each fault the run must hold everything that was
+measured, name what failed, leave no process behind, and be complete after `seqsum run --resume`. What frameworks really
+do when they break is not played here: the end-to-end tests kill real workers.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+from fake_worker import FAULTS, fake_python
+from rich.console import Console
+
+from bench.plan import BACKENDS, Sweep
+from bench.progress import Progress
+from bench.protocol import Limits, Timing
+from bench.records import Failure
+from bench.resuming import count_missing
+from bench.runner import resume_run, run_sweep
+from bench.store import HEADER, load_run
+from bench.verifying import verify_run
+
+PHASES = ("import", "build", "first epoch", "turns", "witness", "validation", "fit")
+RECORDED = {
+    "exits": "crashed",
+    "quits": "crashed",
+    "aborts": "crashed",
+    "segfaults": "crashed",
+    "is killed": "killed",
+    "hangs": "silent",
+    "raises": "raised",
+    "allocates": "out of memory",
+    "diverges": "not finite",
+    "babbles": "garbled",
+}
+AT_IMPORT = {"raises": "crashed", "diverges": "crashed", "babbles": "silent"}
+"""An error ends a worker that cannot be asked yet, and what it prints goes to stderr."""
+SWEEP = """
+models = ["lstm"]
+lengths = [4, 5]
+seeds = 2
+[training]
+patience = 0
+[timing]
+processes = 1
+rounds = 2
+warmup_epochs = 1
+warmup_s = 0.0
+slice_epochs = 3
+slice_s = 0.0
+control = "none"
+"""
+TIMING = Timing(processes=1, rounds=2, warmup_epochs=1, warmup_s=0, slice_epochs=3, slice_s=0, control="none")
+TRIALS = len(BACKENDS) * 2 * (1 + 2)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What faults of one kind in one phase did.
+
+    Args:
+        kind: what was done.
+        phase: in which phase of a worker, or "run" for what hits the coordinator.
+        injected: how many times.
+        survived: how many were named rightly while everything else was measured.
+        records_lost: trials that had been measured, or had failed, and left no record.
+        not_resumed: runs that could not be completed.
+        orphans: processes that were left behind.
+    """
+
+    kind: str
+    phase: str
+    injected: int
+    survived: int
+    records_lost: int
+    not_resumed: int
+    orphans: int
+
+
+def break_workers(folder: Path, kind: str, phase: str, *, silence_s: float = 5.0) -> Counted:
+    """Let a worker of each backend break in a phase; the run goes on, and is then asked for what failed."""
+    tempfile.tempdir = str(folder)  # the machine lock of this run alone
+    script = fake_python(folder, f"{kind} in {phase}")
+    pythons = {backend: _own_copy(script, folder, backend) for backend in BACKENDS}
+    sweep = Sweep(lengths=(4, 5), models=("lstm",), seeds=2, timing=TIMING, limits=Limits.all_phases(silence_s))
+    quiet = Progress(Console(quiet=True))
+    written = run_sweep(
+        sweep, profile="faults", command="seqsum run", results=folder / "results", pythons=pythons, progress=quiet
+    )
+    run = load_run(written.folder)
+    failures = [record for record in run.records if isinstance(record, Failure)]
+    expected = AT_IMPORT.get(kind, RECORDED[kind]) if phase == "import" else RECORDED[kind]
+    named = {failure.cell.backend for failure in failures if (failure.fault, failure.phase) == (expected, phase)}
+    wrong = {failure.cell.backend for failure in failures if (failure.fault, failure.phase) != (expected, phase)}
+    lost = count_missing(sweep, run.records)
+    orphans = _workers_of(folder)
+    resumed = _resumes(written.folder, pythons)
+    return Counted(kind, phase, len(BACKENDS), len(named - wrong), lost, int(not resumed), orphans)
+
+
+def _own_copy(script: str, folder: Path, backend: str) -> str:
+    """Return an interpreter of this backend alone, which breaks once by itself."""
+    copy = folder / f"{backend}-python"
+    copy.write_text(Path(script).read_text("utf-8"), "utf-8")
+    copy.chmod(0o755)
+    return str(copy)
+
+
+def _resumes(run: Path, pythons: dict[str, str]) -> bool:
+    """Complete a run, what failed included, and say whether nothing is missing or damaged then."""
+    resume_run(run, command="seqsum run", pythons=pythons, progress=Progress(Console(quiet=True)), retry=True)
+    failed = any(isinstance(record, Failure) for record in load_run(run).records)
+    return not failed and verify_run(run).holds
+
+
+def _workers_of(folder: Path, patience_s: float = 10.0) -> int:
+    """Count the workers of a folder that outlive their run, after a while."""
+    until_s = time.monotonic() + patience_s
+    while True:
+        alive = [one for one in psutil.process_iter(["cmdline", "status"]) if _is_worker(one.info, folder)]
+        if not alive or time.monotonic() > until_s:
+            return len(alive)
+        time.sleep(0.1)
+
+
+def _is_worker(info: dict[str, object], folder: Path) -> bool:
+    words = info["cmdline"] or []
+    return "bench.worker" in words and str(folder) in " ".join(words) and info["status"] != "zombie"  # type: ignore[arg-type, operator]
+
+
+def break_coordinator(folder: Path, kind: str, *, moment: float) -> Counted:
+    """Kill a coordinator, interrupt it, or give it a disk that is full, and go on afterwards.
+
+    Args:
+        folder: where it runs.
+        kind: "SIGKILL", "SIGTERM", "SIGINT", or "full disk".
+        moment: when, as a share of a run.
+    """
+    (folder / "faults.toml").write_text(SWEEP, "utf-8")
+    pythons = {backend: _own_copy(fake_python(folder, "good"), folder, backend) for backend in BACKENDS}
+    where = [f"--python={backend}={path}" for backend, path in pythons.items()]
+    environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment.pop("KERAS_BACKEND", None)
+    size = int(500 + moment * 40_000) if kind == "full disk" else None
+    with (folder / "stderr").open("w") as errors:
+        coordinator = subprocess.Popen(
+            [sys.executable, "-m", "bench", "run", "--sweep=faults.toml", *where],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            preexec_fn=lambda: _prepare(size),
+        )
+        if size is None:
+            _wait_for_trials(folder, moment, coordinator)
+            coordinator.send_signal(getattr(signal, kind))
+        code = coordinator.wait(120)
+    said = (folder / "stderr").read_text("utf-8")
+    orphans = _workers_of(folder)
+    headers = list((folder / "results").glob(f"*/{HEADER}"))
+    if not headers:  # a disk too full for the first file, which the command line says
+        return Counted(kind, "run", 1, int(code == 2 and "cannot be" in said), 0, 0, orphans)
+    run = headers[0].parent
+    told = said.count("] speed ") + 2 * said.count("] accuracy ")
+    kept = len([record for record in load_run(run).records if record.kind != "baseline"])
+    clean = "Traceback" not in said and code == {"SIGKILL": -9, "SIGTERM": 130, "SIGINT": 130, "full disk": 2}[kind]
+    again = subprocess.run(
+        [sys.executable, "-m", "bench", "run", f"--resume={run}", *where],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    resumed = again.returncode == 0 and verify_run(run).holds
+    return Counted(kind, "run", 1, int(clean), max(0, told - kept), int(not resumed), orphans + _workers_of(folder))
+
+
+def _prepare(most_bytes: int | None) -> None:
+    """Let a process be interrupted, whoever started it, and write no file longer than that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if most_bytes is not None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+
+
+def _wait_for_trials(folder: Path, share: float, coordinator: "subprocess.Popen[bytes]") -> None:
+    """Wait until a run has measured a share of its trials, and a moment more."""
+    wanted = int(share * TRIALS)
+    until_s = time.monotonic() + 60
+    while time.monotonic() < until_s and coordinator.poll() is None:
+        lines = sum(path.read_bytes().count(b"\n") for path in (folder / "results").glob("*/trials.jsonl"))
+        if list((folder / "results").glob(f"*/{HEADER}")) and lines >= wanted:
+            return
+        time.sleep(0.02)
+
+
+COORDINATOR_FAULTS = {"SIGKILL": 12, "SIGTERM": 6, "SIGINT": 6, "full disk": 12}
+
+
+def matrix() -> Iterator[Counted]:
+    """Break everything in every way."""
+    for kind in FAULTS:
+        for phase in PHASES:
+            with TemporaryDirectory() as folder:
+                yield break_workers(Path(folder), kind, phase)
+    chance = random.Random(0)
+    for kind, count in COORDINATOR_FAULTS.items():
+        for number in range(count):
+            with TemporaryDirectory() as folder:
+                yield break_coordinator(Path(folder), kind, moment=(number + chance.random()) / count * 0.9)
+
+
+def main() -> None:
+    """Print what was counted as one JSON document; exit 1 if anything was lost."""
+    counted = []
+    for one in matrix():
+        counted.append(one)
+        print(one, file=sys.stderr, flush=True)
+    print(json.dumps([asdict(one) for one in counted], indent=1))
+    bad = [one for one in counted if one.survived < one.injected or one.records_lost or one.not_resumed or one.orphans]
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()
