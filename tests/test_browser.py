@@ -14,6 +14,7 @@ import pytest
 from factories import make_cell, make_failure, make_processes
 from whole_runs import NOISE, whole_selection
 
+from bench.records import Record
 from bench.report.page import write_page
 from bench.selection import Selection
 
@@ -256,7 +257,7 @@ def test_an_old_browser_shows_the_tables_and_says_why_no_plots(browser: Any, rep
 
 def test_a_name_in_a_record_is_only_a_name(browser: Any, tmp_path: Path) -> None:
     cell = make_cell(model=NASTY, length=4)
-    records = [*make_processes(cell, seconds=NOISE), make_failure(cell, reason=NASTY)]
+    records: list[Record] = [*make_processes(cell, seconds=NOISE), make_failure(cell, reason=NASTY)]
     page = opened(browser, written(whole_selection(*records), tmp_path / "report.html"))
     draw_all(page)
     assert page.execute_script("return document.querySelectorAll('img').length") == 0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from factories import make_accuracy, make_cell, make_failure, make_slice, make_speed, select_all
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from whole_runs import BACKENDS, timings, trainings, whole_selection
 
 from bench.commands.reporting import NAMES
@@ -29,11 +30,8 @@ def whole() -> Selection:
 def texts(figure: Figure) -> list[str]:
     """Return every text of a figure that is not empty."""
     figure.draw_without_rendering()
-    return [text.get_text() for text in figure.findobj(match=is_text) if text.get_text() and text.get_visible()]
-
-
-def is_text(artist: Any) -> bool:
-    return hasattr(artist, "get_text")
+    found: list[Any] = figure.findobj(match=Text)
+    return [text.get_text() for text in found if text.get_text() and text.get_visible()]
 
 
 def panel_of(figure: Figure, title: str) -> Any:
@@ -123,7 +121,8 @@ def test_a_ratio_whose_interval_holds_one_is_drawn_open(whole: Selection) -> Non
 def test_controls_alone_are_drawn_too() -> None:
     cell = make_cell()
     figure = draw_ratios(select_all(make_speed(cell), make_speed(cell, twin=True, steady_s=(0.02,))))
-    (point,) = (line for line in figure.axes[0].lines if line.get_marker() == "D")
+    lines: list[Any] = figure.axes[0].lines[:]
+    (point,) = (line for line in lines if line.get_marker() == "D")
     assert point.get_xdata()[0] == pytest.approx(2.0) and point.get_color() != BACKEND_STYLES["jax"]["color"]
 
 

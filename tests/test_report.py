@@ -17,6 +17,7 @@ from whole_runs import timings, trainings, whole_records, whole_selection
 from bench import store
 from bench.findings import Findings
 from bench.plan import Cell
+from bench.records import Record
 from bench.report.chart_parts import MOST_POINTS
 from bench.report.origin import origin_tables, repeat_command
 from bench.report.page import build_page, write_page
@@ -77,7 +78,11 @@ def page(html: str) -> Page:
 @pytest.fixture(scope="module")
 def nasty() -> Page:
     cell = make_cell(model=NASTY)
-    records = [*timings(models=[NASTY]), *trainings(models=[NASTY]), make_failure(cell, reason=f"{NASTY}\nsecond")]
+    records: list[Record] = [
+        *timings(models=[NASTY]),
+        *trainings(models=[NASTY]),
+        make_failure(cell, reason=f"{NASTY}\nsecond"),
+    ]
     return Page(build_page(select_all(*records, command=f"seqsum run --model {shlex.quote(NASTY)}")))
 
 

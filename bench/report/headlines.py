@@ -221,7 +221,10 @@ def subtitle(said: Sequence[Answer]) -> str:
 def doubts(chosen: Selection, found: Findings, said: Sequence[Answer]) -> list[Fact]:
     """Say how sure all this is."""
     facts = [_proofs(said), _control_fact(found), _disturbed(found), _failed(chosen)]
-    busiest = max(begun.load_average for run in chosen.runs for begun in (run.header, *run.resumed))
+    loads = [
+        load for run in chosen.runs for load in (run.header.load_average, *(one.load_average for one in run.resumed))
+    ]
+    busiest = max(loads)
     if busiest > BUSY_LOAD:
         facts.append(Fact(False, f"The machine was busy when a run began: load {busiest:g} in the minute before."))
     if any(run.header.protocol_version < PROTOCOL_VERSION for run in chosen.runs):

@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from plotly.offline import get_plotlyjs
 
 from bench.accuracy_lines import lines_over_lengths, loss_lines, memory_lines
@@ -119,7 +119,7 @@ def _say_measured(chosen: Selection, filters: Filters) -> str:
 
 
 @cache
-def _template() -> Any:
+def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("bench.report"),
         autoescape=True,
