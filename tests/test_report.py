@@ -261,7 +261,7 @@ def test_a_command_can_be_pasted_whatever_the_model_is_called() -> None:
 
 
 def test_the_same_records_give_the_same_page() -> None:
-    records = [make_speed(), make_accuracy()]
+    records: list[Record] = [make_speed(), make_accuracy()]
     assert build_page(select_all(*records)) == build_page(select_all(*records))
 
 
