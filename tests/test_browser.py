@@ -141,7 +141,7 @@ def test_a_click_sorts_and_a_second_one_turns_round(page: Any) -> None:
     assert button.text == "times as long"
     button.click()
     figures = [float(text) for text in column(page, "ratios", 3)]
-    assert figures == sorted(figures) and len(set(figures)) > 3
+    assert figures == sorted(figures) and len(set(figures)) > 2
     assert button.find_element("xpath", "..").get_attribute("aria-sort") == "ascending"
     button.click()
     assert [float(text) for text in column(page, "ratios", 3)] == sorted(figures, reverse=True)
