@@ -1,20 +1,26 @@
 """Draw what length costs the models: test errors and exact sums, a row of panels for each patience."""
 
-from collections.abc import Callable
 from math import inf
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from bench.figures import GREY, Ends, NothingToDrawError, draw_line, finish, make_panels, shown_name, styles
+from bench.accuracy_lines import Figures, lines_over_lengths
+from bench.figures import (
+    GREY,
+    Ends,
+    NothingToDrawError,
+    draw_line,
+    finish,
+    make_panels,
+    name_lengths,
+    shown_name,
+    styles,
+)
 from bench.memory_tables import patience_order, say_patience
 from bench.records import Accuracy, Baseline
-from bench.seed_groups import band, by_model, lengths_of, models_of, over_seeds, say_means
+from bench.seed_groups import lengths_of, models_of, say_means
 from bench.selection import Selection
-
-Figures = Callable[[Accuracy], float]
 
 
 def draw_accuracy(chosen: Selection) -> Figure:
@@ -49,15 +55,10 @@ def _draw_lines(
 ) -> Ends:
     """Draw a value between 0 and `most` as a line for each model."""
     ends: Ends = {}
-    for model in models_of(trials):
-        of_model = [trial for trial in trials if trial.cell.model == model]
-        lengths = lengths_of(of_model)
-        groups = [over_seeds(by_model(of_model, length)[model], value)[:, np.newaxis] for length in lengths]
-        means = np.array([seeds.mean() for seeds in groups])
-        bands = np.concatenate([band(seeds, (0.0, most)) for seeds in groups], axis=1)
-        draw_line(panel, np.array(lengths), means, bands, style_of[model])
-        ends[shown_name(model)] = means[-1], style_of[model]["color"]
-    _name_lengths(panel, lengths_of(trials))
+    for line in lines_over_lengths(trials, value, most):
+        draw_line(panel, line.x, line.middle, line.band, style_of[line.model])
+        ends[shown_name(line.model)] = line.middle[-1], style_of[line.model]["color"]
+    name_lengths(panel, lengths_of(trials))
     return ends
 
 
@@ -69,12 +70,3 @@ def _draw_mean_baseline(panel: Any, chosen: Selection) -> Ends:
     lengths = sorted(means)
     panel.plot(lengths, [means[length] for length in lengths], color=GREY, linewidth=1, zorder=0)
     return {"mean": (means[lengths[-1]], GREY)}
-
-
-def _name_lengths(panel: Any, lengths: list[int]) -> None:
-    panel.set_xlabel("length", fontsize=8)
-    panel.set_xscale("log")
-    panel.set_xticks(lengths)
-    panel.xaxis.set_major_formatter(ScalarFormatter())
-    panel.xaxis.set_minor_locator(NullLocator())
-    panel.tick_params(labelbottom=True)

@@ -169,9 +169,9 @@ def lengths_table(chosen: Selection) -> Table:
 def _of_band(trial: Accuracy, band: set[int]) -> tuple[float, float]:
     """Return test MSE and exact sums in % of the rows of some true lengths."""
     errors = [error for length, error in trial.test_by_length.items() if length in band]
-    rows = [error.rows for error in errors]
-    mse = np.average([error.mse for error in errors], weights=rows)
-    return float(mse), 100 * float(np.average([error.exact_sum_rate for error in errors], weights=rows))
+    rows = sum(error.rows for error in errors)
+    mse = sum(error.rows * error.mse for error in errors) / rows
+    return mse, 100 * sum(error.rows * error.exact_sum_rate for error in errors) / rows
 
 
 def models_table(chosen: Selection) -> Table:

@@ -11,8 +11,10 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 from numpy.typing import NDArray
 
+from bench.plan import Cell
 from bench.replay_tables import write_whole
 
 FIXED: Any = {"svg.hashsalt": "seqsum", "svg.fonttype": "none"}
@@ -23,6 +25,12 @@ STYLES: dict[str, dict[str, Any]] = {
     "gru": {"color": "#009e73", "linestyle": (0, (5, 2)), "marker": "^"},
 }
 OTHERS = ("#cc79a7", "#e69f00", "#56b4e9", "#000000")
+BACKEND_STYLES: dict[str, dict[str, Any]] = {
+    "jax": {"color": "#0072b2", "linestyle": "-", "marker": "o"},
+    "torch": {"color": "#d55e00", "linestyle": (0, (5, 2)), "marker": "s"},
+    "tensorflow": {"color": "#000000", "linestyle": (0, (1, 1.5)), "marker": "^"},
+}
+OPEN = {"markerfacecolor": "white", "alpha": 0.75}
 NAMES = {"simple_rnn": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
 LABEL_GAP = 0.085
 Ends = dict[str, tuple[float, str]]
@@ -59,8 +67,25 @@ def styles(models: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def shown_name(model: str) -> str:
-    """Return a model's name as it stands in a picture."""
-    return NAMES.get(model, model.rpartition(":")[2])
+    """Return a model's name as it stands in a picture: nothing in it is taken for mathematics or control."""
+    own = "".join(letter if letter.isprintable() else "?" for letter in model.rpartition(":")[2])
+    return NAMES.get(model, own.replace("$", r"\$"))
+
+
+def say_backend(cell: Cell) -> str:
+    """Name the backend of a cell with its installation, and its threads if they are not one."""
+    threads = {1: "", "default": ", default threads"}.get(cell.threads, f", {cell.threads} threads")
+    return cell.side + threads
+
+
+def is_usual(cell: Cell) -> bool:
+    """Tell whether a cell has one thread and the first installation of its backend."""
+    return cell.threads == 1 and cell.side == cell.backend
+
+
+def backend_style(cell: Cell) -> dict[str, Any]:
+    """Return how a backend is drawn: paler and with open markers where it is not the usual one with one thread."""
+    return BACKEND_STYLES[cell.backend] | ({} if is_usual(cell) else OPEN)
 
 
 def draw_line(panel: Any, x: NDArray[Any], y: NDArray[Any], band: NDArray[Any], style: dict[str, Any]) -> None:
@@ -103,6 +128,31 @@ def _spread(heights: list[float]) -> list[float]:
         down[-place - 1] = min(down[-place - 1], down[-place] - LABEL_GAP)
     middle = [(higher + lower) / 2 for higher, lower in zip(up, down, strict=True)]
     return [height - max(0.0, middle[-1] - 1) + max(0.0, -middle[0]) for height in middle]
+
+
+def name_lengths(panel: Any, lengths: list[int]) -> None:
+    """Make the lengths the ticks of a logarithmic x axis."""
+    panel.set_xlabel("length", fontsize=8)
+    panel.set_xscale("log")
+    panel.set_xticks(lengths)
+    panel.xaxis.set_major_formatter(ScalarFormatter())
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.tick_params(labelbottom=True)
+
+
+def plain_log(axis: Any) -> None:
+    """Label a logarithmic axis, whose data are drawn already, with plain numbers: 1, 2, 5, or more on a short one."""
+    low, high = axis.get_view_interval()
+    wide = high > 8 * low > 0
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)) if wide else MaxNLocator(4, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def blank_rest(panels: Any, used: int) -> None:
+    """Leave the panels behind the used ones empty."""
+    for panel in panels.flat[used:]:
+        panel.set_axis_off()
 
 
 def make_panels(rows: int, across: int, **shared: Any) -> tuple[Figure, Any]:

@@ -7,10 +7,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from bench.figures import GREY, Ends, NothingToDrawError, draw_line, finish, make_panels, shown_name, styles
+from bench.accuracy_lines import Line, memory_lines
+from bench.figures import (
+    GREY,
+    Ends,
+    NothingToDrawError,
+    blank_rest,
+    draw_line,
+    finish,
+    make_panels,
+    shown_name,
+    styles,
+)
 from bench.memory_tables import memory_of, most_patient, patience_note, relative_gradient, with_memory
 from bench.records import Accuracy
-from bench.seed_groups import band, by_model, lengths_of, models_of, over_seeds, say_means, say_seeds
+from bench.seed_groups import by_model, lengths_of, models_of, over_seeds, say_means, say_seeds
 from bench.selection import Selection
 
 ACROSS = 3
@@ -28,9 +39,9 @@ def draw_memory(chosen: Selection) -> Figure:
     lengths = lengths_of(trials)
     across = min(ACROSS, len(lengths))
     figure, panels = make_panels(-(-len(lengths) // across), across, sharey=True)
-    ends = [_draw_moved(panel, trials, length) for panel, length in zip(panels.flat, lengths, strict=False)]
-    for panel in panels.flat[len(lengths) :]:
-        panel.set_axis_off()
+    lines, style_of = memory_lines(chosen), styles(models_of(trials))
+    ends = [_draw_moved(panel, lines, style_of, length) for panel, length in zip(panels.flat, lengths, strict=False)]
+    blank_rest(panels, len(lengths))
     for row in panels:
         row[0].set_ylabel("change of the output", fontsize=8)
     finish(
@@ -42,16 +53,13 @@ def draw_memory(chosen: Selection) -> Figure:
     return figure
 
 
-def _draw_moved(panel: Any, trials: list[Accuracy], length: int) -> Ends:
+def _draw_moved(panel: Any, lines: list[Line], style_of: dict[str, dict[str, Any]], length: int) -> Ends:
     for level in (0, 1):
         panel.axhline(level, color=GREY, linewidth=0.8, zorder=0)
     ends: Ends = {}
-    for model, of_model in by_model(trials, length).items():
-        style = styles(models_of(trials))[model]
-        seeds = over_seeds(of_model, lambda trial: memory_of(trial).moved)
-        mean = seeds.mean(axis=0)
-        draw_line(panel, _steps_back(of_model), mean, band(seeds), style)
-        ends[shown_name(model)] = mean[-1], style["color"]
+    for line in (line for line in lines if line.length == length):
+        draw_line(panel, line.x, line.middle, line.band, style_of[line.model])
+        ends[shown_name(line.model)] = line.middle[-1], style_of[line.model]["color"]
     panel.set_title(f"length {length}", fontsize=9)
     _name_steps(panel)
     return ends

@@ -33,13 +33,15 @@ def gradients_table(chosen: Selection) -> Table:
     """Tabulate the size of the loss gradient with respect to the hidden state k steps back."""
     rows: list[Row] = []
     for cell, memories in _cells(chosen):
+        medians = {
+            f"{state} {when}": np.median(
+                [relative_gradient(memory, state, when == "trained") for memory in memories], axis=0
+            )
+            for state in memories[0].gradient
+            for when in ("start", "trained")
+        }
         for place, k in _shown(memories[0]):
-            row = cell | {"k": k}
-            for state in memories[0].gradient:
-                for when in ("start", "trained"):
-                    sizes = [relative_gradient(memory, state, when == "trained")[place] for memory in memories]
-                    row[f"{state} {when}"] = float(np.median(sizes))
-            rows.append(row)
+            rows.append(cell | {"k": k} | {name: float(sizes[place]) for name, sizes in medians.items()})
     notes = (
         "Norm of the loss gradient with respect to the states h and c k steps back, relative to that of h at k = 0, "
         "with the starting and with the trained weights. Medians over seeds.",
@@ -51,8 +53,11 @@ def gradients_table(chosen: Selection) -> Table:
 def most_patient(chosen: Selection) -> list[Accuracy]:
     """Return the accuracy records of the largest patience of each cell; never stopping is the largest."""
     trials: list[Accuracy] = chosen.of(Accuracy)
-    most = {str(cell): max(patience_order(trial.patience) for trial in of_cell) for cell, of_cell in by_cell(trials)}
-    return [trial for trial in trials if patience_order(trial.patience) == most[str(trial.cell)]]
+    kept: set[int] = set()
+    for _, of_cell in by_cell(trials):
+        most = max(patience_order(patience) for patience in {trial.patience for trial in of_cell})
+        kept |= {id(trial) for trial in of_cell if patience_order(trial.patience) == most}
+    return [trial for trial in trials if id(trial) in kept]
 
 
 def patience_order(patience: int) -> float:

@@ -1,6 +1,6 @@
 """All pictures by name, and writing those for which there are records."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -8,30 +8,45 @@ from matplotlib.figure import Figure
 from bench.accuracy_plot import draw_accuracy
 from bench.errors import UserError
 from bench.figures import NothingToDrawError, save
+from bench.learning_plots import draw_errors, draw_losses, draw_predictions
 from bench.memory_plots import draw_gradients, draw_memory
+from bench.sample_plot import draw_samples
 from bench.selection import Selection
+from bench.speed_plots import draw_ratios, draw_speed
+from bench.start_plot import draw_start
 
 PICTURES: dict[str, Callable[[Selection], Figure]] = {
+    "speed": draw_speed,
+    "ratios": draw_ratios,
+    "start": draw_start,
+    "samples": draw_samples,
+    "accuracy": draw_accuracy,
+    "loss": draw_losses,
+    "errors": draw_errors,
+    "predictions": draw_predictions,
     "memory": draw_memory,
     "gradients": draw_gradients,
-    "accuracy": draw_accuracy,
 }
 
 
-def write_plots(chosen: Selection, folder: Path, form: str) -> tuple[list[Path], list[str]]:
+def write_plots(chosen: Selection, folder: Path, form: str, names: Sequence[str] = ()) -> tuple[list[Path], list[str]]:
     """Draw every picture for which there are records.
 
     Args:
         chosen: records that may stand together.
         folder: where the pictures are written; made if it is not there.
         form: "png" or "svg".
+        names: which pictures; none means all.
 
     Returns:
         The files, and which pictures could not be drawn and why.
 
     Raises:
-        UserError: if the folder or a file cannot be written.
+        UserError: if a name is unknown, or the folder or a file cannot be written.
     """
+    for name in names:
+        if name not in PICTURES:
+            raise UserError(f"`--show` must be one of {', '.join(PICTURES)}. Received: {name!r}. Choose one.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -40,6 +55,8 @@ def write_plots(chosen: Selection, folder: Path, form: str) -> tuple[list[Path],
         ) from None
     written, missing = [], []
     for name, draw in PICTURES.items():
+        if names and name not in names:
+            continue
         path = folder / f"{name}.{form}"
         try:
             save(draw(chosen), path)

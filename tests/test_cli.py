@@ -217,5 +217,5 @@ def test_doctor_for_a_person_names_what_is_missing(tmp_path: Path, pythons: list
 
 def test_version_and_help_have_what_they_promise(tmp_path: Path) -> None:
     assert seqsum(tmp_path, "--version").stdout.startswith("seqsum 0.")
-    for command in ("run", "table", "plot", "doctor", "replay", "parity", "replicas", "overhead"):
+    for command in ("run", "table", "plot", "report", "doctor", "replay", "parity", "replicas", "overhead"):
         assert "Example: seqsum" in seqsum(tmp_path, command, "--help").stdout

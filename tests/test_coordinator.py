@@ -14,6 +14,7 @@ COORDINATOR = (
     "bench.doctor",
     "bench.overhead",
     "bench.replay_plot",
+    "bench.report.page",
     "bench.sides",
     "bench.tables",
     "bench.turns",

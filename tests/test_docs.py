@@ -95,5 +95,6 @@ def test_every_environment_of_tox_has_a_description() -> None:
     if "No module named tox" in answer.stderr:
         pytest.skip("tox is not installed in this environment")
     assert answer.returncode == 0 and "[no description]" not in answer.stdout
-    for name in ("jax", "torch", "tf", "jax-gpu", "torch-gpu", "tf-gpu", "lint", "types", "core", "backends"):
+    measuring = ("jax", "torch", "tf", "jax-gpu", "torch-gpu", "tf-gpu")
+    for name in (*measuring, "lint", "types", "core", "backends", "browser"):
         assert re.search(rf"^{name} +-> \w", answer.stdout, re.MULTILINE), name

@@ -1,8 +1,8 @@
-"""Commands that read what was measured: `table`, `plot`."""
+"""Commands that read what was measured: `table`."""
 
 import textwrap
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -63,29 +63,3 @@ def load(runs: list[Path] | None, results: Path) -> tuple[list[store.Run], list[
     for problem in problems:
         say(problem)
     return loaded, problems
-
-
-@app.command()
-def plot(
-    results: Results = Path("results"),
-    out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("plots"),
-    format: Annotated[Literal["png", "svg"], typer.Option(help="Of the files.")] = "png",  # noqa: A002
-) -> None:
-    """Draw what has been measured: memory and gradients k steps back, accuracy against length.
-
-    Example: seqsum plot --out docs/pictures --format svg
-    """
-    loaded, problems = store.load_runs(results)
-    problems += [problem for run in loaded for problem in run.problems]
-    written: list[Path] = []
-    if loaded:
-        from bench import plots  # Matplotlib takes half a second to import
-
-        written, missing = plots.write_plots(selection.select(loaded), out, format)
-        problems += [f"Not drawn: {reason}" for reason in missing]
-    for path in written:
-        print(path)
-    for problem in problems:
-        say(problem)
-    if not written:
-        raise typer.Exit(1)

@@ -1,0 +1,68 @@
+"""Commands that show what was measured to others: `plot`, `report`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from bench import selection, store
+from bench.commands.app import Results, app, say
+from bench.selection import Selection
+
+NAMES = "speed, ratios, start, samples, accuracy, loss, errors, predictions, memory, gradients"
+
+
+@app.command()
+def plot(
+    results: Results = Path("results"),
+    out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("plots"),
+    format: Annotated[Literal["png", "svg"], typer.Option(help="Of the files.")] = "png",  # noqa: A002
+    show: Annotated[list[str], typer.Option(help=f"Which: {NAMES}. Default: all.")] = [],
+) -> None:
+    """Draw what has been measured: speed, ratios, start, turns, accuracy, losses, errors, memory, gradients.
+
+    Example: seqsum plot --out docs/pictures --format svg --show speed --show ratios
+    """
+    chosen, problems = _read(results)
+    written: list[Path] = []
+    if chosen:
+        from bench import plots  # Matplotlib takes half a second to import
+
+        written, missing = plots.write_plots(chosen, out, format, show)
+        problems += [f"Not drawn: {reason}" for reason in missing]
+    for path in written:
+        print(path)
+    for problem in problems:
+        say(problem)
+    if not written:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    results: Results = Path("results"),
+    out: Annotated[Path, typer.Option(help="The page, an HTML file.", metavar="FILE.html")] = Path("report.html"),
+) -> None:
+    """Write one page with everything: answers in words, plots, tables, doubts, where it is from.
+
+    It needs no network and no other file. Example: seqsum report --results results/reference --out report.html
+    """
+    from bench.replay_tables import check_target
+    from bench.report import page  # Jinja2 and Plotly take a while to import
+
+    check_target(out, "--out", (".html", ".htm"))
+    chosen, problems = _read(results)
+    for problem in problems:
+        say(problem)
+    if chosen:
+        page.write_page(chosen, out)
+        print(out)
+    if problems or not chosen:
+        raise typer.Exit(1)
+
+
+def _read(results: Path) -> tuple[Selection | None, list[str]]:
+    """Read what is comparable in a folder of runs, and say what could not be read."""
+    loaded, problems = store.load_runs(results)
+    problems += [problem for run in loaded for problem in run.problems]
+    return (selection.select(loaded) if loaded else None), problems
