@@ -156,11 +156,12 @@ class TurnDone(Frozen):
 
 
 class OverheadDone(Frozen):
-    """Seconds of an epoch in each pair of fits: bare, and timed as `seqsum run` does."""
+    """Seconds of an epoch in each pair of fits: bare, timed as `seqsum run` does, and in the callback that times."""
 
     answer: Literal["overhead"] = "overhead"
     bare_s: tuple[float, ...]
     timed_s: tuple[float, ...]
+    inside_s: tuple[float, ...]
 
 
 class Done(Frozen):

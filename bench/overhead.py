@@ -41,12 +41,14 @@ class Weighed(Frozen):
         cell: which.
         bare_s: seconds of an epoch without a callback, one tuple for each process, one value for each pair.
         timed_s: the same with seqsum's timing.
+        inside_s: of those, what was spent in seqsum's callback.
         failed: why a process found nothing, or None.
     """
 
     cell: Cell
     bare_s: tuple[tuple[float, ...], ...] = ()
     timed_s: tuple[tuple[float, ...], ...] = ()
+    inside_s: tuple[tuple[float, ...], ...] = ()
     failed: str | None = None
 
 
@@ -108,7 +110,13 @@ def _weigh(one: Weighed, python: str, cores: list[int], process: int) -> Weighed
             found = worker.weigh(OverheadRequest(trial=trial, fit_s=FIT_S, repeats=PAIRS))
         except WorkerLostError as lost:
             return one.model_copy(update={"failed": str(lost)})
-    return one.model_copy(update={"bare_s": (*one.bare_s, found.bare_s), "timed_s": (*one.timed_s, found.timed_s)})
+    return one.model_copy(
+        update={
+            "bare_s": (*one.bare_s, found.bare_s),
+            "timed_s": (*one.timed_s, found.timed_s),
+            "inside_s": (*one.inside_s, found.inside_s),
+        }
+    )
 
 
 def _said(one: Weighed) -> str:
@@ -120,6 +128,13 @@ def _ratios(one: Weighed) -> list[float]:
     """Return the median of the ratios timed / bare of each process."""
     pairs = zip(one.timed_s, one.bare_s, strict=True)
     return [float(np.median(np.divide(timed, bare))) for timed, bare in pairs]
+
+
+def _inside(one: Weighed) -> float:
+    """Return the median share of a timed fit that was spent in seqsum's callback."""
+    pairs = zip(one.inside_s, one.timed_s, strict=False)
+    shares = [float(np.median(np.divide(inside, timed))) for inside, timed in pairs]
+    return median(shares) if shares else nan
 
 
 def overhead_table(overhead: Overhead) -> Table:
@@ -134,6 +149,7 @@ def overhead_table(overhead: Overhead) -> Table:
                 "backend": one.cell.backend,
                 "processes": len(one.bare_s),
                 "bare epoch ms": 1e3 * median(map(median, one.bare_s)) if one.bare_s else nan,
+                "in the callback %": 100 * _inside(one),
                 "timing adds %": 100 * (found.value - 1),
                 "low %": 100 * (found.interval.low - 1),
                 "high %": 100 * (found.interval.high - 1),
@@ -143,6 +159,7 @@ def overhead_table(overhead: Overhead) -> Table:
     notes = (
         f"Whole calls of fit of about {FIT_S:g} s, bare and timed in turns, {PAIRS} pairs in each fresh process: the "
         f"median of their ratios; over processes, the median with its 95 % interval (from {LEAST_SEEDS} on).",
+        "In the callback: what seqsum's own lines took of a timed fit; what they slow down elsewhere is not in it.",
         *failed,
     )
     return Table("What timing adds", sort_rows(pd.DataFrame(rows), ["length", "model", "backend"]), notes)

@@ -4,10 +4,13 @@
 unequal protocols are not compared. Times are seconds of a monotonic clock, sizes are bytes.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from functools import cached_property
+from statistics import median
+from typing import Annotated, Any, Literal
 
-import numpy as np
-from pydantic import AfterValidator, Field, TypeAdapter
+from pydantic import Field, GetCoreSchemaHandler, TypeAdapter
+from pydantic_core import core_schema
 
 from bench.frozen import Frozen
 from bench.plan import DEFAULT, Backend, Cell, Device, Sweep
@@ -82,7 +85,19 @@ class Header(Frozen):
     workers: tuple[Worker, ...]
 
 
-Seconds = Annotated[float, AfterValidator(lambda value: round(value, 9))]
+class Rounded:
+    """Round a float where a record is made; what is read was rounded when it was written, and is read fast."""
+
+    def __init__(self, digits: Callable[[float], float]) -> None:
+        self._digits = digits
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        number = handler(source)
+        rounded = core_schema.no_info_after_validator_function(self._digits, number)
+        return core_schema.json_or_python_schema(json_schema=number, python_schema=rounded)
+
+
+Seconds = Annotated[float, Rounded(lambda value: round(value, 9))]
 """Of a monotonic clock, whose digits end at nanoseconds."""
 
 
@@ -112,10 +127,10 @@ class Slice(Frozen):
         """Return the counted epochs."""
         return self.epochs_s[self.warmup_epochs :]
 
-    @property
+    @cached_property
     def median_s(self) -> float:
         """Return the median of the counted epochs."""
-        return float(np.median(self.steady_s))
+        return median(self.steady_s)
 
     @property
     def disturbed(self) -> bool:
@@ -185,7 +200,7 @@ class Speed(Frozen):
         """Return the seconds from starting the process to the end of the first epoch."""
         return (self.process_start_s or 0.0) + self.import_s + self.build_s + self.first_epoch_s
 
-    @property
+    @cached_property
     def rounds(self) -> dict[int, Slice]:
         """Return one turn of each round: the last undisturbed one, or the last one if there is none."""
         chosen: dict[int, Slice] = {}
@@ -200,13 +215,13 @@ class Speed(Frozen):
         """Return the counted epochs of all rounds."""
         return tuple(seconds for turn in self.rounds.values() for seconds in turn.steady_s)
 
-    @property
+    @cached_property
     def median_s(self) -> float:
         """Return the median of the rounds' medians."""
-        return float(np.median([turn.median_s for turn in self.rounds.values()]))
+        return median(turn.median_s for turn in self.rounds.values())
 
 
-Single = Annotated[float, AfterValidator(lambda value: float(f"{value:.9g}"))]
+Single = Annotated[float, Rounded(lambda value: float(f"{value:.9g}"))]
 """What was computed in float32; nine digits hold any such number, more would fill the disk with noise."""
 
 

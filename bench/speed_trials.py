@@ -154,7 +154,7 @@ class _Turns:
         return len(counted_s) >= timing.slice_epochs and sum(counted_s) >= timing.slice_s
 
 
-def weigh_harness(trial: Trial, *, fit_s: float, repeats: int) -> tuple[list[float], list[float]]:
+def weigh_harness(trial: Trial, *, fit_s: float, repeats: int) -> tuple[list[float], list[float], list[float]]:
     """Time whole calls of `fit`, bare and as `measure_speed` calls it, one after the other in turns.
 
     Args:
@@ -163,7 +163,7 @@ def weigh_harness(trial: Trial, *, fit_s: float, repeats: int) -> tuple[list[flo
         repeats: how many pairs of calls; which of a pair comes first changes from pair to pair.
 
     Returns:
-        Seconds of an epoch in each call: bare, and timed.
+        Seconds of an epoch in each call: bare, and timed; and those of the timed ones spent in the callback.
     """
     data = draw_rows(trial)
     model = build_model(trial)
@@ -179,12 +179,21 @@ def weigh_harness(trial: Trial, *, fit_s: float, repeats: int) -> tuple[list[flo
     def timed() -> None:
         requests: Iterator[AtPark] = iter([Turn(round=0, epochs=epochs - 3), Leave()])
         turns = _Turns(timing, lambda _: None, lambda _: next(requests), lambda _: None)
-        training.fit_for_speed(model, data.fitted, batch_size=batch_size, most_epochs=epochs, go_on=turns.after_epoch)
+        inside_s.append(0.0)
 
+        def after_epoch(epochs_s: training.EpochsSoFar) -> bool:
+            begin = perf_counter()
+            go_on = turns.after_epoch(epochs_s)
+            inside_s[-1] += (perf_counter() - begin) / epochs
+            return go_on
+
+        training.fit_for_speed(model, data.fitted, batch_size=batch_size, most_epochs=epochs, go_on=after_epoch)
+
+    inside_s: list[float] = []
     seconds: dict[Callable[[], None], list[float]] = {bare: [], timed: []}
     for repeat in range(repeats):
         for way in (bare, timed) if repeat % 2 else (timed, bare):
             start = perf_counter()
             way()
             seconds[way].append((perf_counter() - start) / epochs)
-    return seconds[bare], seconds[timed]
+    return seconds[bare], seconds[timed], inside_s

@@ -164,8 +164,9 @@ class Server:
     def _weigh(self, request: OverheadRequest) -> Answer:
         from bench import speed_trials
 
-        bare_s, timed_s = speed_trials.weigh_harness(request.trial, fit_s=request.fit_s, repeats=request.repeats)
-        return OverheadDone(bare_s=tuple(bare_s), timed_s=tuple(timed_s))
+        seconds = speed_trials.weigh_harness(request.trial, fit_s=request.fit_s, repeats=request.repeats)
+        bare_s, timed_s, inside_s = map(tuple, seconds)
+        return OverheadDone(bare_s=bare_s, timed_s=timed_s, inside_s=inside_s)
 
     def _train(self, request: TrainRequest) -> Answer:
         from bench import trials

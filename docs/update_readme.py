@@ -22,6 +22,7 @@ from bench.printing import print_tables, to_markdown
 from bench.records import LINE, Header
 from bench.replica_speed import ReplicaTimes, replicas_table
 from bench.selection import provenance, select
+from bench.speed_tables import ratios_table
 from bench.store import Run, load_runs
 from bench.tables import overview_table
 
@@ -146,6 +147,14 @@ def schemas() -> dict[Path, str]:
     }
 
 
+def keras_versions() -> str:
+    """Return how two versions of Keras compare that took turns in one run."""
+    chosen = select(load_runs(RESULTS / "keras")[0])
+    source = "\n".join(f"- {line}" for line in provenance(chosen))
+    table = to_markdown(ratios_table(chosen)).partition("\n\n")[2]
+    return f"{table}\n\n{source}"
+
+
 def faults() -> str:
     """Return what was lost of runs that were broken on purpose."""
     return document_tables.faults_table(json.loads((RESULTS / "faults.json").read_text("utf-8")))
@@ -159,7 +168,7 @@ def soak() -> str:
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results": overview},
     "docs/article.md": {"padding": padding, "seeds": seeds},
-    "docs/compare.md": {"drift": drift},
+    "docs/compare.md": {"drift": drift, "keras": keras_versions},
     "docs/methodology.md": {
         "controls": controls,
         "repeat": repeat,

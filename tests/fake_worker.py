@@ -192,9 +192,9 @@ def fake_speed_trials(behaviour: str) -> Any:
             involuntary_switches=0,
         )
 
-    def weigh_harness(trial: Trial, *, fit_s: float, repeats: int) -> tuple[list[float], list[float]]:
+    def weigh_harness(trial: Trial, *, fit_s: float, repeats: int) -> tuple[list[float], list[float], list[float]]:
         misbehave(behaviour, trial.cell.length)
-        return [EPOCH_S] * repeats, [1.01 * EPOCH_S] * repeats
+        return [EPOCH_S] * repeats, [1.01 * EPOCH_S] * repeats, [0.001 * EPOCH_S] * repeats
 
     return SimpleNamespace(measure_speed=measure_speed, weigh_harness=weigh_harness)
 

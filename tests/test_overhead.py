@@ -26,6 +26,7 @@ def weighed(*adds: float, bare_s: float = 0.010, **cell: Any) -> Weighed:
         cell=make_cell(**cell),
         bare_s=((bare_s,) * 3,) * len(adds),
         timed_s=tuple((bare_s * (1 + share),) * 3 for share in adds),
+        inside_s=tuple((bare_s * (1 + share) / 1000,) * 3 for share in adds),
     )
 
 
@@ -50,6 +51,7 @@ def test_figures_are_those_counted_by_hand() -> None:
         cell=make_cell(),
         bare_s=((0.010, 0.020, 0.010), (0.030, 0.030, 0.030)),
         timed_s=((0.011, 0.024, 0.030), (0.039, 0.039, 0.039)),
+        inside_s=((0.000011, 0.000048, 0.000030), (0.000117, 0.000117, 0.000117)),
     )
     (row,) = rows(overhead_table(make_overhead(one)).frame)
     assert isnan(row.pop("low %")) and isnan(row.pop("high %")), "of two processes there is no interval"
@@ -59,6 +61,7 @@ def test_figures_are_those_counted_by_hand() -> None:
         "backend": "jax",
         "processes": 2,
         "bare epoch ms": pytest.approx(20),
+        "in the callback %": pytest.approx(0.2),
         "timing adds %": pytest.approx(100 * ((1.2 * 1.3) ** 0.5 - 1)),
     }
 

@@ -138,9 +138,10 @@ def test_expected_path_passes_and_another_one_is_an_error_that_names_both(speed_
 
 
 def test_harness_is_weighed_in_as_many_pairs_as_asked(speed_trials: Any) -> None:
-    bare_s, timed_s = speed_trials.weigh_harness(make_trial(), fit_s=0.1, repeats=3)
-    assert len(bare_s) == len(timed_s) == 3
+    bare_s, timed_s, inside_s = speed_trials.weigh_harness(make_trial(), fit_s=0.1, repeats=3)
+    assert len(bare_s) == len(timed_s) == len(inside_s) == 3
     assert min(*bare_s, *timed_s) > 0
+    assert all(0 < inside < timed / 2 for inside, timed in zip(inside_s, timed_s, strict=True))
 
 
 def served(request: Any, monkeypatch: pytest.MonkeyPatch, *lines: AtPark) -> tuple[Any, list[dict[str, Any]]]:
