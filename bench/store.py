@@ -4,13 +4,14 @@ A line is on the disk before the next trial starts, or not there at all, so that
 measured. A published run may be packed: `gzip -n trials.jsonl`. `docs/reliability.md` says what is promised.
 """
 
+import gc
 import gzip
 import json
 import os
 import re
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import FileIO
@@ -241,11 +242,12 @@ class _Reading:
 
     def read(self, path: Path) -> None:
         """Take in the lines of a file, if it is there."""
-        for number, line in raw_lines(path, self._problems):
-            try:
-                self._take(number, line)
-            except UNREADABLE as error:
-                self._problems.append(f"{path}, line {number}: left out: {first_line(error)}")
+        with _without_collecting():
+            for number, line in raw_lines(path, self._problems):
+                try:
+                    self._take(number, line)
+                except UNREADABLE as error:
+                    self._problems.append(f"{path}, line {number}: left out: {first_line(error)}")
 
     def _take(self, number: int, line: bytes) -> None:
         if self._old_sweep is None:
@@ -270,6 +272,19 @@ class _Reading:
             tuple(self._resumed),
             self._schema,
         )
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Look for no garbage meanwhile, nor in what was read later: searching it takes longer than reading it."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()
 
 
 def raw_lines(path: Path, problems: list[str]) -> Iterator[tuple[int, bytes]]:

@@ -9,6 +9,7 @@ from factories import make_cell, make_processes, make_slice, make_speed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import statistics
 from bench.intervals import Interval
 from bench.records import Speed
 from bench.statistics import (
@@ -89,6 +90,16 @@ def test_the_interval_of_a_median_is_between_its_extremes_and_holds_it() -> None
     interval = median_interval(values)
     assert 1.0 <= interval.low < 4.0 < interval.high <= 9.0
     assert median_interval(values[::-1]) == interval, "the order does not choose the resamples"
+
+
+def test_the_interval_of_many_values_is_that_of_the_bootstrap_found_by_a_shorter_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = np.random.default_rng(5).lognormal(0, 0.1, statistics.MANY)
+    ordered = median_interval(values)
+    monkeypatch.setattr(statistics, "MANY", 1000)
+    resampled = median_interval(values)
+    assert (ordered.low, ordered.high) == pytest.approx((resampled.low, resampled.high), rel=0.02)
 
 
 def test_the_interval_of_equal_values_is_that_value() -> None:
