@@ -107,7 +107,7 @@ def test_a_cell_whose_process_failed_stays_visible_with_what_it_has() -> None:
     assert found["torch"]["processes"] == 0
     assert isnan(found["torch"]["timing adds %"]) and isnan(found["torch"]["bare epoch ms"])
     assert (found["jax"]["processes"], found["jax"]["timing adds %"]) == (1, pytest.approx(10))
-    assert table.notes[1:] == (
+    assert table.notes[2:] == (
         "torch lstm 12: a process failed: ended with exit code -9.",
         "jax lstm 12: a process failed: was silent for 600 s.",
     )
