@@ -203,7 +203,9 @@ def _own_models(sweep: Sweep, side: str) -> list[Trial]:
 
 
 def train_for_accuracy(sweep: Sweep, interpreters: Mapping[str, str], writer: RunWriter, progress: Progress) -> None:
-    """Run the accuracy trials, one worker on each core, and what a baseline gets beside them."""
+    """Run the accuracy trials, one worker on each core, and what a baseline gets beside them; none if no seeds are."""
+    if not sweep.seeds:
+        return
     waiting = {backend: deque[Group]() for backend in dict.fromkeys(sweep.backends)}
     for group in missing_groups(sweep, writer.records):
         waiting[group.cell.backend].append(group)

@@ -235,7 +235,7 @@ def test_interrupted_run_keeps_what_it_measured_and_goes_on(tmp_path: Path, numb
 
 def test_a_limit_of_memory_makes_a_failure_that_says_so(tmp_path: Path) -> None:
     """Enough for importing a backend, not for these rows."""
-    rows = "[task]\nsource = 'generated'\nsequences = 20_000_000\n[limits]\nmemory_gib = 2.0\n"
+    rows = "[task]\nsource = 'generated'\nsequences = 200_000_000\n[limits]\nmemory_gib = 2.0\n"
     (tmp_path / "large.toml").write_text(ONE_CELL + rows)
     answer = call(tmp_path, "seqsum", "run", "--sweep=large.toml", "--seeds=0", f"--backend={installed_backends()[0]}")
     assert answer.returncode == 1, answer.stderr
