@@ -123,7 +123,7 @@ def read(folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Print what was measured as one JSON document."""
     with TemporaryDirectory() as folder, patch.object(tempfile, "tempdir", folder):
-        found = soak(Path(folder), processes=200, seeds=1000)
+        found = soak(Path(folder), processes=100, seeds=1000)
         print(found, file=sys.stderr)
     with TemporaryDirectory() as folder:
         found["read"] = [read(many_records(Path(folder), count)) for count in (25_000, 50_000, 100_000)]
