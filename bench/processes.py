@@ -294,14 +294,14 @@ class WorkerProcess:
         try:
             line = self._lines.get(timeout=limit_s)
         except queue.Empty:
-            self._process.kill()
+            self._kill()
             raise WorkerLostError(f"silent for {limit_s:g} s, ended", "silent", printed=self._printed()) from None
         if line is None:
             raise self._how_it_ended()
         try:
             return ANSWER.validate_json(line)
         except ValidationError:
-            self._process.kill()
+            self._kill()
             raise WorkerLostError(f"said something else than an answer: {line[:80]!r}", "garbled") from None
 
     def _read(self) -> None:
@@ -309,6 +309,11 @@ class WorkerProcess:
         for line in self._process.stdout:
             self._lines.put(line)
         self._lines.put(None)
+
+    def _kill(self) -> None:
+        """End the process for sure: one that is still dying would look alive and be asked for the next trial."""
+        self._process.kill()
+        self._process.wait()
 
     def _how_it_ended(self) -> WorkerLostError:
         return ended(self._process.wait(), self._printed())
