@@ -211,7 +211,7 @@ def _wait_for_trials(folder: Path, share: float, coordinator: "subprocess.Popen[
         time.sleep(0.02)
 
 
-COORDINATOR_FAULTS = {"SIGKILL": 12, "SIGTERM": 6, "SIGINT": 6, "full disk": 12}
+COORDINATOR_FAULTS = {"SIGKILL": 6, "SIGTERM": 3, "SIGINT": 3, "full disk": 6}
 
 
 def matrix() -> Iterator[Counted]:
