@@ -92,11 +92,11 @@ def _draw_time_to_epoch(panel: Any, cells: list[Timed], break_evens: list[BreakE
         ends[say_backend(one.cell)] = one.done_s(last), style["color"]
     heights = sorted({one.faster.done_s(one.found.epoch) for one in met})
     near = any(later < 1.05 * earlier for earlier, later in pairwise(heights))
-    for number, one in enumerate(sorted(met, key=lambda one: one.found.epoch)):
-        at = one.found.epoch, one.faster.done_s(one.found.epoch)
+    for number, even in enumerate(sorted(met, key=lambda one: one.found.epoch)):
+        at = even.found.epoch, even.faster.done_s(even.found.epoch)
         panel.plot(*at, "o", markersize=9, markerfacecolor="none", markeredgecolor="#555555")
         lift = -16 if near and number % 2 else 8
-        panel.annotate(f"{one.found.epoch:,.0f}", at, (0, lift), textcoords="offset points", ha="center", fontsize=8)
+        panel.annotate(f"{even.found.epoch:,.0f}", at, (0, lift), textcoords="offset points", ha="center", fontsize=8)
     panel.set_xlabel("epoch", fontsize=8)
     panel.set_ylabel("s", fontsize=8)
     panel.set_ylim(bottom=0)
