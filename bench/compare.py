@@ -169,12 +169,12 @@ def _speed_changes(base: Sequence[Record], new: Sequence[Record]) -> list[SpeedC
     changes = []
     for _, cell in sorted((("speed", cell) for cell in old.keys() & young.keys()), key=_place):
         seconds = [[trial.median_s for trial in side[cell]] for side in (young, old)]
-        ratio, interval = median_ratio(*seconds)
+        ratio, interval = ratio_of_medians(*seconds)
         changes.append(SpeedChange(cell, tuple(old[cell]), tuple(young[cell]), ratio, interval))
     return changes
 
 
-def median_ratio(first: ArrayLike, second: ArrayLike, *, resamples: int = RESAMPLES) -> tuple[float, Interval]:
+def ratio_of_medians(first: ArrayLike, second: ArrayLike, *, resamples: int = RESAMPLES) -> tuple[float, Interval]:
     """Return first / second of two medians, with its 95 % interval by the percentile bootstrap of both samples.
 
     The resamples are the same in every call.

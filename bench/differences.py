@@ -14,7 +14,6 @@ NO_MATTER = (
     "timing.control",
     "timing.precision",
     "timing.budget_s",
-    "timing.limit_s",
     "training.replicas",
     "training.patience",
 )
@@ -35,6 +34,9 @@ class Difference:
     base: str
     new: str
 
+    def __str__(self) -> str:
+        return f"{self.what} was {self.base}, is {self.new}"
+
 
 def differences(base: Header, new: Header) -> list[Difference]:
     """Return all that differs and was recorded, but names of runs, times and axes."""
@@ -46,6 +48,7 @@ def differences(base: Header, new: Header) -> list[Difference]:
 
 def _known(header: Header) -> dict[str, str]:
     known = {"commit": header.commit, "seqsum": header.seqsum_version, "harness": header.harness}
+    known["protocol"] = str(header.protocol_version)
     known |= _flat({"machine": header.machine.model_dump(mode="json")})
     sweep = header.sweep
     known |= _flat(sweep.settings.model_dump(mode="json"))

@@ -58,8 +58,8 @@ def with_interval(value: Any, low: Any, high: Any) -> tuple[str, str, str]:
     """Write a figure and the ends of its interval.
 
     The last digit of the figure stands where half the interval's width has its first: at least two digits and at most
-    four, or more where the figure would else be printed outside of its own interval. The ends have three, or those
-    of the figure.
+    four, or more where the figure would else be printed outside of its own interval. A figure smaller than half the
+    width has the digits of the width. The ends have three, or those of the figure.
 
     Args:
         value: the figure.
@@ -76,8 +76,11 @@ def with_interval(value: Any, low: Any, high: Any) -> tuple[str, str, str]:
 
 
 def _rounded(value: float, low: float, high: float) -> tuple[str, str, str]:
-    wanted = _exponent(value) - _exponent(high / 2 - low / 2) + 1
+    half = high / 2 - low / 2
+    wanted = _exponent(value) - _exponent(half) + 1
     decimals = _decimals(value, min(MOST, max(FEWEST, wanted)))
+    if abs(value) < half:  # not even its sign is known
+        decimals = _decimals(half, FEWEST)
     while True:
         of_ends: list[int] = [max(decimals, _decimals(end, USUAL)) if end else decimals for end in (low, high)]
         if round(low, of_ends[0]) <= round(value, decimals) <= round(high, of_ends[1]):

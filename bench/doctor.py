@@ -10,7 +10,7 @@ from bench.errors import UserError
 from bench.faults import WorkerLostError
 from bench.frozen import Frozen
 from bench.interpreters import check_keras_backend, find_interpreter
-from bench.machine import Noise, Watch, describe_machine, load_average, usable_cores
+from bench.machine import BUSY_LOAD, Noise, Watch, describe_machine, load_average, usable_cores
 from bench.plan import BACKENDS, BackendName, Cell, Device
 from bench.processes import WorkerProcess
 from bench.protocol import Limits
@@ -82,8 +82,8 @@ def _obstacles(noise: Noise, load: float) -> list[str]:
         obstacles.append(f"The hypervisor takes {steal:.2f} cores away: measure when its other machines rest.")
     if share - steal > 0.1:
         obstacles.append(f"Other processes use {share - steal:.1f} cores right now: end them before measuring.")
-    if load > 0.5:
-        obstacles.append(f"The load of the last minute was {load:.1f}: wait until it is below 0.5.")
+    if load > BUSY_LOAD:
+        obstacles.append(f"The load of the last minute was {load:.1f}: wait until it is below {BUSY_LOAD}.")
     if len(usable_cores()) < 2:
         obstacles.append("There is one core only: the coordinator disturbs what it measures.")
     governor = describe_machine().governor

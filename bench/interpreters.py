@@ -203,8 +203,12 @@ def check_keras_backend(backends: list[BackendName]) -> None:
         )
 
 
-def parse_pythons(options: list[str]) -> dict[str, str]:
+def parse_pythons(options: list[str], *, rivals: bool = False) -> dict[str, str]:
     """Read options of the form BACKEND=PATH.
+
+    Args:
+        options: as typed.
+        rivals: whether a second installation, BACKEND@NAME=PATH, can be used.
 
     Raises:
         UserError: if one has another form or names no backend.
@@ -217,6 +221,11 @@ def parse_pythons(options: list[str]) -> dict[str, str]:
             raise UserError(
                 f"`--python` must be BACKEND=PATH, or BACKEND@NAME=PATH for a second one. Received: {option!r}. "
                 "Write jax=/path/to/python, say."
+            )
+        if at and not rivals:
+            raise UserError(
+                f"`--python` can name a second installation in seqsum run only. Received: {option!r}. Leave {at}"
+                f"{installation} out."
             )
         pythons[parse_backend(backend) + at + installation] = path
     return pythons

@@ -49,6 +49,10 @@ def pin(cores: list[int]) -> None:
         os.sched_setaffinity(0, cores)
 
 
+BUSY_LOAD = 0.5
+"""Running processes, on average over a minute, from which on a machine is busy."""
+
+
 def load_average() -> float:
     """Return the mean number of running processes over the last minute."""
     return os.getloadavg()[0]
@@ -65,7 +69,7 @@ def code_commit() -> str:
     return commit + ("+changes" if edited else "")
 
 
-PLACES = ("--results", "--python", "-c")
+PLACES = ("--results", "--resume", "--python", "-c")
 """Options that say where things lie on this machine."""
 
 

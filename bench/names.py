@@ -1,9 +1,14 @@
-"""Names that a person types: what is none of the choices is answered with all of them and the nearest."""
+"""Names that a person types or reads: the nearest choice to a wrong one, and how many there are of something."""
 
 from collections.abc import Iterable
 
 from bench.errors import UserError
 from bench.plan import check_choice
+
+
+def say_count(number: int, name: str) -> str:
+    """Write how many there are, the name in the plural unless it is one."""
+    return f"{number:,} {name}" + "s" * (number != 1)
 
 
 def choose_name(name: str, choices: Iterable[str], what: str) -> str:

@@ -58,6 +58,11 @@ Rival = Annotated[str, Field(pattern=r"^(jax|torch|tensorflow)@[\w.+-]+$")]
 """A second installation of a backend, which is timed in turns with the first one: BACKEND@NAME."""
 
 
+def side_of(backend: str, installation: str) -> str:
+    """Return the backend, and the name of the installation unless it is the default one."""
+    return backend if installation == DEFAULT else f"{backend}@{installation}"
+
+
 class Cell(Frozen):
     """One thing that is measured: a model at a length on a backend.
 
@@ -75,8 +80,8 @@ class Cell(Frozen):
 
     @property
     def side(self) -> str:
-        """Return the backend, and the name of the installation unless it is the default one."""
-        return self.backend if self.installation == DEFAULT else f"{self.backend}@{self.installation}"
+        """Return the name under which this installation of a backend is compared."""
+        return side_of(self.backend, self.installation)
 
     def __str__(self) -> str:
         threads = {1: "", "default": " default threads"}.get(self.threads, f" {self.threads} threads")

@@ -13,7 +13,7 @@ from pydantic import Field, GetCoreSchemaHandler, TypeAdapter
 from pydantic_core import core_schema
 
 from bench.frozen import Frozen
-from bench.plan import DEFAULT, Backend, Cell, Device, Sweep
+from bench.plan import DEFAULT, Backend, Cell, Device, Sweep, side_of
 from seqsum_core.metrics import Errors
 
 SCHEMA_VERSION = 4
@@ -43,8 +43,8 @@ class Worker(Frozen):
 
     @property
     def side(self) -> str:
-        """Return the backend, and the name of the installation unless it is the default one."""
-        return self.backend if self.installation == DEFAULT else f"{self.backend}@{self.installation}"
+        """Return the name under which this installation of a backend is compared."""
+        return side_of(self.backend, self.installation)
 
 
 class Machine(Frozen):

@@ -6,10 +6,9 @@ measured again, since no ratio could be taken of rounds that did not meet.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from bench.plan import Cell, Group, Sweep, Trial
-from bench.records import Accuracy, Failure, Header, Record, Speed
+from bench.records import Accuracy, Failure, Record, Speed
 from bench.store import Run
 
 Place = tuple[Cell, int, bool]
@@ -109,27 +108,3 @@ def _waves(sweep: Sweep, records: Iterable[Record]) -> Iterator[list[Trial]]:
     for process in sorted(numbers | set(range(sweep.timing.processes))):
         for block in sweep.blocks():
             yield sweep.turns(block, process=process)
-
-
-def differences(then: Header, now: Header) -> list[str]:
-    """Say what is not as it was when a run began: "machine.cpu was A, is B"."""
-    return [
-        f"{name} was {old.get(name, 'absent')}, is {new.get(name, 'absent')}"
-        for old, new in [(_conditions(then), _conditions(now))]
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
-    ]
-
-
-def _conditions(header: Header) -> dict[str, str]:
-    fields = header.model_dump(mode="json", include={"protocol_version", "seqsum_version", "commit", "machine"})
-    workers = {worker.side: worker.model_dump(mode="json") for worker in header.workers}
-    return dict(_flat("", fields | workers))
-
-
-def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
-    if not isinstance(value, dict):
-        yield prefix, str(value)
-        return
-    for name, inside in value.items():
-        yield from _flat(f"{prefix}.{name}" if prefix else name, inside)

@@ -18,6 +18,7 @@ from time import monotonic
 
 from filelock import FileLock, Timeout
 
+from bench.differences import differences
 from bench.errors import UserError
 from bench.faults import WorkerLostError, failure
 from bench.interpreters import check_keras_backend, find_sides
@@ -26,8 +27,8 @@ from bench.plan import BackendName, Group, Sweep, Trial
 from bench.processes import WorkerProcess
 from bench.progress import Progress
 from bench.records import Baseline, Harness, Header, Record, Resumed, Worker
-from bench.resuming import differences, missing_groups, missing_trials, stale_lines
-from bench.store import RunWriter, check_writable, load_run, new_run_name, reopen_run, start_run
+from bench.resuming import missing_groups, missing_trials, stale_lines
+from bench.store import RunWriter, check_writable, load_resumable, new_run_name, reopen_run, start_run
 from bench.turns import start_worker, time_cells
 from seqsum_core import __version__, task
 from seqsum_core.baselines import baseline_errors
@@ -88,7 +89,7 @@ def resume_run(
     Raises:
         UserError: if the run cannot be read or written, or machine, versions or code are not those it began with.
     """
-    begun = load_run(folder)
+    begun = load_resumable(folder)
     sweep, header = begun.header.sweep, begun.header
     if header.harness != "seqsum run":
         raise UserError(f"{folder}: was made by {header.harness}; only those of seqsum run can go on. Begin a new one.")
@@ -100,7 +101,7 @@ def resume_run(
         now = new_header(sweep, workers, profile=header.profile, command=command, harness="seqsum run")
         if changed := differences(header, now):
             raise UserError(
-                f"{folder}: cannot go on, since its figures would not be comparable: {'; '.join(changed)}. "
+                f"{folder}: cannot go on, since its figures would not be comparable: {'; '.join(map(str, changed))}. "
                 "Restore that, or begin a new run."
             )
         writer, run = reopen_run(folder)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.machine import BUSY_LOAD
 from bench.plan import Cell
 from bench.records import Accuracy, Baseline, Failure, Record, Speed, Worker
 from bench.store import Run
@@ -61,6 +62,12 @@ class Selection:
     def records(self) -> tuple[Record, ...]:
         """Return the records of all runs."""
         return tuple(record for of_run in self.by_run for record in of_run)
+
+    @property
+    def busiest(self) -> float:
+        """Return the highest load in the minute before a run began or went on."""
+        loads = [run.header.load_average for run in self.runs]
+        return max(loads + [again.load_average for run in self.runs for again in run.resumed])
 
     def of(self, kind: type[Any]) -> list[Any]:
         """Return the records of one class."""
@@ -196,8 +203,7 @@ def provenance(chosen: Selection) -> list[str]:
         )
     if machine.governor not in ("performance", "unknown"):
         lines.append(f"The CPU frequency governor was {machine.governor}: epochs may be slower than they need be.")
-    loads = [run.header.load_average for run in runs] + [again.load_average for run in runs for again in run.resumed]
-    if (busiest := max(loads)) > 0.5:
+    if (busiest := chosen.busiest) > BUSY_LOAD:
         lines.append(f"The machine was busy when a run began: load {busiest:g} in the minute before.")
     if chosen.left_out:
         lines.append(f"Left out, since measured elsewhere or otherwise: {len(chosen.left_out)} older run(s).")

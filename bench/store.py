@@ -168,19 +168,30 @@ def start_run(results: Path, header: Header) -> RunWriter:
     return RunWriter(folder)
 
 
+def load_resumable(folder: Path) -> Run:
+    """Read a run that shall go on.
+
+    Raises:
+        UserError: if it cannot be read, is packed, or of an older schema.
+    """
+    if (folder / PACKED_TRIALS).exists():
+        raise UserError(f"{folder}: is packed, which only a finished run should be. To go on: gunzip {PACKED_TRIALS}")
+    run = load_run(folder)
+    if run.schema != SCHEMA_VERSION:
+        raise UserError(
+            f"{folder}: schema {run.schema}; only one of schema {SCHEMA_VERSION} can go on. Resume it with the version "
+            "that wrote it, or begin a new run."
+        )
+    return run
+
+
 def reopen_run(folder: Path) -> tuple[RunWriter, Run]:
     """Go on with a run that was interrupted; what an interruption cut off is taken away.
 
     Raises:
-        UserError: if it cannot be read or written, is packed, of an older schema, or written by another process.
+        UserError: if it cannot go on, be read or written, or another process writes it.
     """
-    if (folder / PACKED_TRIALS).exists():
-        raise UserError(f"{folder}: is packed, which only a finished run should be. To go on: gunzip {PACKED_TRIALS}")
-    if (schema := load_run(folder).schema) != SCHEMA_VERSION:
-        raise UserError(
-            f"{folder}: schema {schema}; only one of schema {SCHEMA_VERSION} can go on. Resume it with the version "
-            "that wrote it, or begin a new run."
-        )
+    load_resumable(folder)
     writer = RunWriter(folder)
     run = load_run(folder)
     writer.records += run.records
@@ -276,13 +287,12 @@ class _Reading:
 
 @contextmanager
 def _without_collecting() -> Iterator[None]:
-    """Look for no garbage meanwhile, nor in what was read later: searching it takes longer than reading it."""
+    """Look for no garbage meanwhile: there is none, and searching what was read takes longer than reading it."""
     collecting = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
         if collecting:
             gc.enable()
 

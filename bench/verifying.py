@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.lines import checksum, unseal
+from bench.names import say_count
 from bench.records import SCHEMA_VERSION
 from bench.resuming import count_missing
 from bench.store import HEADER, UNREADABLE, first_line, load_run, raw_lines, trials_file
@@ -29,13 +30,9 @@ class Verified:
         return not (self.problems or self.missing)
 
     def __str__(self) -> str:
-        sums = f"{_count(len(self.problems), 'problem')}" if self.problems else "every checksum is right"
-        missing = f"{_count(self.missing, 'trial')} missing: seqsum run --resume" if self.missing else "complete"
-        return f"{_count(self.lines, 'line')}, {sums}; {missing}"
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number:,} {name}" + "s" * (number != 1)
+        sums = f"{say_count(len(self.problems), 'problem')}" if self.problems else "every checksum is right"
+        missing = f"{say_count(self.missing, 'trial')} missing: seqsum run --resume" if self.missing else "complete"
+        return f"{say_count(self.lines, 'line')}, {sums}; {missing}"
 
 
 def verify_run(folder: Path) -> Verified:

@@ -6,7 +6,7 @@ Both sides are drawn from one distribution, whose deviation between processes is
 import numpy as np
 import pandas as pd
 
-from bench.compare import median_ratio
+from bench.compare import ratio_of_medians
 
 PROCESSES = (5, 8, 12, 20)
 COMPARISONS, RESAMPLES, SPREAD = 2_000, 999, 0.05
@@ -16,7 +16,7 @@ def wrong(processes: int) -> dict[str, str]:
     """Return the share of comparisons, in %, whose interval misses 1, and that of those beyond 1.05."""
     draw = np.random.default_rng(processes)
     ends = [
-        median_ratio(*draw.lognormal(sigma=SPREAD, size=(2, processes)), resamples=RESAMPLES)[1]
+        ratio_of_medians(*draw.lognormal(sigma=SPREAD, size=(2, processes)), resamples=RESAMPLES)[1]
         for _ in range(COMPARISONS)
     ]
     missing = np.mean([not end.low <= 1 <= end.high for end in ends])

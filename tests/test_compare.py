@@ -16,7 +16,7 @@ from factories import (
     make_worker,
 )
 
-from bench.compare import Comparison, compare_runs, median_ratio
+from bench.compare import Comparison, compare_runs, ratio_of_medians
 from bench.compare_tables import comparison_tables, heading
 from bench.differences import differences, warnings
 from bench.errors import UserError
@@ -35,24 +35,24 @@ def compared(base: Sequence[Record], new: Sequence[Record]) -> Comparison:
 
 
 def test_the_ratio_is_that_of_the_medians_and_stands_in_its_interval() -> None:
-    ratio, interval = median_ratio([3.0, 1.0, 2.0, 5.0, 4.0], [2.0, 1.0, 3.0, 1.5, 2.5])
+    ratio, interval = ratio_of_medians([3.0, 1.0, 2.0, 5.0, 4.0], [2.0, 1.0, 3.0, 1.5, 2.5])
     assert ratio == 1.5
     assert interval.low <= 1.5 <= interval.high
 
 
 def test_an_interval_does_not_depend_on_the_order_of_processes() -> None:
-    assert median_ratio(SECONDS, SECONDS[::-1]) == median_ratio(sorted(SECONDS), SECONDS)
+    assert ratio_of_medians(SECONDS, SECONDS[::-1]) == ratio_of_medians(sorted(SECONDS), SECONDS)
 
 
 def test_processes_without_any_spread_make_an_interval_without_width() -> None:
-    ratio, interval = median_ratio(5 * [2.0], 6 * [1.0])
+    ratio, interval = ratio_of_medians(5 * [2.0], 6 * [1.0])
     assert (ratio, interval.low, interval.high) == (2.0, 2.0, 2.0)
 
 
 def test_a_ratio_and_its_inverse_agree() -> None:
     """The two calls draw other resamples, so that the ends agree to what resampling leaves."""
     noisy = np.random.default_rng(3).lognormal(sigma=0.05, size=(2, 8))
-    (there, forward), (back, backward) = median_ratio(noisy[0], noisy[1]), median_ratio(noisy[1], noisy[0])
+    (there, forward), (back, backward) = ratio_of_medians(noisy[0], noisy[1]), ratio_of_medians(noisy[1], noisy[0])
     assert there * back == pytest.approx(1)
     assert forward.low * backward.high == pytest.approx(1, abs=0.02)
 
@@ -62,7 +62,7 @@ def test_intervals_hold_the_true_ratio_as_often_as_they_say() -> None:
     draw = np.random.default_rng(1)
     held = 0
     for _ in range(200):
-        _, interval = median_ratio(*draw.lognormal(sigma=0.05, size=(2, 8)), resamples=999)
+        _, interval = ratio_of_medians(*draw.lognormal(sigma=0.05, size=(2, 8)), resamples=999)
         held += interval.low <= 1 <= interval.high
     assert held >= 180
 

@@ -17,10 +17,10 @@ from whole_runs import NOISE, controls, timings, trainings, whole_selection
 from bench.accuracy_lines import lines_over_lengths
 from bench.findings import Findings
 from bench.records import Accuracy, Record
+from bench.report.doubts import doubts
 from bench.report.headlines import (
     Answer,
     answers,
-    doubts,
     learned,
     main_title,
     say_backends_alike,

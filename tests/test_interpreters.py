@@ -75,9 +75,11 @@ def test_pythons_are_parsed_by_backend() -> None:
 
 
 def test_a_second_python_of_a_backend_has_a_name() -> None:
-    pythons = parse_pythons(["jax=/a/python", "tf@keras-3.13=/b/python"])
+    pythons = parse_pythons(["jax=/a/python", "tf@keras-3.13=/b/python"], rivals=True)
     assert pythons == {"jax": "/a/python", "tensorflow@keras-3.13": "/b/python"}
     assert rivals_of(pythons) == ("tensorflow@keras-3.13",)
+    with pytest.raises(UserError, match=r"`--python` can name a second installation in seqsum run only\. Received: "):
+        parse_pythons(["jax@old=/a/python"])
 
 
 @pytest.mark.parametrize("option", ["jax", "jax=", "", "jax@=/a", "jax@a b=/a", "jax@../a=/a"])

@@ -15,6 +15,7 @@ from plotly.offline import get_plotlyjs
 from whole_runs import timings, trainings, whole_records, whole_selection
 
 from bench import store
+from bench.escaping import visible
 from bench.findings import Findings
 from bench.plan import Cell
 from bench.records import Record
@@ -23,7 +24,7 @@ from bench.report.origin import origin_tables, repeat_command
 from bench.report.page import build_page, write_page
 from bench.report.shown_tables import MOST_ROWS, find_filters, show_table
 from bench.report.speed_charts import sample_charts
-from bench.report.texts import plotly_text, visible
+from bench.report.texts import plotly_text
 from bench.selection import select
 from bench.tables import TABLES
 

@@ -47,7 +47,7 @@ def run(
 
     Example: seqsum run --profile smoke --backend jax --model lstm --length 12
     """
-    pythons = interpreters.parse_pythons(python)
+    pythons = interpreters.parse_pythons(python, rivals=True)
     if resume is not None:
         _only_with_resume(context)
         with _measuring(resume) as progress:

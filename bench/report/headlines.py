@@ -1,4 +1,4 @@
-"""The answers in words: which backend trains fastest, since when that pays, what was learned, and what is doubtful.
+"""The answers in words: which backend trains fastest, since when that pays, what was learned.
 
 Nothing is said to be faster unless the interval of a ratio leaves out 1.
 """
@@ -13,17 +13,14 @@ from bench.accuracy_lines import Line
 from bench.figures import say_backend
 from bench.findings import BreakEven, Findings, Timed, place
 from bench.intervals import LEAST_SEEDS, Interval
+from bench.names import say_count
 from bench.plan import Cell
 from bench.printing import format_value
-from bench.records import PROTOCOL_VERSION, Failure
 from bench.report.texts import join_words, model_name, say_interval
-from bench.selection import Selection
 from bench.speed_tables import say_ahead
 from bench.statistics import Ratio
 
 Proof = Literal["clear", "tie", "open", "alone"]
-BUSY_LOAD = 0.5
-MANY_DISTURBED = 0.05
 
 
 @dataclass(frozen=True)
@@ -69,14 +66,6 @@ class Answer:
     text: str
     closest: float | None
     contenders: tuple[Contender, ...]
-
-
-@dataclass(frozen=True)
-class Fact:
-    """Something that makes a reader surer, or less sure."""
-
-    good: bool
-    text: str
 
 
 class _Group:
@@ -218,70 +207,6 @@ def subtitle(said: Sequence[Answer]) -> str:
     return f"In {which} of backends on one model and length, the next fastest takes {times} as long."
 
 
-def doubts(chosen: Selection, found: Findings, said: Sequence[Answer]) -> list[Fact]:
-    """Say how sure all this is."""
-    facts = [_proofs(said), _control_fact(found), _disturbed(found), _failed(chosen)]
-    loads = [
-        load for run in chosen.runs for load in (run.header.load_average, *(one.load_average for one in run.resumed))
-    ]
-    busiest = max(loads)
-    if busiest > BUSY_LOAD:
-        facts.append(Fact(False, f"The machine was busy when a run began: load {busiest:g} in the minute before."))
-    if any(run.header.protocol_version < PROTOCOL_VERSION for run in chosen.runs):
-        facts.append(Fact(False, "Measured by an older protocol, whose numbers are not comparable with newer ones."))
-    if chosen.left_out:
-        count = len(chosen.left_out)
-        facts.append(Fact(False, f"{_count(count, 'older run')} left out: another machine, version or setting."))
-    return [fact for fact in facts if fact]
-
-
-def _proofs(said: Sequence[Answer]) -> Fact | None:
-    compared = [answer for answer in said if answer.proof != "alone"]
-    if not compared:
-        return None
-    clear, tied = (sum(answer.proof == proof for answer in compared) for proof in ("clear", "tie"))
-    if clear == len(compared):
-        return Fact(True, f"Every answer is decided: the 95 % intervals of {_count(clear, 'comparison')} leave out 1.")
-    text = f"{clear} of {_count(len(compared), 'comparison')} decided"
-    text += f", {tied} without a difference" if tied else ""
-    missing = len(compared) - clear - tied
-    return Fact(False, text + (f", {missing} without an interval." if missing else "."))
-
-
-def _control_fact(found: Findings) -> Fact | None:
-    if not found.cells:
-        return None
-    judged = [one.ratio for one in found.controls if not isnan(one.ratio.interval.low)]
-    if not judged:
-        return Fact(False, "No cell was timed against itself often enough to say what the machine makes up.")
-    missed = sum(not ratio.undecided for ratio in judged)
-    widest = format_value(100 * max(ratio.half_width for ratio in judged))
-    reach = f"The widest reaches {widest} %: smaller differences are not to be trusted."
-    if missed:
-        return Fact(False, f"{missed} of {_count(len(judged), 'control')} (a cell against itself) miss 1. {reach}")
-    return Fact(True, f"{_count(len(judged), 'control')} (a cell against itself), and every interval holds 1. {reach}")
-
-
-def _disturbed(found: Findings) -> Fact | None:
-    if not found.turns:
-        return None
-    count, turns = sum(turn.slice.disturbed for turn in found.turns), len(found.turns)
-    if not count:
-        return Fact(True, f"No other process disturbed any of the {turns:,} turns.")
-    verb = "was" if count == 1 else "were"
-    text = f"{count:,} of {turns:,} turns {verb} disturbed by other processes and measured again."
-    return Fact(count < MANY_DISTURBED * turns, text)
-
-
-def _failed(chosen: Selection) -> Fact:
-    failures = len(chosen.of(Failure))
-    return Fact(False, f"{_count(failures, 'trial')} failed.") if failures else Fact(True, "No trial failed.")
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
-
-
 def learned(mse: Sequence[Line], exact: Sequence[Line]) -> list[str]:
     """Say for each length what each model gets on the test rows.
 
@@ -308,10 +233,10 @@ def say_backends_alike(verdicts: Sequence[str]) -> str:
     """
     if not verdicts:
         return ""
-    counts = Counter(verdicts)
+    counts, pairs = Counter(verdicts), say_count(len(verdicts), "pair")
     if counts["equal"] == len(verdicts):
-        return f"The backends learn the same: all {_count(len(verdicts), 'pair')} are shown to be equal."
+        return f"The backends learn the same: all {pairs} are shown to be equal."
     return (
-        f"Do the backends learn the same? Of {_count(len(verdicts), 'pair')}, {counts['equal']} are shown to be equal, "
+        f"Do the backends learn the same? Of {pairs}, {counts['equal']} are shown to be equal, "
         f"{counts['different']} different, {counts['open']} open."
     )

@@ -12,14 +12,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from plotly.offline import get_plotlyjs
 
 from bench.accuracy_lines import lines_over_lengths, loss_lines, memory_lines
+from bench.escaping import visible
 from bench.findings import Findings
 from bench.memory_tables import most_patient, patience_note
 from bench.replay_tables import write_whole
-from bench.report import headlines
+from bench.report import doubts, headlines
 from bench.report.charts import Learning, make_charts
 from bench.report.origin import origin_tables
 from bench.report.shown_tables import Filters, ShownTable, find_filters, show_table
-from bench.report.texts import join_words, model_name, visible
+from bench.report.texts import join_words, model_name
 from bench.selection import Selection, Table, provenance
 from bench.tables import TABLES
 
@@ -70,7 +71,7 @@ def build_page(chosen: Selection) -> str:
         title=headlines.main_title(said),
         subtitle=headlines.subtitle(said),
         answers=said,
-        facts=headlines.doubts(chosen, found, said),
+        facts=doubts.doubts(chosen, found, said),
         learned=headlines.learned(learning.mse, learning.exact),
         learned_note=patience_note(trained) if trained else "",
         alike=headlines.say_backends_alike(_verdicts(tables.get("backends"))),

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from bench.escaping import visible
 from bench.plan import BACKENDS
 from bench.printing import format_value
-from bench.report.texts import visible
 from bench.selection import Selection, Table
 
 MOST_ROWS = 400

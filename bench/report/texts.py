@@ -4,17 +4,10 @@ from collections.abc import Iterable
 from html import escape
 from math import isnan
 
+from bench.escaping import visible
 from bench.figures import NAMES
 from bench.intervals import Interval
 from bench.printing import format_value
-
-
-def visible(text: str) -> str:
-    """Return a text whose control characters are written out."""
-    return "".join(
-        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
 
 
 def plotly_text(text: str) -> str:
