@@ -13,7 +13,7 @@ from bench.names import choose_name
 from bench.records import Accuracy, Failure, Speed
 from bench.selection import Selection, Table
 
-AXES = ("model", "length", "patience", "backend", "threads", "ratio of", "against", "true length", "k")
+AXES = ("model", "length", "patience", "backend", "threads", "variant", "ratio of", "against", "true length", "k")
 SIDES = ("backend", "model", "ratio of", "against", "faster epochs")
 """Columns that name backends or models; "ratio of" names two."""
 

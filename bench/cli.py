@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from bench.commands import checking, comparing, exporting, measuring, reading, reporting
+from bench.commands import advising, checking, comparing, exporting, measuring, reading, reporting
 from bench.commands.app import app, say
 from bench.errors import UserError
 from seqsum_core import __version__
 
-__all__ = ["app", "checking", "comparing", "exporting", "main", "measuring", "reading", "reporting"]
+__all__ = ["advising", "app", "checking", "comparing", "exporting", "main", "measuring", "reading", "reporting"]
 
 
 def _print_version(wanted: bool) -> None:

@@ -15,7 +15,7 @@ from bench.intervals import LEAST_SEEDS
 from bench.memory_tables import say_patience
 from bench.plan import Cell
 from bench.records import Speed
-from bench.selection import Row, Table, axes, name_threads
+from bench.selection import Row, Table, axes, name_usual
 from bench.store import Run
 
 
@@ -65,7 +65,7 @@ def speed_changes_table(comparison: Comparison) -> Table:
         f"{LEAST_SEEDS} processes on each side). no difference: the interval holds 1. What the machine did between the "
         "two runs is not in the interval.",
     )
-    return Table("Speed", name_threads(pd.DataFrame(rows)), notes)
+    return Table("Speed", name_usual(pd.DataFrame(rows)), notes)
 
 
 def _median_ms(trials: Sequence[Speed]) -> float:
@@ -96,14 +96,14 @@ def accuracy_changes_table(comparison: Comparison) -> Table:
         "NEW - BASE in points; 95 % intervals.",
         VERDICTS,
     )
-    return Table("Accuracy", name_threads(pd.DataFrame(rows)), notes)
+    return Table("Accuracy", name_usual(pd.DataFrame(rows)), notes)
 
 
 def one_side_table(comparison: Comparison) -> Table:
     """Tabulate the cells that only one of the runs measured."""
     sides = (("BASE", comparison.only_base), ("NEW", comparison.only_new))
     rows = [axes(cell) | {"measured": kind, "only in": side} for side, cells in sides for kind, cell in cells]
-    return Table("Only on one side", name_threads(pd.DataFrame(rows)))
+    return Table("Only on one side", name_usual(pd.DataFrame(rows)))
 
 
 def lost_table(comparison: Comparison) -> Table:
@@ -113,7 +113,7 @@ def lost_table(comparison: Comparison) -> Table:
         for one in comparison.lost
     ]
     notes = ("How many trials failed; phase and reason of the first one, in NEW if any failed there.",)
-    return Table("Failures", name_threads(pd.DataFrame(rows)), notes)
+    return Table("Failures", name_usual(pd.DataFrame(rows)), notes)
 
 
 def comparison_document(comparison: Comparison, gate: Gate | None, refused: Sequence[str]) -> Document:

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Sequence
 from contextlib import suppress
 
-from bench.errors import UserError
+from bench.errors import NotAvailableError, UserError
 from bench.plan import Trial
 from bench.records import Failure, Fault
 
@@ -60,6 +60,8 @@ def raised(reason: str) -> WorkerLostError:
     """Say that a request ended in an error, which the worker has survived."""
     if _tells_memory(reason):
         return WorkerLostError(reason, "out of memory")
+    if (words := reason.removeprefix(f"{NotAvailableError.__name__}: ")) != reason:
+        return WorkerLostError(words, "not available")
     return WorkerLostError(reason, "not finite" if reason.startswith("ArithmeticError") else "raised")
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bench.plan import Cell
 from bench.replay_tables import write_whole
+from seqsum_core.settings import VariantSettings
 
 FIXED: Any = {"svg.hashsalt": "seqsum", "svg.fonttype": "none"}
 GREY, FAINT = "#777777", "#e5e5e5"
@@ -73,14 +74,14 @@ def shown_name(model: str) -> str:
 
 
 def say_backend(cell: Cell) -> str:
-    """Name the backend of a cell with its installation, and its threads if they are not one."""
+    """Name the backend of a cell with its installation, and threads and variant if they are not the usual ones."""
     threads = {1: "", "default": ", default threads"}.get(cell.threads, f", {cell.threads} threads")
-    return cell.side + threads
+    return cell.side + threads + ("" if cell.variant == VariantSettings() else f", {cell.variant}")
 
 
 def is_usual(cell: Cell) -> bool:
-    """Tell whether a cell has one thread and the first installation of its backend."""
-    return cell.threads == 1 and cell.side == cell.backend
+    """Tell whether a cell has one thread, Keras' defaults and the first installation of its backend."""
+    return cell.threads == 1 and cell.side == cell.backend and cell.variant == VariantSettings()
 
 
 def backend_style(cell: Cell) -> dict[str, Any]:

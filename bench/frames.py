@@ -5,6 +5,7 @@ Times are seconds, sizes bytes; the columns say so. docs/reading.md describes ev
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from bench.names import choose_name
 from bench.plan import Cell
 from bench.records import Accuracy, Baseline, Failure, Record, Speed
 from bench.store import HEADER, Run, load_run, load_runs
+from seqsum_core.settings import VariantSettings
 
 Kind = Literal["speed", "accuracy", "failures", "baselines"]
 Row = dict[str, Any]
@@ -27,9 +29,7 @@ OF_CELL = (
     "model",
     "length",
     "threads",
-    "unroll",
-    "jit_compile",
-    "steps_per_execution",
+    *(field.name for field in fields(VariantSettings)),
 )
 OF_SPEED = (
     "process",
@@ -104,7 +104,6 @@ def _of_run(run: Run) -> Row:
 
 def _of_cell(cell: Cell) -> Row:
     """Return the columns of a cell; what may be a word or a number is a word."""
-    variant = cell.variant
     return {
         "backend": cell.backend,
         "installation": cell.installation,
@@ -112,9 +111,8 @@ def _of_cell(cell: Cell) -> Row:
         "model": cell.model,
         "length": cell.length,
         "threads": str(cell.threads),
-        "unroll": variant.unroll,
-        "jit_compile": str(variant.jit_compile),
-        "steps_per_execution": variant.steps_per_execution,
+        **asdict(cell.variant),
+        "jit_compile": str(cell.variant.jit_compile),
     }
 
 

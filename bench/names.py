@@ -1,14 +1,27 @@
 """Names that a person types or reads: the nearest choice to a wrong one, and how many there are of something."""
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 from bench.errors import UserError
-from bench.plan import check_choice
 
 
 def say_count(number: int, name: str) -> str:
     """Write how many there are, the name in the plural unless it is one."""
     return f"{number:,} {name}" + "s" * (number != 1)
+
+
+def check_choice(value: str, choices: tuple[str, ...], what: str) -> str:
+    """Return the value, or name the rule and the nearest choice.
+
+    Raises:
+        ValueError: if the value is not among the choices.
+    """
+    if value in choices:
+        return value
+    near = get_close_matches(value, choices, n=1)
+    hint = f"Did you mean {near[0]}?" if near else "Choose one of them."
+    raise ValueError(f"`{what}` must be one of {', '.join(choices)}. Received: {value!r}. {hint}")
 
 
 def choose_name(name: str, choices: Iterable[str], what: str) -> str:

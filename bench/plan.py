@@ -4,14 +4,16 @@ Pure: reads nothing, starts nothing. A sweep is what a sweep file says (`bench.s
 """
 
 import random
-from difflib import get_close_matches
+from dataclasses import replace
 from itertools import product
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from bench.frozen import Frozen
+from bench.names import check_choice
 from bench.protocol import Limits, Runtime, Threads, Timing
+from bench.variants import Axes
 from seqsum_core.settings import MODELS, RECURRENCES, NetworkSettings, TaskSettings, TrainingSettings, VariantSettings
 from seqsum_core.start import GATES
 from seqsum_core.task import check_length
@@ -20,19 +22,6 @@ BackendName = Literal["jax", "torch", "tensorflow"]
 Backend = Annotated[BackendName, BeforeValidator(lambda name: "tensorflow" if name == "tf" else name)]
 Device = Literal["cpu", "gpu"]
 BACKENDS: tuple[BackendName, ...] = ("jax", "torch", "tensorflow")
-
-
-def check_choice(value: str, choices: tuple[str, ...], what: str) -> str:
-    """Return the value, or name the rule and the nearest choice.
-
-    Raises:
-        ValueError: if the value is not among the choices.
-    """
-    if value in choices:
-        return value
-    near = get_close_matches(value, choices, n=1)
-    hint = f"Did you mean {near[0]}?" if near else "Choose one of them."
-    raise ValueError(f"`{what}` must be one of {', '.join(choices)}. Received: {value!r}. {hint}")
 
 
 def check_model(name: str) -> str:
@@ -85,7 +74,8 @@ class Cell(Frozen):
 
     def __str__(self) -> str:
         threads = {1: "", "default": " default threads"}.get(self.threads, f" {self.threads} threads")
-        return f"{self.side} {self.model} {self.length}{threads}"
+        variant = "" if self.variant == VariantSettings() else f" ({self.variant})"
+        return f"{self.side} {self.model} {self.length}{threads}{variant}"
 
 
 class Settings(Frozen):
@@ -96,6 +86,18 @@ class Settings(Frozen):
     training: TrainingSettings = TrainingSettings()
     timing: Timing = Timing()
     runtime: Runtime = Runtime()
+
+    def of(self, variant: VariantSettings) -> "Settings":
+        """Return these settings with those that a variant sets for itself."""
+        network, training = self.network, self.training
+        units = network.units if variant.units is None else variant.units
+        mask = network.mask if variant.mask is None else variant.mask
+        batch_size = training.batch_size if variant.batch_size is None else variant.batch_size
+        changed = {
+            "network": replace(network, units=units, mask=mask),
+            "training": replace(training, batch_size=batch_size),
+        }
+        return self.model_copy(update=changed)
 
 
 class Trial(Frozen):
@@ -159,7 +161,7 @@ class Group(Frozen):
     @property
     def at_once(self) -> int:
         """Return how many seeds are trained as one Keras model; 1 for a model of the user's own."""
-        if self.cell.model not in MODELS:
+        if self.cell.model not in MODELS or self.cell.variant.dtype != "float32":
             return 1
         wanted = self.settings.training.replicas
         fitting = int(REPLICA_BYTES[self.cell.device] / replica_bytes(self.cell, self.settings))
@@ -192,6 +194,7 @@ class Sweep(Settings):
     threads: tuple[Threads, ...] = Field((1,), min_length=1)
     seeds: int = Field(3, ge=0)
     variant: VariantSettings = VariantSettings()
+    axes: Axes = Axes()
     rivals: tuple[Rival, ...] = ()
     expect: Recurrence | None = None
     limits: Limits = Limits()
@@ -205,10 +208,11 @@ class Sweep(Settings):
                 "`sequences` must leave rows to fit and to validate. "
                 f"Received: {self.task.sequences}. Draw more, or change the shares."
             )
-        if self.training.batch_size > self.task.fitted_rows:
+        largest = max(self.settings.of(variant).training.batch_size for variant in self.variants)
+        if largest > self.task.fitted_rows:
             raise ValueError(
                 f"`batch_size` must be at most the number of fitted rows, {self.task.fitted_rows}. "
-                f"Received: {self.training.batch_size}. Lower it, or draw more `sequences`."
+                f"Received: {largest}. Lower it, or draw more `sequences`."
             )
         if strange := [rival for rival in self.rivals if rival.partition("@")[0] not in self.backends]:
             raise ValueError(
@@ -224,6 +228,11 @@ class Sweep(Settings):
         """Return the sweep without its axes."""
         return Settings(**{name: getattr(self, name) for name in Settings.model_fields})
 
+    @property
+    def variants(self) -> tuple[VariantSettings, ...]:
+        """Return every way in which a cell is timed; the first one is that which the others are compared with."""
+        return self.axes.variants(self.variant)
+
     def blocks(self) -> list[list[Cell]]:
         """Group the cells that are measured in turns: all of one length, shortest first."""
         return [
@@ -233,12 +242,15 @@ class Sweep(Settings):
                     device=self.device,
                     model=model,
                     length=length,
-                    variant=self.variant,
+                    variant=variant,
                     threads=threads,
                     installation=installation,
                 )
-                for model, backend, threads in product(
-                    dict.fromkeys(self.models), dict.fromkeys(self.backends), dict.fromkeys(self.threads)
+                for model, backend, threads, variant in product(
+                    dict.fromkeys(self.models),
+                    dict.fromkeys(self.backends),
+                    dict.fromkeys(self.threads),
+                    self.variants,
                 )
                 for installation in self.installations(backend)
             ]
@@ -264,12 +276,23 @@ class Sweep(Settings):
         Returns:
             A trial of each cell, and a second one of those that are controls.
         """
-        alike = [cell for cell in block if cell.model == block[0].model and cell.installation == DEFAULT]
+        alike = [
+            cell
+            for cell in block
+            if (cell.model, cell.variant, cell.installation) == (block[0].model, block[0].variant, DEFAULT)
+        ]
         twins = alike if self.timing.control != "none" else []
         if self.timing.control == "one":
             twins = [twins[sorted(set(self.lengths)).index(block[0].length) % len(twins)]]
         trials = [
-            Trial(kind="speed", cell=cell, index=process, settings=self.settings, twin=twin, expect=self.expect)
+            Trial(
+                kind="speed",
+                cell=cell,
+                index=process,
+                settings=self.settings.of(cell.variant),
+                twin=twin,
+                expect=self.expect,
+            )
             for twin, cells in ((False, block), (True, twins))
             for cell in cells
         ]
@@ -287,15 +310,23 @@ class Sweep(Settings):
     def accuracy_groups(self) -> list[Group]:
         """Order the accuracy trials: the long ones first, so that no worker is left with one.
 
-        A group holds as many seeds as are trained as one model; a model of the user's own cannot be. They
-        are not timed, so each has one thread whatever `threads` says.
+        A group holds as many seeds as are trained as one model; a model of the user's own cannot be.
         """
+        settings = self.settings.of(self.variant)
         return [
             group
-            for cell in dict.fromkeys(cell.model_copy(update={"threads": 1}) for cell in reversed(self.cells()))
-            if cell.installation == DEFAULT
-            for group in Group(cell=cell, seeds=tuple(range(self.seeds)), settings=self.settings).split()
+            for cell in self.trained_cells()
+            for group in Group(cell=cell, seeds=tuple(range(self.seeds)), settings=settings).split()
         ]
+
+    def trained_cells(self) -> list[Cell]:
+        """Return the cells that are trained for accuracy: by Keras, with one thread, and without any axis of `axes`.
+
+        They are not timed, and what most axes change is the speed alone.
+        """
+        untimed = {"threads": 1, "variant": replace(self.variant, implementation="keras")}
+        cells = (cell.model_copy(update=untimed) for cell in reversed(self.cells()) if cell.installation == DEFAULT)
+        return list(dict.fromkeys(cells)) if self.seeds else []
 
     def accuracy_trials(self) -> list[Trial]:
         """Return the accuracy trials of all groups."""

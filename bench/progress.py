@@ -102,6 +102,8 @@ def _count(trial: Trial | Group) -> int:
 def summary(*records: Record) -> str:
     """Say in a few words what a trial found, or a group of them."""
     if failures := [record for record in records if isinstance(record, Failure)]:
+        if failures[0].fault == "not available":
+            return f"not available: {failures[0].reason}"
         return f"FAILED in {failures[0].phase}: {failures[0].reason}"
     match records[0]:
         case Speed() as record:

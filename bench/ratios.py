@@ -60,6 +60,17 @@ def side_name(cell: Cell, side: str) -> str:
     return cell.side if side == "backend" else str(getattr(cell, side))
 
 
+def against(records: Iterable[Record], other: Callable[[Cell], Cell]) -> list[Compared]:
+    """Compare every cell with the one that `other` names for it, if that was timed and is another one."""
+    cells = of_cells(records)
+    pairs = [(cell, other(cell)) for cell in cells]
+    return [
+        Compared(cell, partner, ratio(cells[cell], cells[partner]))
+        for cell, partner in pairs
+        if partner in cells and partner != cell
+    ]
+
+
 def controls(records: Sequence[Record]) -> list[Compared]:
     """Compare every cell with its control: the ratio should be 1."""
     cells, twins = of_cells(records), of_cells(records, twins=True)

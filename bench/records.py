@@ -302,6 +302,7 @@ Fault = Literal[
     "not started",
     "garbled",
     "raised",
+    "not available",
     "unknown",
 ]
 """How a trial can fail: docs/reliability.md says what each is; "unknown": an older schema did not say."""

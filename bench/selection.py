@@ -14,6 +14,7 @@ from bench.machine import BUSY_LOAD
 from bench.plan import Cell
 from bench.records import Accuracy, Baseline, Failure, Record, Speed, Worker
 from bench.store import Run
+from seqsum_core.settings import VariantSettings
 
 Row = dict[str, Any]
 MOST_NAMED = 8
@@ -117,8 +118,12 @@ def by_cell(trials: Iterable[Any]) -> list[tuple[Cell, list[Any]]]:
 
 def axes(cell: Cell) -> Row:
     """Return the columns that every row of a cell begins with."""
-    threads: Row = {} if cell.threads == 1 else {"threads": str(cell.threads)}
-    return {"model": cell.model, "length": cell.length, "backend": cell.side} | threads
+    row: Row = {"model": cell.model, "length": cell.length, "backend": cell.side}
+    if cell.threads != 1:
+        row["threads"] = str(cell.threads)
+    if cell.variant != VariantSettings():
+        row["variant"] = str(cell.variant)
+    return row
 
 
 def cell_frame(chosen: Selection, kind: str, trials: list[Any], row: Callable[[list[Any]], Row]) -> pd.DataFrame:
@@ -129,7 +134,7 @@ def cell_frame(chosen: Selection, kind: str, trials: list[Any], row: Callable[[l
             rows.setdefault(str(failure.cell), axes(failure.cell))
     for cell, said in statuses(chosen, kind).items():
         rows[cell]["status"] = said
-    return sort_rows(name_threads(pd.DataFrame(list(rows.values()))), ["length", "model", "backend", "threads"])
+    return sort_rows(name_usual(pd.DataFrame(list(rows.values()))), ["length", "model", "backend", *USUAL])
 
 
 def statuses(chosen: Selection, kind: str) -> dict[str, str]:
@@ -140,16 +145,25 @@ def statuses(chosen: Selection, kind: str) -> dict[str, str]:
         if failure.trial == kind:
             failed[str(failure.cell)].append(failure)
     return {
-        cell: f"{len(failures)} failed" if cell in measured else f"failed in {failures[0].phase}"
+        cell: f"{len(failures)} failed" if cell in measured else _ended(failures[0])
         for cell, failures in failed.items()
     }
 
 
-def name_threads(frame: pd.DataFrame) -> pd.DataFrame:
-    """Name the threads in every row, behind the other axes, where some rows have others than one."""
-    if "threads" in frame:
-        others = [name for name in ("model", "length", "backend") if name in frame]
-        frame.insert(len(others), "threads", frame.pop("threads").fillna("1"))
+def _ended(failure: Failure) -> str:
+    return failure.fault if failure.fault == "not available" else f"failed in {failure.phase}"
+
+
+USUAL = {"threads": "1", "variant": "default"}
+"""Axes that are shown only where a row differs in them, and what the other rows are then."""
+
+
+def name_usual(frame: pd.DataFrame) -> pd.DataFrame:
+    """Name threads and variant in every row, behind the other axes, where some rows have others than the usual ones."""
+    others = [name for name in ("model", "length", "backend") if name in frame]
+    for name in (name for name in USUAL if name in frame):
+        frame.insert(len(others), name, frame.pop(name).fillna(USUAL[name]))
+        others.append(name)
     return frame
 
 
@@ -170,9 +184,7 @@ def without_figures(chosen: Selection, kind: str) -> tuple[str, ...]:
 
 def _planned(run: Run, kind: str) -> list[Cell]:
     sweep = run.header.sweep
-    if kind == "speed":
-        return sweep.cells()
-    return [cell.model_copy(update={"threads": 1}) for cell in sweep.cells()] if sweep.seeds else []
+    return sweep.cells() if kind == "speed" else sweep.trained_cells()
 
 
 def _some(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from bench.intervals import LEAST_SEEDS, Interval
 from bench.ratios import compare, controls, of_cells, side_name
 from bench.records import Speed
-from bench.selection import Row, Selection, Table, axes, cell_frame, name_threads, sort_rows, without_figures
+from bench.selection import USUAL, Row, Selection, Table, axes, cell_frame, name_usual, sort_rows, without_figures
 from bench.statistics import Overtaking, epoch_time, median, overtaking
 from bench.winners import MARKED, fastest
 
@@ -50,9 +50,12 @@ def speed_table(chosen: Selection) -> Table:
 def _fastest_rows(chosen: Selection, frame: pd.DataFrame) -> frozenset[tuple[int, str]]:
     """Return where the figures of the fastest cells stand."""
     keys = {tuple(axes(cell).values()) for cell in fastest(chosen)}
-    columns = [name for name in ("model", "length", "backend", "threads") if name in frame]
-    rows = frame[columns].itertuples(name=None) if keys else ()
-    return frozenset((label, "epoch ms") for label, *key in rows if tuple(part for part in key if part != "1") in keys)
+    columns = [name for name in ("model", "length", "backend", *USUAL) if name in frame]
+    return frozenset(
+        (row, "epoch ms")
+        for row, *key in (frame[columns].itertuples(name=None) if keys else ())
+        if tuple(part for name, part in zip(columns, key, strict=True) if part != USUAL.get(name)) in keys
+    )
 
 
 def _counts(trials: Sequence[Speed]) -> str:
@@ -112,7 +115,7 @@ def _ratios(chosen: Selection, side: str, title: str) -> Table:
 
 
 def _sorted(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    return sort_rows(name_threads(frame), [*columns, "threads"])
+    return sort_rows(name_usual(frame), [*columns, *USUAL])
 
 
 def controls_table(chosen: Selection) -> Table:

@@ -4,18 +4,20 @@ Imported by the worker only, after the backend was chosen. Times are seconds of 
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from math import ceil
 from time import perf_counter
 
-from bench import machine
+from bench import machine, subjects
+from bench.errors import NotAvailableError
 from bench.messages import AtPark, Leave, Parked, Turn, TurnDone
 from bench.plan import Trial
 from bench.protocol import Timing
 from bench.records import Slice, Speed, Witness
 from bench.trials import Report, build_model, draw_rows
 from seqsum_core import backend, training
-from seqsum_core.witness import witness
+from seqsum_core.settings import VariantSettings
 
 Park = Callable[[Parked | TurnDone], AtPark]
 
@@ -46,27 +48,28 @@ def measure_speed(
         Raw times and memory.
 
     Raises:
+        NotAvailableError: if the backend refuses the variant.
         ValueError: if the model is a user's own and not usable, or another recurrent path ran than
             the trial expects.
     """
     settings, timing = trial.settings, trial.settings.timing
     report("build")
     data = draw_rows(trial)
-    start = perf_counter()
-    model = build_model(trial)
-    build_s = perf_counter() - start
-    report("first epoch")
     turns = _Turns(timing, report, park, tell)
-    machine.reset_peak_rss()
-    batch_size = settings.training.batch_size
-    training.fit_for_speed(model, data.fitted, batch_size=batch_size, most_epochs=MOST_EPOCHS, go_on=turns.after_epoch)
+    with _refusals(trial, turns):
+        start = perf_counter()
+        subject = subjects.build(trial, data)
+        build_s = perf_counter() - start
+        report("first epoch")
+        machine.reset_peak_rss()
+        subject.fit(turns.after_epoch, most_epochs=MOST_EPOCHS)
     peak_rss_bytes, peak_device_bytes = machine.peak_rss_bytes(), backend.peak_device_bytes(trial.cell.device)
     report("witness")  # before validation, whose programs would be counted too
-    found = witness(model, data.fitted, batch_size=batch_size)
+    found = subject.witness()
     if trial.expect not in (None, found.recurrence):
         raise ValueError(f"`expect` is {trial.expect}, but {found.recurrence} ran ({found.evidence})")
     report("validation")
-    validation_s = training.validation_s(model, data.validation, batch_size=batch_size, repeats=timing.validations)
+    validation_s = subject.validation_s(timing.validations)
     return Speed(
         cell=trial.cell,
         process=trial.index,
@@ -77,12 +80,23 @@ def measure_speed(
         start_epochs_s=tuple(turns.start_epochs_s),
         slices=tuple(turns.slices),
         validation_s=tuple(validation_s),
-        steps_per_epoch=-(-len(data.fitted) // batch_size),
+        steps_per_epoch=ceil(len(data.fitted) / settings.training.batch_size),
         rows_per_epoch=len(data.fitted),
         peak_rss_bytes=peak_rss_bytes,
         peak_device_bytes=peak_device_bytes,
         witness=Witness(**asdict(found)),
     )
+
+
+@contextmanager
+def _refusals(trial: Trial, turns: "_Turns") -> Iterator[None]:
+    """Tell a variant that a backend refuses, in its own words, from one that fails."""
+    try:
+        yield
+    except (ValueError, NotImplementedError, TypeError) as error:
+        if trial.cell.variant == VariantSettings() or turns.start_epochs_s:
+            raise
+        raise NotAvailableError(str(error)) from error
 
 
 class _Turns:

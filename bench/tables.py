@@ -15,7 +15,7 @@ from bench.accuracy_tables import (
 )
 from bench.memory_tables import gradients_table, memory_table, most_patient, patience_note
 from bench.records import Failure, Speed
-from bench.selection import Row, Selection, Table, axes, by_cell, name_threads
+from bench.selection import Row, Selection, Table, axes, by_cell, name_usual
 from bench.speed_tables import (
     controls_table,
     model_ratios_table,
@@ -28,13 +28,19 @@ from bench.speed_tables import (
     timed,
 )
 from bench.statistics import epoch_time
+from bench.variant_tables import tax_table, variants_table
 from bench.winners import MARKED, fastest
 
 
 def overview_table(chosen: Selection) -> Table:
     """Tabulate how fast each backend is beside what was learned."""
     trials, trained = timed(chosen), most_patient(chosen)
-    speeds = [(cell, of_cell) for cell, of_cell in by_cell(trials) if cell.threads == trials[0].cell.threads]
+    way = chosen.runs[-1].header.sweep.variants[0]
+    speeds = [
+        (cell, of_cell)
+        for cell, of_cell in by_cell(trials)
+        if (cell.threads, cell.variant) == (trials[0].cell.threads, way)
+    ]
     shown = {cell for cell, _ in speeds}
     rows: dict[tuple[str, int], Row] = {}
     for cell, of_cell in sorted(speeds, key=lambda pair: (pair[0].length, pair[0].model, pair[0].backend)):
@@ -62,7 +68,7 @@ def failures_table(chosen: Selection) -> Table:
         axes(failure.cell) | {"trial": failure.trial, "phase": failure.phase, "reason": failure.reason}
         for failure in chosen.of(Failure)
     ]
-    return Table("Failures", name_threads(pd.DataFrame(rows)))
+    return Table("Failures", name_usual(pd.DataFrame(rows)))
 
 
 TABLES: dict[str, Callable[[Selection], Table]] = {
@@ -71,6 +77,8 @@ TABLES: dict[str, Callable[[Selection], Table]] = {
     "ratios": ratios_table,
     "model-ratios": model_ratios_table,
     "thread-ratios": thread_ratios_table,
+    "tax": tax_table,
+    "variants": variants_table,
     "controls": controls_table,
     "start": start_table,
     "breakeven": overtaking_table,

@@ -4,6 +4,8 @@ A model reads (batch, timesteps, 1) and outputs (batch, 1).
 """
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -42,13 +44,26 @@ def build(
             returns is no Keras model of these shapes.
     """
     variant = variant or VariantSettings()
-    if name in LAYERS:
-        model = _build_named(name, length, network or NetworkSettings(), variant)
-    else:
-        model = _build_own(name, length)
-    if not model.compiled:
-        _compile(model, training or TrainingSettings(), variant)
+    with _dtype_policy(variant.dtype):
+        if name in LAYERS:
+            model = _build_named(name, length, network or NetworkSettings(), variant)
+        else:
+            model = _build_own(name, length)
+        if not model.compiled:
+            _compile(model, training or TrainingSettings(), variant)
     return model
+
+
+@contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    """Let everything that is built meanwhile compute in a dtype; Keras reads no other one for a whole model."""
+    before = keras.config.dtype_policy()
+    if name != before.name:
+        keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _build_named(name: str, length: int, network: NetworkSettings, variant: VariantSettings) -> keras.Model:

@@ -4,7 +4,7 @@ The defaults are those of the 2017 article. Plain frozen dataclasses: the coordi
 without importing Keras, and `bench` validates files against them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import inf
 from typing import Literal
 
@@ -169,22 +169,40 @@ class TrainingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class VariantSettings:
-    """Keras settings that change the speed, not the mathematics.
+    """What a cell is set to besides its axes: how the training is run, and where it departs from the other settings.
 
     Args:
+        implementation: "keras" trains with Keras' own layers, "fused" with those of `seqsum_core.fused`,
+            "ceiling" without Keras: the same training written in the framework itself.
         unroll: unroll the recurrent loop at trace time.
         jit_compile: passed to `compile`: "auto" is Keras' default.
         steps_per_execution: passed to `compile`.
+        dtype: Keras' dtype policy.
+        batch_size: rows a step; None: as `TrainingSettings` says.
+        units: width of every recurrent layer; None: as `NetworkSettings` says.
+        mask: hide padded timesteps; None: as `NetworkSettings` says.
     """
 
+    implementation: Literal["keras", "fused", "ceiling"] = "keras"
     unroll: bool = False
     jit_compile: bool | Literal["auto"] = "auto"
     steps_per_execution: int = 1
+    dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    batch_size: int | None = None
+    units: int | None = None
+    mask: bool | None = None
 
     def __post_init__(self) -> None:
-        require(
-            self.steps_per_execution >= 1,
-            "`steps_per_execution` must be at least 1.",
-            self.steps_per_execution,
-            "Use 1, Keras' default.",
+        for name in ("steps_per_execution", "batch_size", "units"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"`{name}` must be at least 1.", value, "Use 1 or more.")
+
+    def __str__(self) -> str:
+        """Name what differs from the defaults, or say "default"."""
+        changed = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed = {field.name: changed[field.name] for field in fields(self) if changed[field.name] != field.default}
+        words = (
+            str(value) if isinstance(value, str) and name != "jit_compile" else f"{name} {value}".lower()
+            for name, value in changed.items()
         )
+        return ", ".join(words) or "default"

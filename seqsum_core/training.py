@@ -19,6 +19,7 @@ from seqsum_core.stopping import Stops
 from seqsum_core.task import Sequences, Split, batch_order
 
 EpochsSoFar = list[float]
+GoOn = Callable[[EpochsSoFar], bool]
 
 
 class EpochClock(keras.callbacks.Callback):  # type: ignore[misc]
@@ -32,7 +33,7 @@ class EpochClock(keras.callbacks.Callback):  # type: ignore[misc]
             parks the fit. False ends it.
     """
 
-    def __init__(self, go_on: Callable[[EpochsSoFar], bool]) -> None:
+    def __init__(self, go_on: GoOn) -> None:
         super().__init__()
         self.epochs_s: EpochsSoFar = []
         self.loss = 0.0
@@ -57,7 +58,7 @@ def fit_for_speed(
     *,
     batch_size: int,
     most_epochs: int,
-    go_on: Callable[[EpochsSoFar], bool],
+    go_on: GoOn,
 ) -> EpochsSoFar:
     """Run one plain fit on in-memory arrays, as users do, and time its epochs.
 

@@ -21,14 +21,18 @@ from bench.records import (
 from bench.selection import Selection, select
 from bench.store import Run
 from seqsum_core.metrics import Errors
+from seqsum_core.settings import VariantSettings
 
 MACHINE = Machine(cpu="Test CPU", cores=2, memory_bytes=8 * 2**30, system="Linux 6 x86_64", governor="performance")
 VERSIONS = {"keras": "3.15.1", "jax": "0.9.0", "torch": "2.13.0", "tensorflow": "2.21.0"}
 WITNESS = Witness(recurrence="scan", xla=True, compilations=1, evidence="the compiled program holds a loop")
 
 
-def make_cell(backend: BackendName = "jax", model: str = "lstm", length: int = 12, threads: Threads = 1) -> Cell:
-    return Cell(backend=backend, device="cpu", model=model, length=length, threads=threads)
+def make_cell(
+    backend: BackendName = "jax", model: str = "lstm", length: int = 12, threads: Threads = 1, **variant: Any
+) -> Cell:
+    chosen = VariantSettings(**variant)
+    return Cell(backend=backend, device="cpu", model=model, length=length, threads=threads, variant=chosen)
 
 
 def make_sweep(**fields: Any) -> Sweep:

@@ -8,7 +8,8 @@ import pytest
 from factories import make_cell, make_sweep, make_trial
 from pydantic import ValidationError
 
-from bench.plan import BACKENDS, REPLICA_BYTES, REPLICAS, Cell, Sweep, Trial, check_choice, check_model, replica_bytes
+from bench.names import check_choice
+from bench.plan import BACKENDS, REPLICA_BYTES, REPLICAS, Cell, Sweep, Trial, check_model, replica_bytes
 
 
 def full_sweep(*, control: str = "none", **fields: Any) -> Sweep:

@@ -27,6 +27,7 @@ from bench.records import Accuracy, Header
 from bench.selection import select
 from bench.store import RunWriter
 from bench.turns import timing_cores
+from seqsum_core.settings import VariantSettings
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -107,13 +108,19 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if is_case else None
 
 
+def _case_name(cell: Cell) -> str:
+    threads = [] if cell.threads == 1 else [str(cell.threads)]
+    variant = [] if cell.variant == VariantSettings() else [str(cell.variant).replace(", ", "-").replace(" ", "_")]
+    return "-".join([cell.model, str(cell.length), *threads, *variant])
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one case of every cell."""
     if "cell" in metafunc.fixturenames:
         sweep = metafunc.config.stash.get(SWEEP, None)
         asked = metafunc.config.getoption("clocks") == ("clocks" in metafunc.fixturenames)
         cells = sweep.cells() if sweep and asked else []
-        names = [f"{cell.model}-{cell.length}" + (f"-{cell.threads}" if cell.threads != 1 else "") for cell in cells]
+        names = [_case_name(cell) for cell in cells]
         metafunc.parametrize("cell", cells, ids=names)
 
 

@@ -1,0 +1,61 @@
+"""Tables of variants: what the framework itself would need, and what Keras' settings change. Derived on reading."""
+
+from collections.abc import Callable
+from math import isnan
+
+import pandas as pd
+
+from bench.intervals import LEAST_SEEDS
+from bench.plan import Cell
+from bench.ratios import Compared, against, of_cells
+from bench.records import Speed
+from bench.selection import USUAL, Row, Selection, Table, axes, name_usual, sort_rows, without_figures
+from bench.statistics import epoch_time
+from bench.variants import ceiling_of
+
+
+def tax_table(chosen: Selection) -> Table:
+    """Tabulate the framework tax: how many times as long Keras takes as the same training without it."""
+    notes = (
+        "Framework tax: Keras / ceiling, the same training (weights, batches, loss, RMSprop) written in the framework "
+        f"itself; the median over processes of the ratios of their turns, with its 95 % interval (from {LEAST_SEEDS} "
+        "processes on). A tax of 1 is none. docs/ceilings.md says what the ceilings are.",
+        *without_figures(chosen, "speed"),
+    )
+    return _table("Framework tax", chosen, taxes(chosen), "tax", "ceiling ms", notes)
+
+
+def taxes(chosen: Selection) -> list[Compared]:
+    """Compare every cell with its ceiling."""
+    return _against(chosen, lambda cell: cell.model_copy(update={"variant": ceiling_of(cell.variant)}))
+
+
+def variants_table(chosen: Selection) -> Table:
+    """Tabulate what every variant changes against the first one of its run."""
+    base = chosen.runs[-1].header.sweep.variants[0]
+    found = _against(chosen, lambda cell: cell.model_copy(update={"variant": base}))
+    notes = (
+        f"How many times as long a variant takes as {base}: below 1 it is faster. Ratios of turns of one round, the "
+        f"median over processes with its 95 % interval (from {LEAST_SEEDS} processes on). Batch size, units, mask and "
+        "dtype change what is trained, too.",
+    )
+    return _table("Variants compared by speed", chosen, found, "times as long", f"{base} ms", notes)
+
+
+def _against(chosen: Selection, other: Callable[[Cell], Cell]) -> list[Compared]:
+    return [one for of_run in chosen.by_run for one in against(of_run, other)]
+
+
+def _table(
+    title: str, chosen: Selection, found: list[Compared], ratio_name: str, other_name: str, notes: tuple[str, ...]
+) -> Table:
+    times = {cell: epoch_time(trials).median_s for cell, trials in of_cells(chosen.of(Speed)).items()}
+    rows: list[Row] = [
+        axes(one.first)
+        | {"epoch ms": 1e3 * times[one.first], other_name: 1e3 * times[one.second], ratio_name: one.ratio.value}
+        | {"low": one.ratio.interval.low, "high": one.ratio.interval.high}
+        | {"verdict": "no difference" if one.ratio.undecided and not isnan(one.ratio.interval.low) else ""}
+        for one in found
+    ]
+    frame = sort_rows(name_usual(pd.DataFrame(rows)), ["length", "model", "backend", *USUAL])
+    return Table(title, frame, notes)
