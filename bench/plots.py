@@ -14,10 +14,12 @@ from bench.sample_plot import draw_samples
 from bench.selection import Selection
 from bench.speed_plots import draw_ratios, draw_speed
 from bench.start_plot import draw_start
+from bench.tax_plot import draw_taxes
 
 PICTURES: dict[str, Callable[[Selection], Figure]] = {
     "speed": draw_speed,
     "ratios": draw_ratios,
+    "tax": draw_taxes,
     "start": draw_start,
     "samples": draw_samples,
     "accuracy": draw_accuracy,
