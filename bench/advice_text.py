@@ -83,7 +83,7 @@ def snippet(advice: Advice) -> str:
         f"    {_layer(task.model, task.units, variant)},",
         "    keras.layers.Dense(1),",
         "])",
-        f"model.compile({', '.join(_compile(variant))})",
+        f"model.compile({', '.join(_compile(best.cell.backend, variant))})",
     ]
     return "\n".join(lines)
 
@@ -94,8 +94,9 @@ def _layer(model: str, units: int, variant: VariantSettings) -> str:
     return f"{home}.{LAYERS[model]}({units}{unroll})"
 
 
-def _compile(variant: VariantSettings) -> list[str]:
+def _compile(backend: str, variant: VariantSettings) -> list[str]:
     default = VariantSettings()
     settings = {"jit_compile": variant.jit_compile, "steps_per_execution": variant.steps_per_execution}
     changed = [f"{name}={value!r}" for name, value in settings.items() if value != getattr(default, name)]
-    return ['optimizer="rmsprop"', 'loss="mean_squared_error"', *changed]
+    own = [f'**fused.settings_for("{backend}")'] if variant.implementation == "fused" else []
+    return ['optimizer="rmsprop"', 'loss="mean_squared_error"', *changed, *own]

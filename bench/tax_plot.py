@@ -32,7 +32,7 @@ def draw_taxes(chosen: Selection) -> Figure:
     """
     found = sorted(taxes(chosen), key=lambda one: (one.first.model, one.first.backend, one.first.length))
     if not found:
-        raise NothingToDrawError("no ceiling was timed; seqsum run --ceilings does")
+        raise NothingToDrawError("no ceiling was timed")
     models = list(dict.fromkeys(one.first.model for one in found))
     figure, panels = make_panels(1, len(models), sharey=True)
     labelled = [
@@ -41,12 +41,14 @@ def draw_taxes(chosen: Selection) -> Figure:
     ]
     for panel, model in zip(panels.flat, models, strict=True):
         panel.set_title(shown_name(model), fontsize=9)
-    panels[0, 0].set_ylabel("framework tax: Keras / ceiling", fontsize=8)
+    panels[0, 0].set_ylabel("Keras / ceiling", fontsize=8)
     finish(
         figure,
         labelled,
-        title="How many times as long Keras takes as the same training written in the framework itself",
-        note=f"Ratios of turns of one round; bars: {INTERVALS}\nAt 1 (grey) there is no tax. Open: not the defaults.",
+        title="The framework tax",
+        note="How many times as long Keras takes as the same training\n"
+        f"written in the framework itself. Bars: {INTERVALS}\n"
+        "At 1 (grey) there is no tax. Open: not the defaults.",
     )
     return figure
 

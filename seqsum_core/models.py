@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from seqsum_core import fused
 from seqsum_core.settings import MODELS, NetworkSettings, TrainingSettings, VariantSettings
 from seqsum_core.start import glorot_uniform, orthogonal
 
@@ -67,13 +68,15 @@ def _dtype_policy(name: str) -> Iterator[None]:
 
 
 def _build_named(name: str, length: int, network: NetworkSettings, variant: VariantSettings) -> keras.Model:
+    is_fused = variant.implementation == "fused"
+    kinds, sequential = (fused.LAYERS, fused.Sequential) if is_fused else (LAYERS, keras.Sequential)
     layers: list[Any] = [keras.Input((length, 1))]
     if network.mask:
         layers.append(keras.layers.Masking(0.0))
     for depth in range(1, network.layers + 1):
         stacked = depth < network.layers
-        layers.append(LAYERS[name](network.units, return_sequences=stacked, unroll=variant.unroll))
-    return keras.Sequential([*layers, keras.layers.Dense(1)], name=name)
+        layers.append(kinds[name](network.units, return_sequences=stacked, unroll=variant.unroll))
+    return sequential([*layers, keras.layers.Dense(1)], name=name)
 
 
 def _compile(model: keras.Model, training: TrainingSettings, variant: VariantSettings) -> None:
@@ -82,9 +85,17 @@ def _compile(model: keras.Model, training: TrainingSettings, variant: VariantSet
             {"class_name": training.optimizer, "config": {"learning_rate": training.learning_rate}}
         ),
         loss="mean_squared_error",
-        jit_compile=variant.jit_compile,
-        steps_per_execution=variant.steps_per_execution,
+        **_how_to_run(variant),
     )
+
+
+def _how_to_run(variant: VariantSettings) -> dict[str, Any]:
+    """Return what `compile` is given for speed; fused models have defaults of their own."""
+    chosen = {"jit_compile": variant.jit_compile, "steps_per_execution": variant.steps_per_execution}
+    if variant.implementation != "fused":
+        return chosen
+    changed = {name: value for name, value in chosen.items() if value != getattr(VariantSettings(), name)}
+    return fused.settings_for(keras.backend.backend()) | changed
 
 
 def _build_own(name: str, length: int) -> keras.Model:

@@ -9,7 +9,7 @@ import pytest
 from factories import make_accuracy, make_cell, make_failure, make_slice, make_speed, select_all
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from whole_runs import BACKENDS, timings, trainings, whole_selection
+from whole_runs import BACKENDS, ceilings, timings, trainings, whole_selection
 
 from bench.commands.reporting import NAMES
 from bench.errors import UserError
@@ -41,7 +41,7 @@ def panel_of(figure: Figure, title: str) -> Any:
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_every_picture_is_drawn_with_nothing_cut_off(name: str, whole: Selection) -> None:
-    figure = PICTURES[name](whole)
+    figure = PICTURES[name](whole_selection(*ceilings()) if name == "tax" else whole)
     figure.draw_without_rendering()
     box = figure.get_tightbbox()
     width, height = figure.get_size_inches()
@@ -214,3 +214,11 @@ def test_no_line_is_drawn_for_a_model_that_was_not_trained_at_a_length() -> None
     figure = draw_losses(select_all(*trials))
     assert [len(panel.lines) for panel in figure.axes] == [1, 1]
     assert np.isfinite(figure.axes[0].lines[0].get_ydata()).all()
+
+
+def test_taxes_stand_at_their_length_and_only_where_there_is_a_ceiling() -> None:
+    (panel,) = PICTURES["tax"](whole_selection(*ceilings())).axes
+    assert panel.get_title() == "LSTM"
+    (line,) = (drawn.lines[0] for drawn in panel.containers)
+    assert list(line.get_xdata()) == [4, 12]
+    assert line.get_ydata() == pytest.approx([2, 2], rel=0.03)

@@ -64,6 +64,19 @@ def trainings(models: Sequence[str] = ("lstm", "simple_rnn"), seeds: int = 5) ->
     return records
 
 
+def ceilings(noise: Sequence[float] = NOISE) -> list[Record]:
+    """Make a ceiling of torch at both lengths that takes half as long as Keras."""
+    return [
+        record
+        for length in (4, 12)
+        for record in make_processes(
+            make_cell("torch", "lstm", length, implementation="ceiling"),
+            seconds=[EPOCH_S["torch"] * length / 8 * one for one in noise],
+            rounds=2,
+        )
+    ]
+
+
 def whole_records() -> list[Record]:
     """Make speed, controls, a disturbed turn, accuracy, baselines and a failure."""
     noisy = make_speed(

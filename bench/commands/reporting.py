@@ -9,7 +9,7 @@ from bench import selection, store
 from bench.commands.app import Results, app, say
 from bench.selection import Selection
 
-NAMES = "speed, ratios, start, samples, accuracy, loss, errors, predictions, memory, gradients"
+NAMES = "speed, ratios, tax, start, samples, accuracy, loss, errors, predictions, memory, gradients"
 
 
 @app.command()
