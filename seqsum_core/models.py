@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from seqsum_core import fused
 from seqsum_core.settings import MODELS, NetworkSettings, TrainingSettings, VariantSettings
 from seqsum_core.start import glorot_uniform, orthogonal
 
@@ -161,7 +162,7 @@ def draw_weights(model: keras.Model, *, seed: int) -> list[NDArray[np.float32]] 
 
 def _draw_weight(layer: Any, weight: Any, random: np.random.Generator) -> NDArray[np.float32] | None:
     """Draw one weight by its name and its layer's kind, or None where that says too little."""
-    if type(layer) not in (*LAYERS.values(), keras.layers.Dense):
+    if type(layer) not in (*LAYERS.values(), *fused.LAYERS.values(), keras.layers.Dense):
         return None
     shape = tuple(weight.shape)
     if weight.name == "kernel":
