@@ -11,8 +11,7 @@ from typing import Any
 
 import keras
 
-from seqsum_core.fused.layers import Fused
-from seqsum_core.fused.steps import STEPS_SCOPE
+from seqsum_core.fused.steps import FUSED, STEPS_SCOPE
 from seqsum_core.task import Sequences
 
 
@@ -53,7 +52,7 @@ def witness(model: keras.Model, rows: Sequences, *, batch_size: int) -> Witness:
             found = _of_torch(model, rows, batch_size)
         case _:
             found = _of_tensorflow(model)
-    paths = [f"{layer.name}: {layer.path}" for layer in _layers(model) if isinstance(layer, Fused)]
+    paths = [f"{layer.name}: {layer.path}" for layer in _layers(model) if isinstance(layer, FUSED)]
     return replace(found, evidence="; ".join([found.evidence, *paths]))
 
 

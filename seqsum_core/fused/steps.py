@@ -11,8 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from seqsum_core.fused.layers import Fused
+from seqsum_core.fused.layers import LAYERS
 
+FUSED: Any = tuple(LAYERS.values())
 LOSSES = ("mse", "mean_squared_error")
 STEPS_SCOPE = "seqsum_steps"
 """Names the loop over steps in JAX's programs, so that the witness takes it for no recurrence."""
@@ -45,6 +46,7 @@ def settings_for(backend: str) -> dict[str, Any]:
 class Sequential(keras.Sequential):  # type: ignore[misc]
     """`keras.Sequential` with quicker training steps; `path` says whether."""
 
+    train_function: Any
     _reason = "not trained yet"
 
     @property
@@ -145,13 +147,12 @@ def _unshortened(model: Any) -> str:
 
 def _is_plain(layer: Any) -> bool:
     """Tell whether a layer's output is its kernel's and nothing is added to the loss."""
-    if isinstance(layer, Fused):
-        known = layer.path == "fused" and not layer.return_state  # type: ignore[attr-defined]
+    if isinstance(layer, FUSED):
+        known = layer.path == "fused" and not layer.return_state
     else:
         known = type(layer) is keras.layers.Dense and not (layer.quantization_mode or layer.lora_enabled)
-    weights: list[Any] = layer.weights  # type: ignore[attr-defined]
-    regular = layer.activity_regularizer is None and all(weight.regularizer is None for weight in weights)  # type: ignore[attr-defined]
-    return known and regular and layer.compute_dtype == "float32" and bool(layer.trainable_weights)  # type: ignore[attr-defined]
+    regular = layer.activity_regularizer is None and all(weight.regularizer is None for weight in layer.weights)
+    return known and regular and layer.compute_dtype == "float32" and bool(layer.trainable_weights)
 
 
 def _as_declared(model: Any, inputs: Any, targets: Any) -> bool:
@@ -173,7 +174,7 @@ def _short_step(model: Any, inputs: Any, targets: Any) -> dict[str, Any]:
 
     outputs = inputs
     for layer in model.layers:
-        outputs = layer.call_directly(outputs) if isinstance(layer, Fused) else layer.call(outputs)
+        outputs = layer.call_directly(outputs) if isinstance(layer, FUSED) else layer.call(outputs)
     loss = torch.nn.functional.mse_loss(outputs, targets)
     variables = model.trainable_weights
     gradients = torch.autograd.grad(loss, [variable.value for variable in variables])

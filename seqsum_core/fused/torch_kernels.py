@@ -102,7 +102,7 @@ class _SimpleRNN(torch.autograd.Function):  # type: ignore[misc]
         return outputs
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         inputs, kernel, recurrent, state, outputs = ctx.saved_tensors
         back = recurrent.T.contiguous()
