@@ -187,7 +187,7 @@ def draw_weights(model: keras.Model, *, seed: int) -> list[NDArray[np.float32]] 
 
 def _draw_weight(layer: Any, weight: Any, random: np.random.Generator) -> NDArray[np.float32] | None:
     """Draw one weight by its name and its layer's kind, or None where that says too little."""
-    if type(layer) not in (*LAYERS.values(), keras.layers.Dense):
+    if type(layer) not in (*LAYERS.values(), *fused.LAYERS.values(), keras.layers.Dense):
         return None
     shape = tuple(weight.shape)
     if weight.name == "kernel":

@@ -6,11 +6,12 @@ Asked after the timed fit, never inside it. Imports Keras, and inside functions 
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 
+from seqsum_core.fused.steps import FUSED, STEPS_SCOPE
 from seqsum_core.task import Sequences
 
 
@@ -24,7 +25,7 @@ class Witness:
             or "none": the model has no recurrent layer.
         xla: whether XLA compiled the training step.
         compilations: how many training steps were compiled or traced; 0 where each runs eagerly.
-        evidence: what was seen, in a few words.
+        evidence: what was seen, in a few words; of a layer of `seqsum_core.fused`, its path too.
     """
 
     recurrence: str
@@ -46,15 +47,21 @@ def witness(model: keras.Model, rows: Sequences, *, batch_size: int) -> Witness:
     """
     match keras.backend.backend():
         case "jax":
-            return _of_jax(model)
+            found = _of_jax(model)
         case "torch":
-            return _of_torch(model, rows, batch_size)
-    return _of_tensorflow(model)
+            found = _of_torch(model, rows, batch_size)
+        case _:
+            found = _of_tensorflow(model)
+    paths = [f"{layer.name}: {layer.path}" for layer in _layers(model) if isinstance(layer, FUSED)]
+    return replace(found, evidence="; ".join([found.evidence, *paths]))
+
+
+def _layers(model: keras.Model) -> list[Any]:
+    return list(getattr(model, "_flatten_layers", lambda: model.layers)())
 
 
 def _without_loop(model: keras.Model) -> str:
-    layers = getattr(model, "_flatten_layers", lambda: model.layers)()
-    return "unrolled" if any(isinstance(layer, keras.layers.RNN) for layer in layers) else "none"
+    return "unrolled" if any(isinstance(layer, keras.layers.RNN) for layer in _layers(model)) else "none"
 
 
 def _of_jax(model: keras.Model) -> Witness:
@@ -67,7 +74,9 @@ def _of_jax(model: keras.Model) -> Witness:
         for module in executable.hlo_modules()
     ]
     steps = [text for name, text in programs if name == "jit_train_step"]
+    line_of_steps = re.compile(rf'op_name="[^"]*{STEPS_SCOPE}/while"')  # a loop over steps is no recurrence
     text = "\n".join(steps or [text for _, text in programs])  # an eager step still runs its scan compiled
+    text = "\n".join(line for line in text.splitlines() if not line_of_steps.search(line))
     targets = set(re.findall(r'custom_call_target="([^"]*)"', text))
     counts = sorted(set(re.findall(r'"known_trip_count":\{"n":"(\d+)"', text)), key=int)
     if kernels := sorted(target for target in targets if "cudnn" in target.lower() and "rnn" in target.lower()):
@@ -93,7 +102,7 @@ def _of_torch(model: keras.Model, rows: Sequences, batch_size: int) -> Witness:
     calls = Counter({event.key: event.count for event in profiled.key_averages()})
     products = sum(calls[name] for name in ("aten::mm", "aten::addmm", "aten::bmm"))
     cudnn = _named(calls, "cudnn_rnn")
-    fused = _named(calls, "aten::lstm", "aten::gru", "aten::rnn_", "mkldnn_rnn")
+    fused = _named(calls, "aten::lstm", "aten::gru", "aten::rnn_", "mkldnn_rnn", "_SimpleRNN")
     if cudnn or fused:
         found, seen = ("cudnn" if cudnn else "fused"), ", ".join(cudnn or fused)
     elif _without_loop(model) == "none":
