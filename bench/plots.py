@@ -9,20 +9,24 @@ from bench.accuracy_plot import draw_accuracy
 from bench.errors import UserError
 from bench.figures import NothingToDrawError, save
 from bench.learning_plots import draw_errors, draw_losses, draw_predictions
+from bench.length_plot import draw_length_cost
 from bench.memory_plots import draw_gradients, draw_memory
 from bench.sample_plot import draw_samples
 from bench.selection import Selection
 from bench.speed_plots import draw_ratios, draw_speed
 from bench.start_plot import draw_start
+from bench.target_plot import draw_target
 from bench.tax_plot import draw_taxes
 
 PICTURES: dict[str, Callable[[Selection], Figure]] = {
     "speed": draw_speed,
     "ratios": draw_ratios,
     "tax": draw_taxes,
+    "length-cost": draw_length_cost,
     "start": draw_start,
     "samples": draw_samples,
     "accuracy": draw_accuracy,
+    "target": draw_target,
     "loss": draw_losses,
     "errors": draw_errors,
     "predictions": draw_predictions,

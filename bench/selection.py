@@ -18,6 +18,8 @@ from seqsum_core.settings import VariantSettings
 
 Row = dict[str, Any]
 MOST_NAMED = 8
+TARGET = 0.25
+"""The val_mse at which a training counts as done: half a digit, so that rounding mostly gives the right sum."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,13 @@ class Selection:
         by_run: of each kind and cell the records of the newest run that has any; those of one run together,
             since only they took turns with each other.
         left_out: runs of another machine or other settings.
+        target: the val_mse that trainings shall reach; nothing but the time to it depends on it.
     """
 
     runs: tuple[Run, ...]
     by_run: tuple[tuple[Record, ...], ...]
     left_out: tuple[Run, ...]
+    target: float = TARGET
 
     @property
     def records(self) -> tuple[Record, ...]:

@@ -13,6 +13,7 @@ from bench.accuracy_tables import (
     predictions_table,
     seeds,
 )
+from bench.length_tables import crossings_table, length_cost_table
 from bench.memory_tables import gradients_table, memory_table, most_patient, patience_note
 from bench.records import Failure, Speed
 from bench.selection import Row, Selection, Table, axes, by_cell, name_usual
@@ -28,6 +29,7 @@ from bench.speed_tables import (
     timed,
 )
 from bench.statistics import epoch_time
+from bench.target_tables import target_table
 from bench.variant_tables import tax_table, variants_table
 from bench.winners import MARKED, fastest
 
@@ -83,7 +85,10 @@ TABLES: dict[str, Callable[[Selection], Table]] = {
     "start": start_table,
     "breakeven": overtaking_table,
     "noise": noise_table,
+    "length-cost": length_cost_table,
+    "crossings": crossings_table,
     "accuracy": accuracy_table,
+    "target": target_table,
     "lengths": lengths_table,
     "models": models_table,
     "backends": backends_table,

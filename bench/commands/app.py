@@ -17,6 +17,7 @@ errors = Console(stderr=True)
 
 Results = Annotated[Path, typer.Option(help="Folder of all runs.", show_default=True)]
 Pythons = Annotated[list[str], typer.Option("--python", metavar="BACKEND=PATH", help="Interpreter of a backend.")]
+Target = Annotated[float, typer.Option(metavar="MSE", help="The val_mse that trainings shall reach.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 

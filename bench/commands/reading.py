@@ -1,13 +1,14 @@
 """Commands that read what was measured: `table`."""
 
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bench import choosing, interpreters, printing, selection, store, tables
-from bench.commands.app import Results, app, say
+from bench import choosing, interpreters, printing, selection, store, tables, targets
+from bench.commands.app import Results, Target, app, say
 
 
 def _list_tables() -> str:
@@ -33,12 +34,14 @@ def table(
     model: Annotated[list[str], typer.Option(help="Rows of this model only.")] = [],
     length: Annotated[list[int], typer.Option(help="Rows of this length only.")] = [],
     columns: Annotated[str | None, typer.Option(metavar="NAME,NAME", help="These columns, in this order.")] = None,
+    target: Target = selection.TARGET,
     format: Annotated[printing.Format, typer.Option(help="How to print.")] = "text",  # noqa: A002
 ) -> None:
     """Print tables of what has been measured.
 
     Example: seqsum table --show speed --model lstm --columns "length,backend,epoch ms" --format markdown
     """
+    target = targets.parse_target(target)
     wanted = choosing.Wanted(
         backends=tuple(name if "@" in name else interpreters.parse_backend(name) for name in backend),
         models=tuple(model),
@@ -47,7 +50,7 @@ def table(
     )
     loaded, problems = load(runs, results)
     if loaded:
-        printing.print_tables(selection.select(loaded), show, form=format, wanted=wanted)
+        printing.print_tables(replace(selection.select(loaded), target=target), show, form=format, wanted=wanted)
     if problems:
         raise typer.Exit(1)
 

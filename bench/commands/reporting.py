@@ -1,15 +1,18 @@
 """Commands that show what was measured to others: `plot`, `report`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from bench import selection, store
-from bench.commands.app import Results, app, say
+from bench import selection, store, targets
+from bench.commands.app import Results, Target, app, say
 from bench.selection import Selection
 
-NAMES = "speed, ratios, tax, start, samples, accuracy, loss, errors, predictions, memory, gradients"
+NAMES = (
+    "speed, ratios, tax, length-cost, start, samples, accuracy, target, loss, errors, predictions, memory, gradients"
+)
 
 
 @app.command()
@@ -18,12 +21,13 @@ def plot(
     out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("plots"),
     format: Annotated[Literal["png", "svg"], typer.Option(help="Of the files.")] = "png",  # noqa: A002
     show: Annotated[list[str], typer.Option(help=f"Which: {NAMES}. Default: all.")] = [],
+    target: Target = selection.TARGET,
 ) -> None:
     """Draw what has been measured: speed, ratios, start, turns, accuracy, losses, errors, memory, gradients.
 
     Example: seqsum plot --out docs/pictures --format svg --show speed --show ratios
     """
-    chosen, problems = _read(results)
+    chosen, problems = _read(results, targets.parse_target(target))
     written: list[Path] = []
     if chosen:
         from bench import plots  # Matplotlib takes half a second to import
@@ -42,6 +46,7 @@ def plot(
 def report(
     results: Results = Path("results"),
     out: Annotated[Path, typer.Option(help="The page, an HTML file.", metavar="FILE.html")] = Path("report.html"),
+    target: Target = selection.TARGET,
 ) -> None:
     """Write one page with everything: answers in words, plots, tables, doubts, where it is from.
 
@@ -51,7 +56,7 @@ def report(
     from bench.report import page  # Jinja2 and Plotly take a while to import
 
     check_target(out, "--out", (".html", ".htm"))
-    chosen, problems = _read(results)
+    chosen, problems = _read(results, targets.parse_target(target))
     for problem in problems:
         say(problem)
     if chosen:
@@ -61,8 +66,8 @@ def report(
         raise typer.Exit(1)
 
 
-def _read(results: Path) -> tuple[Selection | None, list[str]]:
+def _read(results: Path, target: float) -> tuple[Selection | None, list[str]]:
     """Read what is comparable in a folder of runs, and say what could not be read."""
     loaded, problems = store.load_runs(results)
     problems += [problem for run in loaded for problem in run.problems]
-    return (selection.select(loaded) if loaded else None), problems
+    return (replace(selection.select(loaded), target=target) if loaded else None), problems

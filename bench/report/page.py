@@ -30,7 +30,7 @@ PARTS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "learning": (
         "What was learned",
         ("accuracy", "loss", "memory"),
-        ("accuracy", "lengths", "models", "backends", "predictions", "memory", "gradients"),
+        ("accuracy", "target", "lengths", "models", "backends", "predictions", "memory", "gradients"),
     ),
     "doubts": ("Doubts: controls, noise, failures", ("samples",), ("controls", "noise", "failures")),
 }
