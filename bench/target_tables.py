@@ -76,8 +76,8 @@ def _say_pairs(alike: Sequence[Pairs]) -> list[str]:
         return []
     same = sum(one.same for one in alike)
     said = (
-        "Same epoch: of the seeds that got there, those whose epoch is the same on all backends, where they have the same "
-        f"start and batches: {same:,} of {seeds:,}"
+        "Same epoch: of the seeds that got there, those whose epoch is the same on all backends, where they have the "
+        f"same start and batches: {same:,} of {seeds:,}"
     )
     apart = [epochs for one in alike for epochs in one.apart]
     if not apart:

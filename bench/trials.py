@@ -72,11 +72,12 @@ def time_seeds(group: Group, way: Way, *, report: Report) -> tuple[float, tuple[
     if way == "plain":
         from bench.ceilings import plain_torch
 
-        settings = group.settings
+        settings, model = group.settings, build_model(group)
         val_losses = plain_torch.train_seeds(
             group.cell.model,
             data,
             settings.training,
+            starts=[models.draw_weights(model, seed=seed) or [] for seed in group.seeds],
             seeds=group.seeds,
             network=settings.network,
             device=group.cell.device,

@@ -101,15 +101,28 @@ def _of_torch(model: keras.Model, rows: Sequences, batch_size: int) -> Witness:
         model.train_on_batch(inputs, targets)
     calls = Counter({event.key: event.count for event in profiled.key_averages()})
     products = sum(calls[name] for name in ("aten::mm", "aten::addmm", "aten::bmm"))
-    cudnn = _named(calls, "cudnn_rnn")
-    fused = _named(calls, "aten::lstm", "aten::gru", "aten::rnn_", "mkldnn_rnn", "_SimpleRNN")
-    if cudnn or fused:
-        found, seen = ("cudnn" if cudnn else "fused"), ", ".join(cudnn or fused)
+    path, kernels = fused_kernels(calls)
+    if path:
+        found, seen = path, ", ".join(kernels)
     elif _without_loop(model) == "none":
         found, seen = "none", "no recurrent layer"
     else:
         found, seen = "python_loop", f"{products} matrix products in a step"
     return Witness(found, False, compilations, seen)
+
+
+def fused_kernels(calls: Iterable[str]) -> tuple[str, list[str]]:
+    """Look through PyTorch's operations for kernels that run all timesteps.
+
+    Args:
+        calls: names of operations, as PyTorch's profiler has them.
+
+    Returns:
+        "cudnn", "fused" or "" without any, and the names of these kernels.
+    """
+    cudnn = _named(calls, "cudnn_rnn")
+    fused = _named(calls, "aten::lstm", "aten::gru", "aten::rnn_", "mkldnn_rnn", "_SimpleRNN")
+    return ("cudnn" if cudnn else "fused" if fused else ""), cudnn or fused
 
 
 def _named(calls: Iterable[str], *parts: str) -> list[str]:
