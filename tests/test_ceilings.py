@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.ceilings import NotAvailableError, build
+from bench.ceilings import build
+from bench.errors import NotAvailableError
 from seqsum_core.settings import MODELS, NetworkSettings, TaskSettings, TrainingSettings
 from seqsum_core.task import Sequences, batch_order, draw, split
 

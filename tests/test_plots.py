@@ -219,6 +219,7 @@ def test_no_line_is_drawn_for_a_model_that_was_not_trained_at_a_length() -> None
 def test_taxes_stand_at_their_length_and_only_where_there_is_a_ceiling() -> None:
     (panel,) = PICTURES["tax"](whole_selection(*ceilings())).axes
     assert panel.get_title() == "LSTM"
-    (line,) = (drawn.lines[0] for drawn in panel.containers)
+    (drawn,) = panel.containers
+    line: Any = drawn[0]
     assert list(line.get_xdata()) == [4, 12]
     assert line.get_ydata() == pytest.approx([2, 2], rel=0.03)
