@@ -52,9 +52,7 @@ def train_keras(model: Any, rows: Sequences, order: NDArray[np.intp]) -> list[fl
     from seqsum_core.training import OrderedBatches
 
     batches = OrderedBatches(rows.inputs(), rows.targets(), batch_size=TRAINING.batch_size, order=order)
-    fitted = model.fit(
-        batches, epochs=len(order), steps_per_epoch=batches.steps_per_epoch, shuffle=False, verbose=0
-    )
+    fitted = model.fit(batches, epochs=len(order), steps_per_epoch=batches.steps_per_epoch, shuffle=False, verbose=0)
     losses: list[float] = fitted.history["loss"]
     return losses
 

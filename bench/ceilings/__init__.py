@@ -22,7 +22,7 @@ EPSILON = 1e-7
 """Keras' RMSprop: v = RHO v + (1 - RHO) g^2, w -= rate g / sqrt(v + EPSILON), with epsilon under the root."""
 
 
-class NotAvailable(ValueError):
+class NotAvailable(ValueError):  # noqa: N818 - it is an answer, and the name says which
     """No ceiling is written for what was asked."""
 
 
