@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax import numpy as jnp
 from numpy.typing import NDArray
 
 from bench.ceilings import EPSILON, RHO
