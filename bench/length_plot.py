@@ -20,6 +20,8 @@ from bench.length_costs import LEAST_LENGTHS, LengthCost, length_costs
 from bench.selection import Selection
 from bench.speed_plots import BAR, INTERVALS
 
+NARROWEST = 7.4
+"""Inches that the note needs."""
 POINTS = 100
 """Of a fitted line, which is curved on logarithmic axes."""
 
@@ -47,6 +49,7 @@ def draw_length_cost(chosen: Selection) -> Figure:
     panels[0, 0].set_ylabel("ms per training step", fontsize=8)
     panels[1, 0].set_ylabel("peak memory, MiB", fontsize=8)
     panels[1, 0].set_ylim(bottom=0)
+    figure.set_size_inches(max(NARROWEST, figure.get_figwidth()), figure.get_figheight())
     finish(
         figure,
         labelled,

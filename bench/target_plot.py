@@ -19,6 +19,9 @@ from bench.figures import (
 from bench.selection import Selection
 from bench.targets import Reached, reached
 
+NARROWEST = 7.4
+"""Inches that the note needs."""
+
 
 def draw_target(chosen: Selection) -> Figure:
     """Draw the share of seeds that have got to the target against the seconds from starting the process.
@@ -49,6 +52,7 @@ def draw_target(chosen: Selection) -> Figure:
         panel.set_xlabel("s from starting the process", fontsize=8)
     panels[0, 0].set_ylim(-0.04, 1.04)
     seeds = " or ".join(str(count) for count in sorted({len(one.seeds) for one in found}))
+    figure.set_size_inches(max(NARROWEST, figure.get_figwidth()), figure.get_figheight())
     finish(
         figure,
         labelled,

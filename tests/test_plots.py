@@ -41,7 +41,8 @@ def panel_of(figure: Figure, title: str) -> Any:
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_every_picture_is_drawn_with_nothing_cut_off(name: str, whole: Selection) -> None:
-    figure = PICTURES[name](whole_selection(*ceilings()) if name == "tax" else whole)
+    more = {"tax": ceilings(), "length-cost": timings(lengths=(25,))}
+    figure = PICTURES[name](whole_selection(*more[name]) if name in more else whole)
     figure.draw_without_rendering()
     box = figure.get_tightbbox()
     width, height = figure.get_size_inches()

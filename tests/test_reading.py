@@ -155,3 +155,22 @@ def test_the_shell_completes_commands_and_options(tmp_path: Path, typed: str, of
         [sys.executable, "-m", "bench"], env=os.environ | asked, capture_output=True, text=True, cwd=tmp_path
     )
     assert answer.stdout.split() == [offered], answer.stderr
+
+
+def test_a_target_is_named_in_the_table_and_changes_nothing_else(seqsum: Caller, results: Path) -> None:
+    usual = seqsum("table", "--results", results, "--show", "target", "--show", "speed")
+    other = seqsum("table", "--results", results, "--show", "target", "--show", "speed", "--target", "1.5")
+    assert "Time to a val_mse of 0.25" in usual.out and "Time to a val_mse of 1.5" in other.out
+    assert usual.out.partition("\nTime")[0] == other.out.partition("\nTime")[0]
+
+
+@pytest.mark.parametrize("command", ["table", "plot", "report"])
+@pytest.mark.parametrize("target", ["0", "-0.25", "nan", "inf"])
+def test_a_target_that_cannot_be_reached_is_refused(
+    seqsum: Caller, results: Path, tmp_path: Path, command: str, target: str
+) -> None:
+    out = [] if command == "table" else ["--out", str(tmp_path / "new.html")]
+    answer = seqsum(command, "--results", results, f"--target={target}", *out)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("seqsum: `--target` must be") and len(answer.err.splitlines()) == 1
+    assert not list(tmp_path.glob("new*"))
