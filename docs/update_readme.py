@@ -21,10 +21,11 @@ from bench.overhead import Overhead, overhead_table
 from bench.printing import print_tables, to_markdown
 from bench.records import LINE, Header
 from bench.replica_speed import ReplicaTimes, replicas_table
-from bench.selection import provenance, select
+from bench.selection import Selection, Table, provenance, select
 from bench.speed_tables import ratios_table
 from bench.store import Run, load_runs
 from bench.tables import overview_table
+from bench.variant_tables import tax_table, variants_table
 
 PROJECT = Path(__file__).parent.parent
 RESULTS = PROJECT / "results"
@@ -155,6 +156,28 @@ def keras_versions() -> str:
     return f"{table}\n\n{source}"
 
 
+def taxes() -> str:
+    """Return the framework tax of the published run."""
+    return _of_ceilings(tax_table)
+
+
+def fused() -> str:
+    """Return how long fused layers take against Keras' own; the ceilings of the same run stand elsewhere."""
+
+    def without_ceilings(chosen: Selection) -> Table:
+        table = variants_table(chosen)
+        return replace(table, frame=table.frame[table.frame["variant"] != "ceiling"])
+
+    return _of_ceilings(without_ceilings)
+
+
+def _of_ceilings(make: Callable[[Selection], Table]) -> str:
+    chosen = select(load_runs(RESULTS / "ceilings")[0])
+    source = "\n".join(f"- {line}" for line in provenance(chosen))
+    table = to_markdown(make(chosen)).partition("\n\n")[2]
+    return f"{table}\n\n{source}\n- measured by `{chosen.runs[-1].header.command}`"
+
+
 def faults() -> str:
     """Return what was lost of runs that were broken on purpose."""
     return document_tables.faults_table(json.loads((RESULTS / "faults.json").read_text("utf-8")))
@@ -168,7 +191,9 @@ def soak() -> str:
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results": overview},
     "docs/article.md": {"padding": padding, "seeds": seeds},
+    "docs/ceilings.md": {"tax": taxes},
     "docs/compare.md": {"drift": drift, "keras": keras_versions},
+    "docs/fused.md": {"fused": fused},
     "docs/methodology.md": {
         "controls": controls,
         "repeat": repeat,

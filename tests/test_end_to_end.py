@@ -339,3 +339,34 @@ def test_wheel_works_outside_the_repository(tmp_path: Path) -> None:
     answer = call(tmp_path, *command, "--model", "gru", PYTHONPATH=str(site))
     assert answer.returncode == 0, answer.stderr
     assert (site / "bench" / "profiles" / "smoke.toml").exists() and "gru" in answer.stdout
+
+
+def test_ceilings_and_refused_variants_stand_in_one_run(tmp_path: Path) -> None:
+    """Each backend has a tax; what PyTorch refuses is named in its own words, and the run has not failed."""
+    (tmp_path / "one.toml").write_text(ONE_CELL)
+    options = ("--axis", "implementation=keras,ceiling", "--axis", "steps_per_execution=1,2", "--seeds", "0")
+    answer = call(tmp_path, "seqsum", "run", "--sweep", "one.toml", *options)
+    assert answer.returncode == 0, answer.stderr
+    table = call(tmp_path, "seqsum", "table", "--show", "tax", "--format", "json")
+    (document,) = json.loads(table.stdout)["tables"]
+    rows = [dict(zip(document["columns"], row, strict=True)) for row in document["rows"]]
+    taxed = {(row["backend"], row["variant"]) for row in rows}
+    here = installed_backends()
+    steps = "steps_per_execution 2"
+    assert taxed == {(name, "default") for name in here} | {(name, steps) for name in here if name != "torch"}
+    assert all(row["tax"] > 0 for row in rows)
+    if "torch" in here:
+        failures = call(tmp_path, "seqsum", "table", "--show", "failures").stdout
+        assert "steps_per_execution" in failures
+        assert "not available" in answer.stderr
+
+
+def test_advise_recommends_what_can_be_pasted(tmp_path: Path) -> None:
+    backend = installed_backends()[0]
+    answer = call(tmp_path, "seqsum", "advise", "--backend", backend, "--length", "4", "--budget", "30", "--json")
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)
+    assert found["recommended"].startswith(backend) and found["candidates"][0]["records"]
+    python = call(tmp_path, sys.executable, "-c", found["code"] + "\nprint(model.count_params())")
+    assert python.returncode == 0, python.stderr
+    assert int(python.stdout) > 0

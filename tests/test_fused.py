@@ -233,6 +233,18 @@ def test_shuffled_batches_are_those_of_keras(fused: Any) -> None:
     check_close(ours.get_weights(), theirs.get_weights())
 
 
+def test_no_pipeline_of_tensorflow_is_tuned(fused: Any) -> None:
+    if running() != "tensorflow":
+        pytest.skip("only TensorFlow tunes pipelines")
+    import tensorflow
+
+    given = tensorflow.data.Dataset.range(3)
+    strategy = model_of(fused.Sequential, [fused.LSTM(3)], 4).distribute_strategy
+    untuned = strategy.experimental_distribute_dataset(given)
+    assert untuned.options().autotune.enabled is False and given.options().autotune.enabled is None
+    assert [int(value) for value in untuned] == [0, 1, 2]
+
+
 def test_callbacks_are_called_once_an_execution(fused: Any) -> None:
     import keras
 

@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 
+from bench.errors import NotAvailableError
 from bench.messages import AtPark, Done, Failed, Leave, OverheadDone, OverheadRequest, Parked, SpeedRequest, Turn
 from bench.plan import Cell, Settings, Trial
 from bench.protocol import Timing
 from bench.worker import Server
+from seqsum_core.settings import VariantSettings
 
 pytestmark = pytest.mark.backend
 
 TIMING = Timing(warmup_epochs=2, warmup_s=0, slice_epochs=3, slice_s=0, validations=2)
 PATHS = {"jax": "scan", "torch": "python_loop", "tensorflow": "while_loop"}
+QUICK_PATHS = PATHS | {"torch": "fused"}
+"""Where fused layers and ceilings run."""
 
 
 @pytest.fixture
@@ -30,8 +34,16 @@ def running() -> str:
     return str(keras.backend.backend())
 
 
-def make_trial(*, model: str = "simple_rnn", length: int = 4, expect: str | None = None, **timing: Any) -> Trial:
-    cell = Cell(backend=running(), device="cpu", model=model, length=length)  # type: ignore[arg-type]
+def make_trial(
+    *,
+    model: str = "simple_rnn",
+    length: int = 4,
+    expect: str | None = None,
+    variant: VariantSettings | None = None,
+    **timing: Any,
+) -> Trial:
+    chosen = variant or VariantSettings()
+    cell = Cell(backend=running(), device="cpu", model=model, length=length, variant=chosen)  # type: ignore[arg-type]
     settings = Settings(timing=TIMING.model_copy(update=timing))
     return Trial(kind="speed", cell=cell, index=3, settings=settings, twin=True, expect=expect)
 
@@ -184,3 +196,58 @@ def test_worker_answers_an_unmet_expectation_and_a_wrong_model_as_failures(
 def test_worker_weighs_the_harness(speed_trials: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     answer, told = served(OverheadRequest(trial=make_trial(), fit_s=0.05, repeats=2), monkeypatch)
     assert isinstance(answer, OverheadDone) and len(answer.bare_s) == len(answer.timed_s) == 2 and told == []
+
+
+@pytest.mark.parametrize("implementation", ["fused", "ceiling"])
+def test_other_implementations_are_timed_like_keras(speed_trials: Any, implementation: Any) -> None:
+    trial = make_trial(variant=VariantSettings(implementation=implementation))
+    record = Measured(speed_trials, trial, [Turn(round=0), Turn(round=1)]).record
+    assert record.cell.variant.implementation == implementation
+    assert [len(turn.epochs_s) for turn in record.slices] == [2 + 3, 2 + 3]
+    assert len(record.validation_s) == 2 and min(record.validation_s) > 0
+    assert record.witness.recurrence == QUICK_PATHS[running()]
+
+
+def test_sizes_of_a_variant_are_built(speed_trials: Any) -> None:
+    from bench.trials import build_model
+
+    trial = make_trial(variant=VariantSettings(units=5))
+    sized = trial.model_copy(update={"settings": trial.settings.of(trial.cell.variant)})
+    assert build_model(sized).layers[0].units == 5
+
+
+def test_a_policy_reaches_every_layer_and_no_later_model(speed_trials: Any) -> None:
+    from bench.trials import build_model
+
+    mixed = build_model(make_trial(variant=VariantSettings(dtype="mixed_bfloat16")))
+    assert {layer.compute_dtype for layer in mixed.layers} == {"bfloat16"}
+    assert {layer.compute_dtype for layer in build_model(make_trial()).layers} == {"float32"}
+
+
+@pytest.mark.parametrize(
+    ("trial", "words"),
+    [
+        ({"variant": VariantSettings(implementation="ceiling", dtype="mixed_bfloat16")}, "mixed_bfloat16"),
+        (
+            {"variant": VariantSettings(implementation="ceiling"), "model": "own_models:linear"},
+            "not for own_models:linear",
+        ),
+        (
+            {"variant": VariantSettings(implementation="fused"), "model": "own_models:linear"},
+            "not for own_models:linear",
+        ),
+    ],
+)
+def test_what_is_not_written_is_not_available(speed_trials: Any, trial: dict[str, Any], words: str) -> None:
+    with pytest.raises(NotAvailableError, match=words):
+        Measured(speed_trials, make_trial(**trial), [])
+
+
+def test_what_a_backend_refuses_is_told_in_its_own_words(speed_trials: Any) -> None:
+    """PyTorch takes one step per execution; the others take several."""
+    trial = make_trial(variant=VariantSettings(steps_per_execution=2))
+    if running() != "torch":
+        assert Measured(speed_trials, trial, [Turn(round=0)]).record.slices
+        return
+    with pytest.raises(NotAvailableError, match="`steps_per_execution` must be 1 with the PyTorch backend"):
+        Measured(speed_trials, trial, [])

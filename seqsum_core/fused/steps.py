@@ -2,7 +2,8 @@
 
 JAX: `steps_per_execution` steps are one compiled call, a scan over stacked batches; Keras calls each step from Python.
 PyTorch: a step of our layers and `Dense` goes without the checks that Keras makes anew for each layer, loss and
-metric. TensorFlow: Keras' own steps, which are one function of TensorFlow already.
+metric. TensorFlow: Keras' own steps, which are one function of TensorFlow already, from a pipeline that nobody
+waits for.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from seqsum_core.fused.input import Untuned
 from seqsum_core.fused.layers import LAYERS
 
 FUSED: Any = tuple(LAYERS.values())
@@ -53,6 +55,11 @@ class Sequential(keras.Sequential):  # type: ignore[misc]
     def path(self) -> str:
         """Say "fused", or why the last fit took Keras' own steps, such as "keras: metrics"."""
         return f"keras: {self._reason}" if self._reason else "fused"
+
+    @property
+    def distribute_strategy(self) -> Any:
+        """Return TensorFlow's strategy, through which data sets go untuned. No other backend asks for one."""
+        return Untuned(super().distribute_strategy)
 
     def make_train_function(self, force: bool = False) -> None:
         """Prepare the function that `fit` and `train_on_batch` call, and settle which path they take."""
