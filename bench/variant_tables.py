@@ -33,13 +33,18 @@ def taxes(chosen: Selection) -> list[Compared]:
 def variants_table(chosen: Selection) -> Table:
     """Tabulate what every variant changes against the first one of its run."""
     base = chosen.runs[-1].header.sweep.variants[0]
-    found = _against(chosen, lambda cell: cell.model_copy(update={"variant": base}))
     notes = (
         f"How many times as long a variant takes as {base}: below 1 it is faster. Ratios of turns of one round, the "
         f"median over processes with its 95 % interval (from {LEAST_SEEDS} processes on). Batch size, units, mask and "
         "dtype change what is trained, too.",
     )
-    return _table("Variants compared by speed", chosen, found, "times as long", f"{base} ms", notes)
+    return _table("Variants compared by speed", chosen, changes(chosen), "times as long", f"{base} ms", notes)
+
+
+def changes(chosen: Selection) -> list[Compared]:
+    """Compare every cell with that of the first variant of the newest run."""
+    base = chosen.runs[-1].header.sweep.variants[0]
+    return _against(chosen, lambda cell: cell.model_copy(update={"variant": base}))
 
 
 def _against(chosen: Selection, other: Callable[[Cell], Cell]) -> list[Compared]:

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.figures import say_backend
 from bench.intervals import mean_interval
 from bench.memory_tables import patience_order, say_patience
 from bench.printing import format_value, frame_to_markdown
-from bench.ratios import compare
+from bench.ratios import Compared, compare
 from bench.records import Accuracy
 from bench.selection import Row, select
 from bench.speed_tables import controls_table
@@ -126,6 +127,22 @@ def repeat_block(runs: Sequence[Run]) -> str:
 def _said(found: Ratio) -> str:
     low, high = (format_value(end) for end in (found.interval.low, found.interval.high))
     return f"{format_value(found.value)} ({low} to {high})"
+
+
+def pairs_by_variant(found: Iterable[Compared], *, beside: str = "") -> str:
+    """Tabulate ratios with a row for each model and length, and a column for each backend and variant.
+
+    Args:
+        found: what was compared; the first cell of each names row and column.
+        beside: a variant that is left out.
+    """
+    rows: dict[tuple[str, int], Row] = {}
+    for one in sorted(found, key=lambda one: (one.first.model, one.first.length, say_backend(one.first))):
+        cell = one.first
+        if str(cell.variant) != beside:
+            row = rows.setdefault((cell.model, cell.length), {"model": cell.model, "length": cell.length})
+            row[say_backend(cell)] = _said(one.ratio)
+    return frame_to_markdown(pd.DataFrame(list(rows.values())))
 
 
 def replay_table(documents: Iterable[dict[str, Any]]) -> str:

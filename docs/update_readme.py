@@ -15,17 +15,17 @@ from typing import Any
 
 import document_tables
 
+from bench import variant_tables
 from bench.compare import compare_runs
 from bench.compare_tables import speed_changes_table
 from bench.overhead import Overhead, overhead_table
 from bench.printing import print_tables, to_markdown
 from bench.records import LINE, Header
 from bench.replica_speed import ReplicaTimes, replicas_table
-from bench.selection import Selection, Table, provenance, select
+from bench.selection import provenance, select
 from bench.speed_tables import ratios_table
 from bench.store import Run, load_runs
 from bench.tables import overview_table
-from bench.variant_tables import tax_table, variants_table
 
 PROJECT = Path(__file__).parent.parent
 RESULTS = PROJECT / "results"
@@ -158,24 +158,16 @@ def keras_versions() -> str:
 
 def taxes() -> str:
     """Return the framework tax of the published run."""
-    return _of_ceilings(tax_table)
+    chosen = select(load_runs(RESULTS / "ceilings")[0])
+    source = "\n".join(f"- {line}" for line in provenance(chosen))
+    table = document_tables.pairs_by_variant(variant_tables.taxes(chosen))
+    return f"{table}\n\n{source}\n- measured by `{chosen.runs[-1].header.command}`"
 
 
 def fused() -> str:
-    """Return how long fused layers take against Keras' own; the ceilings of the same run stand elsewhere."""
-
-    def without_ceilings(chosen: Selection) -> Table:
-        table = variants_table(chosen)
-        return replace(table, frame=table.frame[table.frame["variant"] != "ceiling"])
-
-    return _of_ceilings(without_ceilings)
-
-
-def _of_ceilings(make: Callable[[Selection], Table]) -> str:
+    """Return how long fused layers take against Keras' own, in the run that timed the ceilings."""
     chosen = select(load_runs(RESULTS / "ceilings")[0])
-    source = "\n".join(f"- {line}" for line in provenance(chosen))
-    table = to_markdown(make(chosen)).partition("\n\n")[2]
-    return f"{table}\n\n{source}\n- measured by `{chosen.runs[-1].header.command}`"
+    return document_tables.pairs_by_variant(variant_tables.changes(chosen), beside="ceiling")
 
 
 def faults() -> str:
@@ -226,7 +218,7 @@ def filled(document: Path, blocks: dict[str, Callable[[], str]]) -> str:
 def main() -> None:
     """Write the documents, or compare them with what would be written."""
     wanted = {PROJECT / name: filled(PROJECT / name, blocks) for name, blocks in BLOCKS.items()}
-    wanted |= {RESULTS / name / "tables.md": all_tables(RESULTS / name) for name in ("reference", "repeat", "study")}
+    wanted |= {RESULTS / name / "tables.md": all_tables(RESULTS / name) for name in ("reference", "repeat", "study", "ceilings")}
     wanted |= schemas()
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in stale:
