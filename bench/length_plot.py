@@ -68,8 +68,8 @@ def _draw_steps(panel: Any, found: list[LengthCost]) -> Ends:
         errors = np.maximum(0, np.stack([one.step_s - low, high - one.step_s]))  # rounding; NaN stays, is not drawn
         panel.errorbar(one.lengths, 1e3 * one.step_s, yerr=1e3 * errors, **BAR, **style | {"linestyle": "none"})
         x = np.geomspace(one.lengths[0], one.lengths[-1], POINTS)
-        y = 1e3 * one.line.at(x)
-        panel.plot(x[y > 0], y[y > 0], linewidth=1.2, color=style["color"], linestyle=style["linestyle"])
+        fitted = 1e3 * one.line.at(x)
+        panel.plot(x, fitted, linewidth=1.2, color=style["color"], linestyle=style["linestyle"])
         ends[say_backend(one.cell)] = 1e3 * float(one.step_s[-1]), style["color"]
     return ends
 

@@ -25,13 +25,6 @@ def test_points_are_medians_and_the_line_is_the_fitted_one() -> None:
     assert list(np.asarray(lower.lines[0].get_ydata())) == pytest.approx([504, 512, 525, 550])
 
 
-def test_a_line_below_zero_is_drawn_only_where_it_is_above() -> None:
-    """Time that grows faster than length makes a negative fixed cost; a logarithmic axis has no place for it."""
-    upper, _ = draw_length_cost(select_all(*timed(0.05, 0.1, off={4: 0.1, 50: 3.0}))).axes
-    for line in upper.lines:
-        assert (np.asarray(line.get_ydata()) > 0).all()
-
-
 def test_two_lengths_are_not_drawn() -> None:
     with pytest.raises(NothingToDrawError, match="no cell was timed at 3 lengths or more"):
         draw_length_cost(select_all(*timed(2.0, 0.1, lengths=(4, 12))))
