@@ -77,6 +77,12 @@ class Findings:
         found = [_timed(cell, trials) for cell, trials in of_cells(self._chosen.records).items()]
         return sorted(found, key=lambda one: (one.cell.model, one.cell.length, str(one.cell.threads), one.cell.side))
 
+    @property
+    def main_cells(self) -> list[Timed]:
+        """Return the cells of the newest run's first variant, with which others are compared; all if it has none."""
+        variant = self._chosen.runs[-1].header.sweep.variants[0]
+        return [one for one in self.cells if one.cell.variant == variant] or self.cells
+
     @cached_property
     def ratios(self) -> list[Compared]:
         """Return the ratios between backends; those of different runs are not compared."""

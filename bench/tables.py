@@ -67,7 +67,8 @@ def overview_table(chosen: Selection) -> Table:
 def failures_table(chosen: Selection) -> Table:
     """Tabulate the trials that left no numbers."""
     rows = [
-        axes(failure.cell) | {"trial": failure.trial, "phase": failure.phase, "reason": failure.reason}
+        axes(failure.cell)
+        | {"trial": failure.trial, "phase": failure.phase, "fault": failure.fault, "reason": failure.reason}
         for failure in chosen.of(Failure)
     ]
     return Table("Failures", name_usual(pd.DataFrame(rows)))

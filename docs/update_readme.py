@@ -26,6 +26,7 @@ from bench.selection import provenance, select
 from bench.speed_tables import ratios_table
 from bench.store import Run, load_runs
 from bench.tables import overview_table
+from bench.target_tables import target_table
 
 PROJECT = Path(__file__).parent.parent
 RESULTS = PROJECT / "results"
@@ -164,6 +165,16 @@ def taxes() -> str:
     return f"{table}\n\n{source}\n- measured by `{chosen.runs[-1].header.command}`"
 
 
+def tax_alone() -> str:
+    """Return the framework tax of the published run, without where it is from."""
+    return taxes().partition("\n\n")[0]
+
+
+def target() -> str:
+    """Return the time to accuracy in the reference run."""
+    return to_markdown(target_table(select(load_runs(RESULTS / "reference")[0]))).partition("\n\n")[2]
+
+
 def fused() -> str:
     """Return how long fused layers take against Keras' own, in the run that timed the ceilings."""
     chosen = select(load_runs(RESULTS / "ceilings")[0])
@@ -185,6 +196,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/article.md": {"padding": padding, "seeds": seeds},
     "docs/ceilings.md": {"tax": taxes},
     "docs/compare.md": {"drift": drift, "keras": keras_versions},
+    "docs/findings.md": {"tax": tax_alone, "target": target},
     "docs/fused.md": {"fused": fused},
     "docs/methodology.md": {
         "controls": controls,

@@ -12,7 +12,7 @@ from factories import (
     make_speed,
     select_all,
 )
-from whole_runs import NOISE, controls, timings, trainings, whole_selection
+from whole_runs import NOISE, ceilings, controls, timings, trainings, whole_selection
 
 from bench.accuracy_lines import lines_over_lengths
 from bench.findings import Findings
@@ -182,3 +182,9 @@ def test_whether_the_backends_learn_the_same_is_said() -> None:
     assert say_backends_alike([]) == ""
     assert say_backends_alike(["equal"] * 3) == "The backends learn the same: all 3 pairs are shown to be equal."
     assert say_backends_alike(["equal", "open"]).endswith("Of 2 pairs, 1 are shown to be equal, 0 different, 1 open.")
+
+
+def test_ceilings_are_no_contenders() -> None:
+    said = answers(Findings(whole_selection(*ceilings())))
+    assert [answer.title for answer in said] == [answer.title for answer in answers(Findings(whole_selection()))]
+    assert not any("ceiling" in one.name for answer in said for one in answer.contenders)

@@ -179,6 +179,7 @@ def test_failures_are_listed_with_phase_and_reason() -> None:
         "backend": "jax",
         "trial": "speed",
         "phase": "fit",
+        "fault": "killed",
         "reason": "out of memory",
     }
 

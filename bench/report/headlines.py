@@ -107,9 +107,9 @@ class _Group:
 
 
 def answers(found: Findings) -> list[Answer]:
-    """Say for every model, length and number of threads which backend is fastest."""
+    """Say for every model, length and number of threads which backend is fastest, in the first variant of the run."""
     groups: dict[Cell, list[Timed]] = defaultdict(list)
-    for one in found.cells:
+    for one in found.main_cells:
         groups[place(one.cell)].append(one)
     in_order = sorted(groups, key=lambda common: (common.length, common.model, str(common.threads)))
     return [_answer(_Group(groups[common], found), found.break_evens) for common in in_order]
