@@ -169,6 +169,7 @@ class Speed(Frozen):
         validation_s: calls of `evaluate`; the first one compiles.
         steps_per_epoch: training steps in an epoch.
         rows_per_epoch: sequences in an epoch.
+        padding_share: of all timesteps of an epoch those that are padding; None where older records do not say.
         peak_rss_bytes: most memory the process held during the fit, libraries included.
         peak_device_bytes: most memory held on the GPU, or None.
         witness: which recurrent path ran; None in records of protocol 1.
@@ -186,6 +187,7 @@ class Speed(Frozen):
     validation_s: tuple[Seconds, ...]
     steps_per_epoch: int
     rows_per_epoch: int
+    padding_share: float | None = None
     peak_rss_bytes: int
     peak_device_bytes: int | None
     witness: Witness | None

@@ -17,7 +17,9 @@ from bench.protocol import Timing
 from bench.records import Slice, Speed, Witness
 from bench.trials import Report, build_model, draw_rows
 from seqsum_core import backend, training
-from seqsum_core.settings import VariantSettings
+from seqsum_core.batching import bucket_lengths, padding_share
+from seqsum_core.settings import Batching, VariantSettings
+from seqsum_core.task import Sequences
 
 Park = Callable[[Parked | TurnDone], AtPark]
 
@@ -52,7 +54,7 @@ def measure_speed(
         ValueError: if the model is a user's own and not usable, or another recurrent path ran than
             the trial expects.
     """
-    settings, timing = trial.settings, trial.settings.timing
+    timing = trial.settings.timing
     report("build")
     data = draw_rows(trial)
     turns = _Turns(timing, report, park, tell)
@@ -80,12 +82,17 @@ def measure_speed(
         start_epochs_s=tuple(turns.start_epochs_s),
         slices=tuple(turns.slices),
         validation_s=tuple(validation_s),
-        steps_per_epoch=ceil(len(data.fitted) / settings.training.batch_size),
+        steps_per_epoch=subject.steps_per_epoch,
         rows_per_epoch=len(data.fitted),
+        padding_share=_padding_share(data.fitted, trial.cell.variant.batching),
         peak_rss_bytes=peak_rss_bytes,
         peak_device_bytes=peak_device_bytes,
         witness=Witness(**asdict(found)),
     )
+
+
+def _padding_share(rows: Sequences, batching: Batching) -> float:
+    return padding_share(rows.lengths, bucket_lengths(rows.lengths, batching, longest=rows.digits.shape[1]))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 Both are timed by the same clock: from before an epoch's first batch until its loss is a float.
 """
 
-from math import isfinite
+from math import ceil, isfinite
 from time import perf_counter
 from typing import Protocol
 
@@ -24,6 +24,10 @@ from seqsum_core.witness import Witness, witness
 class Subject(Protocol):
     """Something that can be trained and timed."""
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """Count the training steps of an epoch."""
+
     def fit(self, go_on: GoOn, *, most_epochs: int) -> None:
         """Train until `go_on`, which is told all epoch times so far, says no."""
 
@@ -42,10 +46,8 @@ def build(trial: Trial, data: Split) -> Subject:
         ValueError: if the model is a user's own and not usable.
     """
     variant, name = trial.cell.variant, trial.cell.model
-    if variant.implementation == "keras":
-        return _Keras(trial, data)
-    if name not in MODELS:
-        raise NotAvailableError(f"{variant.implementation} is written for {', '.join(MODELS)}, not for {name}")
+    if name not in MODELS and (variant.implementation != "keras" or variant.batching != "padded"):
+        raise NotAvailableError(f"{variant} is written for {', '.join(MODELS)}, not for {name}")
     return _Ceiling(trial, data) if variant.implementation == "ceiling" else _Keras(trial, data)
 
 
@@ -53,10 +55,28 @@ class _Keras:
     def __init__(self, trial: Trial, data: Split) -> None:
         self._model, self._data = build_model(trial), data
         self._batch_size = trial.settings.training.batch_size
+        self._batches: training.LengthBatches | None = None
+        if trial.cell.variant.batching != "padded":
+            self._batches = training.LengthBatches(
+                data.fitted,
+                trial.cell.variant.batching,
+                batch_size=self._batch_size,
+                padding=trial.settings.task.padding,
+            )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return ceil(len(self._data.fitted) / self._batch_size) if self._batches is None else len(self._batches)
 
     def fit(self, go_on: GoOn, *, most_epochs: int) -> None:
-        rows, batch_size = self._data.fitted, self._batch_size
-        training.fit_for_speed(self._model, rows, batch_size=batch_size, most_epochs=most_epochs, go_on=go_on)
+        training.fit_for_speed(
+            self._model,
+            self._data.fitted,
+            batch_size=self._batch_size,
+            most_epochs=most_epochs,
+            go_on=go_on,
+            batches=self._batches,
+        )
 
     def witness(self) -> Witness:
         return witness(self._model, self._data.fitted, batch_size=self._batch_size)
@@ -69,9 +89,12 @@ class _Keras:
 class _Ceiling:
     def __init__(self, trial: Trial, data: Split) -> None:
         network = trial.settings.network
-        if trial.cell.variant.dtype != "float32":
-            raise NotAvailableError(f"the ceilings compute in float32, not in {trial.cell.variant.dtype}")
+        variant = trial.cell.variant
+        for name, known in (("dtype", "float32"), ("batching", "padded")):
+            if (asked := getattr(variant, name)) != known:
+                raise NotAvailableError(f"`{name}` must be {known} for a ceiling. Received: {asked!r}.")
         self._data = data
+        self.steps_per_epoch = ceil(len(data.fitted) / trial.settings.training.batch_size)
         self._ceiling = ceilings.build(
             trial.cell.model,
             weights=draw_start(trial.cell.model, units=network.units, seed=trial.index),

@@ -13,6 +13,7 @@ from bench.accuracy_tables import (
     predictions_table,
     seeds,
 )
+from bench.batching_table import batching_table
 from bench.length_tables import crossings_table, length_cost_table
 from bench.memory_tables import gradients_table, memory_table, most_patient, patience_note
 from bench.records import Failure, Speed
@@ -82,6 +83,7 @@ TABLES: dict[str, Callable[[Selection], Table]] = {
     "thread-ratios": thread_ratios_table,
     "tax": tax_table,
     "variants": variants_table,
+    "batching": batching_table,
     "controls": controls_table,
     "start": start_table,
     "breakeven": overtaking_table,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from bench.errors import UserError
 from bench.frozen import Frozen
 from bench.names import choose_name
-from seqsum_core.settings import VariantSettings
+from seqsum_core.settings import Batching, VariantSettings
 
 
 class Axes(Frozen):
@@ -24,6 +24,7 @@ class Axes(Frozen):
     batch_size: tuple[int, ...] = ()
     units: tuple[int, ...] = ()
     mask: tuple[bool, ...] = ()
+    batching: tuple[Batching, ...] = ()
 
     def variants(self, base: VariantSettings) -> tuple[VariantSettings, ...]:
         """Return every combination, each once.

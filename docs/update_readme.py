@@ -230,7 +230,10 @@ def filled(document: Path, blocks: dict[str, Callable[[], str]]) -> str:
 def main() -> None:
     """Write the documents, or compare them with what would be written."""
     wanted = {PROJECT / name: filled(PROJECT / name, blocks) for name, blocks in BLOCKS.items()}
-    wanted |= {RESULTS / name / "tables.md": all_tables(RESULTS / name) for name in ("reference", "repeat", "study", "ceilings")}
+    wanted |= {
+        RESULTS / name / "tables.md": all_tables(RESULTS / name)
+        for name in ("reference", "repeat", "study", "ceilings")
+    }
     wanted |= schemas()
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in stale:

@@ -70,7 +70,8 @@ def _dtype_policy(name: str) -> Iterator[None]:
 def _build_named(name: str, length: int, network: NetworkSettings, variant: VariantSettings) -> keras.Model:
     is_fused = variant.implementation == "fused"
     kinds, sequential = (fused.LAYERS, fused.Sequential) if is_fused else (LAYERS, keras.Sequential)
-    layers: list[Any] = [keras.Input((length, 1))]
+    timesteps = length if variant.batching == "padded" else None
+    layers: list[Any] = [keras.Input((timesteps, 1))]
     if network.mask:
         layers.append(keras.layers.Masking(0.0))
     for depth in range(1, network.layers + 1):

@@ -167,6 +167,9 @@ class TrainingSettings:
         return (self.patience,) if isinstance(self.patience, int) else self.patience
 
 
+Batching = Literal["padded", "bucketed", "exact"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class VariantSettings:
     """What a cell is set to besides its axes: how the training is run, and where it departs from the other settings.
@@ -181,6 +184,8 @@ class VariantSettings:
         batch_size: rows a step; None: as `TrainingSettings` says.
         units: width of every recurrent layer; None: as `NetworkSettings` says.
         mask: hide padded timesteps; None: as `NetworkSettings` says.
+        batching: "padded": every row has as many timesteps as the longest; "bucketed", "exact": as many as the
+            longest of its bucket, or its own, see `seqsum_core.batching`.
     """
 
     implementation: Literal["keras", "fused", "ceiling"] = "keras"
@@ -191,6 +196,7 @@ class VariantSettings:
     batch_size: int | None = None
     units: int | None = None
     mask: bool | None = None
+    batching: Batching = "padded"
 
     def __post_init__(self) -> None:
         for name in ("steps_per_execution", "batch_size", "units"):

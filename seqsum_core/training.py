@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from math import ceil, isfinite
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from seqsum_core.settings import TrainingSettings
+from seqsum_core.batching import bucket_lengths, cut, draw_batches
+from seqsum_core.settings import Batching, TrainingSettings
 from seqsum_core.stopping import Stops
 from seqsum_core.task import Sequences, Split, batch_order
 
@@ -59,6 +60,7 @@ def fit_for_speed(
     batch_size: int,
     most_epochs: int,
     go_on: GoOn,
+    batches: keras.utils.PyDataset | None = None,
 ) -> EpochsSoFar:
     """Run one plain fit on in-memory arrays, as users do, and time its epochs.
 
@@ -68,6 +70,7 @@ def fit_for_speed(
         batch_size: rows a step.
         most_epochs: where the fit ends whatever `go_on` says.
         go_on: see `EpochClock`.
+        batches: fitted instead of arrays.
 
     Returns:
         Seconds of each epoch; the first one contains tracing and compilation.
@@ -76,10 +79,9 @@ def fit_for_speed(
         ArithmeticError: if the last loss is no number: such epochs are no training.
     """
     clock = EpochClock(go_on)
+    arrays = {"x": rows.inputs(), "y": rows.targets(), "batch_size": batch_size}
     model.fit(
-        rows.inputs(),
-        rows.targets(),
-        batch_size=batch_size,
+        **(arrays if batches is None else {"x": batches}),
         epochs=most_epochs,
         verbose=0,
         callbacks=[clock],
@@ -98,6 +100,40 @@ def validation_s(model: keras.Model, rows: Sequences, *, batch_size: int, repeat
         model.evaluate(inputs, targets, batch_size=batch_size, verbose=0)
         times.append(perf_counter() - start)
     return times
+
+
+class LengthBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Batches whose rows are padded to the longest of their bucket; drawn anew after each epoch.
+
+    Args:
+        rows: the fitted rows, padded to the longest.
+        batching: which buckets there are.
+        batch_size: rows of a batch, at most.
+        padding: the side on which the zeros are.
+    """
+
+    def __init__(
+        self, rows: Sequences, batching: Batching, *, batch_size: int, padding: Literal["pre", "post"]
+    ) -> None:
+        super().__init__(workers=1, use_multiprocessing=False)
+        self._rows, self._batch_size, self._padding = rows, batch_size, padding
+        self._buckets = bucket_lengths(rows.lengths, batching, longest=rows.digits.shape[1])
+        self._random = np.random.default_rng(0)
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
+        return cut(self._rows, self._batches[index], padding=self._padding)
+
+    def on_epoch_end(self) -> None:
+        """Draw the batches of the next epoch, the second one of the longest rows.
+
+        On TensorFlow Keras takes dimensions that the first two batches have in common for fixed (`get_tensor_spec`).
+        """
+        batches = draw_batches(self._rows.lengths, self._buckets, batch_size=self._batch_size, random=self._random)
+        self._batches = [*batches[:1], *batches[:0:-1]]
 
 
 class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]

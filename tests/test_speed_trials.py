@@ -251,3 +251,14 @@ def test_what_a_backend_refuses_is_told_in_its_own_words(speed_trials: Any) -> N
         return
     with pytest.raises(NotAvailableError, match="`steps_per_execution` must be 1 with the PyTorch backend"):
         Measured(speed_trials, trial, [])
+
+
+@pytest.mark.parametrize("batching", ["bucketed", "exact"])
+def test_sequences_of_several_lengths_are_trained_in_one_fit(speed_trials: Any, batching: Any) -> None:
+    padded = Measured(speed_trials, make_trial(), [Turn(round=0)]).record
+    record = Measured(speed_trials, make_trial(variant=VariantSettings(batching=batching)), [Turn(round=0)]).record
+    assert record.steps_per_epoch >= padded.steps_per_epoch and record.rows_per_epoch == padded.rows_per_epoch
+    assert record.padding_share < padded.padding_share
+    assert record.witness.recurrence == PATHS[running()]
+    if running() == "jax":
+        assert record.witness.compilations > 2, "one for full batches and one for the rest were enough when padded"

@@ -1,0 +1,47 @@
+"""The table of variable length: what padding wastes, and what buckets and exact lengths cost instead."""
+
+from dataclasses import replace
+
+import pandas as pd
+
+from bench.intervals import LEAST_SEEDS
+from bench.plan import Cell
+from bench.ratios import against, of_cells
+from bench.selection import USUAL, Row, Selection, Table, axes, name_usual, sort_rows
+from bench.statistics import epoch_time, median
+
+
+def batching_table(chosen: Selection) -> Table:
+    """Tabulate padding, shapes and speed of each way to make batches, where a run has more than one."""
+    ratios = {one.first: one.ratio for of_run in chosen.by_run for one in against(of_run, padded)}
+    cells = of_cells(chosen.records)
+    rows: list[Row] = []
+    for cell, trials in cells.items():
+        if cell not in ratios and all(padded(other) != cell or other == cell for other in cells):
+            continue
+        row: Row = axes(cell)
+        if trials[0].padding_share is not None:
+            row["padding %"] = 100 * trials[0].padding_share
+        row |= {
+            "steps": trials[0].steps_per_epoch,
+            "compilations": median(trial.witness.compilations for trial in trials if trial.witness),
+            "first epoch s": median(trial.first_epoch_s for trial in trials),
+            "epoch ms": 1e3 * epoch_time(trials).median_s,
+        }
+        if found := ratios.get(cell):
+            row |= {"times as long": found.value, "low": found.interval.low, "high": found.interval.high}
+        rows.append(row)
+    notes = (
+        "Padding: the share of timesteps that hold no digit. bucketed: four buckets of about as many rows, each padded "
+        "to its longest; exact: each batch holds rows of one length. Steps and compilations: training steps of an "
+        "epoch, and programs for them, of which every new shape can need one, in the first epoch.",
+        "Times as long: against all rows padded to the longest; the median over processes of the ratios of turns with "
+        f"its 95 % interval (from {LEAST_SEEDS} processes on).",
+    )
+    frame = sort_rows(name_usual(pd.DataFrame(rows)), ["length", "model", "backend", *USUAL])
+    return Table("Variable length", frame, notes)
+
+
+def padded(cell: Cell) -> Cell:
+    """Return the cell that differs in its batches only: all rows padded to the longest."""
+    return cell.model_copy(update={"variant": replace(cell.variant, batching="padded")})
