@@ -47,7 +47,7 @@ def draw_taxes(chosen: Selection) -> Figure:
         labelled,
         title="The framework tax",
         note="How many times as long Keras takes as the same training\n"
-        f"written in the framework itself. Bars: {INTERVALS}\n"
+        f"written in the framework itself.\nBars: {INTERVALS}\n"
         "At 1 (grey) there is no tax. Open: not the defaults.",
     )
     return figure

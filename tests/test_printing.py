@@ -59,7 +59,7 @@ def everything() -> Selection:
     cells = [make_cell(), make_cell("tensorflow"), make_cell(model="gru")]
     trained = [make_accuracy(cell) for cell in cells]
     lengths = [make_cell(backend, length=length) for backend in ("jax", "tensorflow") for length in (4, 25)]
-    others = [make_cell(threads="default"), make_cell(implementation="ceiling")]
+    others = [make_cell(threads="default"), make_cell(implementation="ceiling"), make_cell(batching="exact")]
     timings = [record for cell in (*cells, *lengths, *others) for record in timed(cell)]
     return chosen(*timings, *trained, make_baseline(), make_failure(make_cell("torch")))
 
