@@ -7,7 +7,7 @@ processes until the budget is spent. What a candidate takes is from starting the
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import nan
+from math import ceil, nan
 from statistics import median
 from time import monotonic
 
@@ -21,7 +21,7 @@ from bench.records import Failure, Record, Speed
 from bench.runner import machine_lock
 from bench.statistics import Ratio, median_ratio
 from bench.turns import Block, pinned, timing_cores
-from seqsum_core.settings import NetworkSettings, VariantSettings
+from seqsum_core.settings import NetworkSettings, TaskSettings, TrainingSettings, VariantSettings
 from seqsum_core.task import check_length
 
 LEAST_BUDGET_S = 30.0
@@ -35,7 +35,7 @@ WITHIN = 1.5
 """A finalist takes at most so many times as long as the best one."""
 TIMING = Timing(processes=1, rounds=1, slice_s=0.3, validations=2, control="none", repeats=1)
 
-STEPS = 17  # an epoch of the task: 1,620 rows in batches of 100
+STEPS = ceil(TaskSettings().fitted_rows / TrainingSettings().batch_size)
 VARIANTS: Mapping[BackendName, tuple[VariantSettings, ...]] = {
     "jax": (
         VariantSettings(implementation="fused"),
@@ -98,6 +98,11 @@ class Candidate:
         """Return backend and settings in words."""
         return f"{self.cell.backend}, {self.cell.variant}"
 
+    @property
+    def usable(self) -> bool:
+        """Tell whether it was measured and never failed."""
+        return bool(self.records) and not self.failed
+
     @cached_property
     def totals_s(self) -> dict[int, float]:
         """Return the seconds of the whole training, by process."""
@@ -132,8 +137,8 @@ class Advice:
 
     @property
     def best(self) -> Candidate | None:
-        """Return the fastest one, if any was measured."""
-        return next((one for one in self.candidates if one.records), None)
+        """Return the fastest one that never failed, if there is any."""
+        return next((one for one in self.candidates if one.usable), None)
 
 
 def advise(
@@ -236,7 +241,7 @@ class _Search:
         return sum(1 + one.records[0].start_s + 10 * one.records[0].median_s for one in finalists)
 
     def _finalists(self) -> list[Candidate]:
-        ranked = [one for one in self._ranked() if one.records and not one.failed]
+        ranked = [one for one in self._ranked() if one.usable]
         return [one for one in ranked if one.total_s <= WITHIN * ranked[0].total_s][:FINALISTS]
 
     def _ranked(self) -> list[Candidate]:

@@ -18,7 +18,7 @@ def sentences(advice: Advice) -> list[str]:
     if best is None:
         return [f"No candidate could be measured for {advice.task}."]
     found = [f"Fastest for {advice.task}: {best.name}, {_seconds(best)}."]
-    others = [one for one in advice.candidates if one.records and one is not best]
+    others = [one for one in advice.candidates if one.usable and one is not best]
     if others:
         found.append(f"Runner-up: {others[0].name}, {_seconds(others[0])}{_margin(others[0], best)}.")
     if advice.untried:

@@ -6,18 +6,20 @@ import pandas as pd
 
 from bench.intervals import LEAST_SEEDS
 from bench.plan import Cell
-from bench.ratios import against, of_cells
+from bench.ratios import of_cells
 from bench.selection import USUAL, Row, Selection, Table, axes, name_usual, sort_rows
 from bench.statistics import epoch_time, median
+from bench.variant_tables import compared_with
 
 
 def batching_table(chosen: Selection) -> Table:
     """Tabulate padding, shapes and speed of each way to make batches, where a run has more than one."""
-    ratios = {one.first: one.ratio for of_run in chosen.by_run for one in against(of_run, padded)}
-    cells = of_cells(chosen.records)
+    found = compared_with(chosen, padded)
+    ratios = {one.first: one.ratio for one in found}
+    shown = ratios.keys() | {one.second for one in found}
     rows: list[Row] = []
-    for cell, trials in cells.items():
-        if cell not in ratios and all(padded(other) != cell or other == cell for other in cells):
+    for cell, trials in of_cells(chosen.records).items():
+        if cell not in shown:
             continue
         row: Row = axes(cell)
         if trials[0].padding_share is not None:
@@ -28,8 +30,8 @@ def batching_table(chosen: Selection) -> Table:
             "first epoch s": median(trial.first_epoch_s for trial in trials),
             "epoch ms": 1e3 * epoch_time(trials).median_s,
         }
-        if found := ratios.get(cell):
-            row |= {"times as long": found.value, "low": found.interval.low, "high": found.interval.high}
+        if ratio := ratios.get(cell):
+            row |= {"times as long": ratio.value, "low": ratio.interval.low, "high": ratio.interval.high}
         rows.append(row)
     notes = (
         "Padding: the share of timesteps that hold no digit. bucketed: four buckets of about as many rows, each padded "

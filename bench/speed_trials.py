@@ -5,7 +5,7 @@ Imported by the worker only, after the backend was chosen. Times are seconds of 
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import ceil
 from time import perf_counter
 
@@ -97,11 +97,17 @@ def _padding_share(rows: Sequences, batching: Batching) -> float:
 
 @contextmanager
 def _refusals(trial: Trial, turns: "_Turns") -> Iterator[None]:
-    """Tell a variant that a backend refuses, in its own words, from one that fails."""
+    """Tell settings of Keras that a backend refuses, in its own words, from what fails.
+
+    Keras refuses with a ValueError, at the latest in the first step. Without such settings one is a failure.
+    """
+    usual = replace(trial.cell.variant, implementation="keras") == VariantSettings()
     try:
         yield
-    except (ValueError, NotImplementedError, TypeError) as error:
-        if trial.cell.variant == VariantSettings() or turns.start_epochs_s:
+    except NotAvailableError:
+        raise
+    except ValueError as error:
+        if usual or turns.start_epochs_s:
             raise
         raise NotAvailableError(str(error)) from error
 

@@ -27,7 +27,7 @@ def tax_table(chosen: Selection) -> Table:
 
 def taxes(chosen: Selection) -> list[Compared]:
     """Compare every cell with its ceiling."""
-    return _against(chosen, lambda cell: cell.model_copy(update={"variant": ceiling_of(cell.variant)}))
+    return compared_with(chosen, lambda cell: cell.model_copy(update={"variant": ceiling_of(cell.variant)}))
 
 
 def variants_table(chosen: Selection) -> Table:
@@ -44,10 +44,11 @@ def variants_table(chosen: Selection) -> Table:
 def changes(chosen: Selection) -> list[Compared]:
     """Compare every cell with that of the first variant of the newest run."""
     base = chosen.runs[-1].header.sweep.variants[0]
-    return _against(chosen, lambda cell: cell.model_copy(update={"variant": base}))
+    return compared_with(chosen, lambda cell: cell.model_copy(update={"variant": base}))
 
 
-def _against(chosen: Selection, other: Callable[[Cell], Cell]) -> list[Compared]:
+def compared_with(chosen: Selection, other: Callable[[Cell], Cell]) -> list[Compared]:
+    """Compare every cell with the one that `other` names for it, if both took turns in one run."""
     return [one for of_run in chosen.by_run for one in against(of_run, other)]
 
 

@@ -47,7 +47,7 @@ def ceiling_of(variant: VariantSettings) -> VariantSettings:
 
 
 def parse_axes(texts: list[str]) -> dict[str, list[Any]]:
-    """Read axes as the command line writes them: NAME=VALUE,VALUE.
+    """Read axes as the command line writes them: NAME=VALUE,VALUE. What is given of one axis several times adds up.
 
     Raises:
         UserError: if one is not written so, or there is no such axis.
@@ -58,7 +58,7 @@ def parse_axes(texts: list[str]) -> dict[str, list[Any]]:
         choose_name(name, tuple(Axes.model_fields), "--axis")
         if not values:
             raise UserError(f"`--axis` must be NAME=VALUE,VALUE. Received: {text!r}. Write unroll=false,true, say.")
-        axes[name] = [_value(value.strip()) for value in values.split(",")]
+        axes.setdefault(name, []).extend(_value(value.strip()) for value in values.split(","))
     return axes
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqsum_core.settings import Batching
-from seqsum_core.task import Sequences
 
 BUCKETS = 4
 
@@ -73,14 +72,12 @@ def padding_share(lengths: NDArray[np.integer], buckets: NDArray[np.int64]) -> f
     return 1.0 - float(lengths.sum()) / float(padded.sum())
 
 
-def cut(rows: Sequences, batch: Batch, *, padding: Literal["pre", "post"]) -> tuple[NDArray[np.float32], ...]:
-    """Return what a model reads of a batch, shape (rows, length, 1), and what it shall output, shape (rows, 1).
+def cut(inputs: NDArray[np.float32], batch: Batch, *, padding: Literal["pre", "post"]) -> NDArray[np.float32]:
+    """Return what a model reads of a batch, shape (rows, length, 1).
 
     Args:
-        rows: all rows, padded to the longest.
+        inputs: of all rows, padded to the longest, shape (all rows, longest, 1).
         batch: which of them.
         padding: the side on which the zeros are.
     """
-    chosen = rows.take(batch.rows)
-    inputs = chosen.inputs()
-    return inputs[:, -batch.length :] if padding == "pre" else inputs[:, : batch.length], chosen.targets()
+    return inputs[batch.rows, -batch.length :] if padding == "pre" else inputs[batch.rows, : batch.length]

@@ -205,10 +205,10 @@ class VariantSettings:
 
     def __str__(self) -> str:
         """Name what differs from the defaults, or say "default"."""
-        changed = {field.name: getattr(self, field.name) for field in fields(self)}
-        changed = {field.name: changed[field.name] for field in fields(self) if changed[field.name] != field.default}
+        values = ((field, getattr(self, field.name)) for field in fields(self))
+        changed = {field.name: value for field, value in values if value != field.default}
         words = (
-            str(value) if isinstance(value, str) and name != "jit_compile" else f"{name} {value}".lower()
+            value if name in ("implementation", "dtype", "batching") else f"{name} {value}".lower()
             for name, value in changed.items()
         )
         return ", ".join(words) or "default"

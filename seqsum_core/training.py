@@ -116,7 +116,8 @@ class LengthBatches(keras.utils.PyDataset):  # type: ignore[misc]
         self, rows: Sequences, batching: Batching, *, batch_size: int, padding: Literal["pre", "post"]
     ) -> None:
         super().__init__(workers=1, use_multiprocessing=False)
-        self._rows, self._batch_size, self._padding = rows, batch_size, padding
+        self._inputs, self._targets, self._lengths = rows.inputs(), rows.targets(), rows.lengths
+        self._batch_size, self._padding = batch_size, padding
         self._buckets = bucket_lengths(rows.lengths, batching, longest=rows.digits.shape[1])
         self._random = np.random.default_rng(0)
         self.on_epoch_end()
@@ -125,14 +126,15 @@ class LengthBatches(keras.utils.PyDataset):  # type: ignore[misc]
         return len(self._batches)
 
     def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
-        return cut(self._rows, self._batches[index], padding=self._padding)
+        batch = self._batches[index]
+        return cut(self._inputs, batch, padding=self._padding), self._targets[batch.rows]
 
     def on_epoch_end(self) -> None:
         """Draw the batches of the next epoch, the second one of the longest rows.
 
         On TensorFlow Keras takes dimensions that the first two batches have in common for fixed (`get_tensor_spec`).
         """
-        batches = draw_batches(self._rows.lengths, self._buckets, batch_size=self._batch_size, random=self._random)
+        batches = draw_batches(self._lengths, self._buckets, batch_size=self._batch_size, random=self._random)
         self._batches = [*batches[:1], *batches[:0:-1]]
 
 

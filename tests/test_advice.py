@@ -44,6 +44,8 @@ def test_only_processes_that_took_turns_are_compared() -> None:
 def test_a_candidate_that_was_not_measured_is_never_recommended() -> None:
     found = advice(candidate(failed="given up"), candidate(0.02, backend="torch"))
     assert found.best is not None and found.best.name == "torch, default"
+    flaky = advice(candidate(0.01, failed="failed in turns"), candidate(0.02, backend="torch"))
+    assert flaky.best is not None and flaky.best.name == "torch, default"
     nothing = advice(candidate(failed="given up"))
     assert nothing.best is None and snippet(nothing) == ""
     assert sentences(nothing) == [f"No candidate could be measured for {TASK}."]

@@ -229,12 +229,12 @@ def test_a_policy_reaches_every_layer_and_no_later_model(speed_trials: Any) -> N
     [
         ({"variant": VariantSettings(implementation="ceiling", dtype="mixed_bfloat16")}, "mixed_bfloat16"),
         (
-            {"variant": VariantSettings(implementation="ceiling"), "model": "own_models:linear"},
-            "not for own_models:linear",
+            {"variant": VariantSettings(implementation="ceiling"), "model": "own_models:compiled"},
+            "not for own_models:compiled",
         ),
         (
-            {"variant": VariantSettings(implementation="fused"), "model": "own_models:linear"},
-            "not for own_models:linear",
+            {"variant": VariantSettings(implementation="fused"), "model": "own_models:compiled"},
+            "not for own_models:compiled",
         ),
     ],
 )

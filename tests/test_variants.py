@@ -105,6 +105,13 @@ def test_the_command_line_writes_axes_as_words_and_numbers() -> None:
     assert len(read_profile("smoke", {"axes": axes}).variants) == 2 * 2 * 2 * 2
 
 
+def test_an_axis_given_twice_loses_nothing() -> None:
+    """As `--axis implementation=keras,fused --ceilings` gives it."""
+    axes = parse_axes(["implementation=keras,fused", "implementation=keras,ceiling"])
+    variants = read_profile("smoke", {"axes": axes}).variants
+    assert [variant.implementation for variant in variants] == ["keras", "fused", "ceiling"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
