@@ -57,9 +57,12 @@ def build(
 
 @contextmanager
 def _dtype_policy(name: str) -> Iterator[None]:
-    """Let everything that is built meanwhile compute in a dtype; Keras reads no other one for a whole model."""
+    """Let everything that is built meanwhile compute in a dtype; Keras reads no other one for a whole model.
+
+    "float32", the usual one, leaves Keras as it is, which may be set to float64.
+    """
     before = keras.config.dtype_policy()
-    if name != before.name:
+    if name != VariantSettings().dtype:
         keras.config.set_dtype_policy(name)
     try:
         yield
