@@ -29,7 +29,7 @@ def draw_accuracy(chosen: Selection) -> Figure:
     Raises:
         NothingToDrawError: if there is no accuracy record.
     """
-    trials: list[Accuracy] = chosen.of(Accuracy)
+    trials = chosen.usually_trained
     if not trials:
         raise NothingToDrawError("there is no accuracy record")
     patiences = sorted({trial.patience for trial in trials}, key=patience_order)

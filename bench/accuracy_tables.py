@@ -27,7 +27,7 @@ from bench.intervals import (
 from bench.memory_tables import patience_order
 from bench.plan import Cell
 from bench.records import Accuracy, Baseline, Failure
-from bench.selection import Row, Selection, Table, axes, by_cell, sort_rows, statuses, without_figures
+from bench.selection import Row, Selection, Table, axes, by_cell, name_usual, sort_rows, statuses, without_figures
 
 MOST_BANDS = 6
 Keys = tuple[str | int, ...]
@@ -46,7 +46,7 @@ def accuracy_table(chosen: Selection) -> Table:
         for trials in groups
     ]
     rows += [axes(cell) | said[str(cell)] for cell in _failed_cells(chosen) if str(cell) not in tried]
-    frame = _with_patiences(pd.DataFrame(rows))
+    frame = _with_patiences(name_usual(pd.DataFrame(rows)))
     if "seeds" in frame:
         frame["seeds"] = frame["seeds"].astype("Int64")  # a cell that failed and a baseline have none
     if rows and (baselines := [_of_baseline(baseline) for baseline in chosen.of(Baseline)]):
@@ -163,7 +163,7 @@ def lengths_table(chosen: Selection) -> Table:
         f"Means over {seeds(chosen)} with 95 % intervals, from {LEAST_SEEDS} seeds on. "
         f"More than {MOST_BANDS} true lengths are put together into {MOST_BANDS} bands.",
     )
-    return Table("Accuracy by true length", _with_patiences(pd.DataFrame(rows)), notes)
+    return Table("Accuracy by true length", _with_patiences(name_usual(pd.DataFrame(rows))), notes)
 
 
 def _of_band(trial: Accuracy, band: set[int]) -> tuple[float, float]:
@@ -211,7 +211,7 @@ def _compare(chosen: Selection, side: str, place: Callable[[Accuracy], Keys]) ->
         place: length, patience, and the model if the sides are backends.
     """
     places: dict[Keys, dict[str, list[Accuracy]]] = defaultdict(lambda: defaultdict(list))
-    for trial in chosen.of(Accuracy):
+    for trial in chosen.usually_trained:
         if trial.start == "numpy":
             places[place(trial)][getattr(trial.cell, side)].append(trial)
     rows: list[Row] = []

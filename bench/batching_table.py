@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from bench.intervals import LEAST_SEEDS
 from bench.plan import Cell
 from bench.ratios import of_cells
-from bench.selection import USUAL, Row, Selection, Table, axes, name_usual, sort_rows
+from bench.records import Accuracy
+from bench.selection import USUAL, Row, Selection, Table, axes, by_cell, name_usual, sort_rows
 from bench.statistics import epoch_time, median
+from bench.targets import longest
 from bench.variant_tables import compared_with
 
 
@@ -17,6 +20,7 @@ def batching_table(chosen: Selection) -> Table:
     found = compared_with(chosen, padded)
     ratios = {one.first: one.ratio for one in found}
     shown = ratios.keys() | {one.second for one in found}
+    trained = {cell: longest(trials) for cell, trials in by_cell(chosen.of(Accuracy))}
     rows: list[Row] = []
     for cell, trials in of_cells(chosen.records).items():
         if cell not in shown:
@@ -32,13 +36,16 @@ def batching_table(chosen: Selection) -> Table:
         }
         if ratio := ratios.get(cell):
             row |= {"times as long": ratio.value, "low": ratio.interval.low, "high": ratio.interval.high}
+        if learnt := trained.get(cell):
+            row |= {"seeds": len(learnt), "test mse": float(np.mean([trial.test.mse for trial in learnt]))}
         rows.append(row)
     notes = (
         "Padding: the share of timesteps that hold no digit. bucketed: four buckets of about as many rows, each padded "
         "to its longest; exact: each batch holds rows of one length. Steps and compilations: training steps of an "
         "epoch, and programs for them, of which every new shape can need one, in the first epoch.",
         "Times as long: against all rows padded to the longest; the median over processes of the ratios of turns with "
-        f"its 95 % interval (from {LEAST_SEEDS} processes on).",
+        f"its 95 % interval (from {LEAST_SEEDS} processes on). Seeds and test mse: of the longest trainings of "
+        "each way, if it was trained for accuracy too; their intervals are in the table of accuracy.",
     )
     frame = sort_rows(name_usual(pd.DataFrame(rows)), ["length", "model", "backend", *USUAL])
     return Table("Variable length", frame, notes)

@@ -51,7 +51,9 @@ print(json.dumps([name for name in ("bench", "seqsum_core", "keras", "jax", "tor
 """
 
 
-def worker_settings(backend: str, device: str, threads: Threads, runtime: Runtime | None = None) -> dict[str, str]:
+def worker_settings(
+    backend: str, device: str, threads: Threads, runtime: Runtime | None = None, devices: int = 1
+) -> dict[str, str]:
     """Return the variables that decide how a backend runs; they are recorded with the run.
 
     Args:
@@ -59,6 +61,7 @@ def worker_settings(backend: str, device: str, threads: Threads, runtime: Runtim
         device: "cpu" hides every GPU; "gpu" shows those that CUDA_VISIBLE_DEVICES leaves.
         threads: so many for every library; "default" sets nothing.
         runtime: precision, determinism and flags; None: the defaults.
+        devices: how many a training uses; without a GPU, JAX makes so many of the CPU.
     """
     runtime = runtime or Runtime()
     settings = {"KERAS_BACKEND": backend, **_SET_ALWAYS}
@@ -67,6 +70,8 @@ def worker_settings(backend: str, device: str, threads: Threads, runtime: Runtim
         settings |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), f"{threads}")
         settings |= {"TF_NUM_INTRAOP_THREADS": f"{threads}", "TF_NUM_INTEROP_THREADS": "1"}
         flags += [f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}"]
+    if devices > 1 and (backend, device) == ("jax", "cpu"):
+        flags += [f"--xla_force_host_platform_device_count={devices}"]
     if not runtime.tf32:
         settings["NVIDIA_TF32_OVERRIDE"] = "0"
     if runtime.deterministic:
@@ -80,10 +85,12 @@ def worker_settings(backend: str, device: str, threads: Threads, runtime: Runtim
     return settings | _GPU | ({"CUDA_VISIBLE_DEVICES": chosen} if chosen else {})
 
 
-def worker_environment(backend: str, device: str, threads: Threads, runtime: Runtime | None = None) -> dict[str, str]:
-    """Return the whole environment of a worker."""
+def worker_environment(
+    backend: str, device: str, threads: Threads, runtime: Runtime | None = None, devices: int = 1
+) -> dict[str, str]:
+    """Return the whole environment of a worker: see `worker_settings`."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    return inherited | worker_settings(backend, device, threads, runtime)
+    return inherited | worker_settings(backend, device, threads, runtime, devices)
 
 
 def find_interpreter(backend: BackendName, *, device: str, pythons: Mapping[str, str]) -> str:

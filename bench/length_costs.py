@@ -123,22 +123,18 @@ def _cost(cell: Cell, by_length: dict[int, list[Speed]]) -> LengthCost:
     times = [np.array([step_s(trial) for trial in trials]) for trials in by_length.values()]
     medians, memory = _medians(by_length, step_s), _medians(by_length, lambda trial: float(trial.peak_rss_bytes))
     validation = _medians(by_length, lambda trial: float(np.median(trial.validation_s[1:] or nan)))
-    fixed, slope = Interval(nan, nan), Interval(nan, nan)
-    if min(map(len, times)) >= LEAST_SEEDS:
-        drawn = draw_processes([len(one) for one in times])
-        lines = fit_lines(lengths, resampled_medians(times, drawn))
-        fixed, slope = (percentiles(one, one) for one in lines)
+    fixed, slope = line_intervals(lengths, times)
     return LengthCost(
         cell=cell,
         lengths=lengths,
         step_s=medians,
         intervals=tuple(map(median_interval, times)),
-        line=_line(lengths, medians),
+        line=fit_line(lengths, medians),
         fixed=fixed,
         slope=slope,
-        validation=_line(lengths, validation),
+        validation=fit_line(lengths, validation),
         memory=memory,
-        memory_line=_line(lengths, memory),
+        memory_line=fit_line(lengths, memory),
     )
 
 
@@ -146,9 +142,27 @@ def _medians(by_length: dict[int, list[Speed]], value: Value) -> Array:
     return np.array([np.median([value(trial) for trial in trials]) for trials in by_length.values()])
 
 
-def _line(lengths: Array, values: Array) -> Line:
+def fit_line(lengths: Array, values: Array) -> Line:
+    """Fit one line: see `fit_lines`."""
     fixed, slope = fit_lines(lengths, values)
     return Line(float(fixed), float(slope))
+
+
+def line_intervals(lengths: Array, times: Sequence[Array]) -> tuple[Interval, Interval]:
+    """Return 95 % intervals of both parts of a line through medians of processes, by a bootstrap over processes.
+
+    Args:
+        lengths: all different, shape (lengths,).
+        times: of each length those of its processes.
+
+    Returns:
+        Of the fixed cost and of the slope; NaN if a length has fewer than 5 processes.
+    """
+    if min(map(len, times)) < LEAST_SEEDS:
+        return Interval(nan, nan), Interval(nan, nan)
+    drawn = draw_processes([len(one) for one in times])
+    fixed, slope = (percentiles(one, one) for one in fit_lines(lengths, resampled_medians(times, drawn)))
+    return fixed, slope
 
 
 def draw_processes(counts: Sequence[int]) -> list[NDArray[np.int64]]:

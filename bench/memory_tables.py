@@ -52,7 +52,7 @@ def gradients_table(chosen: Selection) -> Table:
 
 def most_patient(chosen: Selection) -> list[Accuracy]:
     """Return the accuracy records of the largest patience of each cell; never stopping is the largest."""
-    trials: list[Accuracy] = chosen.of(Accuracy)
+    trials = chosen.usually_trained
     kept: set[int] = set()
     for _, of_cell in by_cell(trials):
         most = max(patience_order(patience) for patience in {trial.patience for trial in of_cell})

@@ -161,7 +161,8 @@ class Group(Frozen):
     @property
     def at_once(self) -> int:
         """Return how many seeds are trained as one Keras model; 1 for a model of the user's own."""
-        if self.cell.model not in MODELS or self.cell.variant.dtype != "float32":
+        variant = self.cell.variant
+        if self.cell.model not in MODELS or (variant.dtype, variant.batching) != ("float32", "padded"):
             return 1
         wanted = self.settings.training.replicas
         fitting = int(REPLICA_BYTES[self.cell.device] / replica_bytes(self.cell, self.settings))
@@ -232,6 +233,15 @@ class Sweep(Settings):
     def variants(self) -> tuple[VariantSettings, ...]:
         """Return every way in which a cell is timed; the first one is that which the others are compared with."""
         return self.axes.variants(self.variant)
+
+    @property
+    def trained_variants(self) -> tuple[VariantSettings, ...]:
+        """Return every way in which a cell is trained for accuracy: by Keras, without the axes but that of batches.
+
+        What the other axes change is mostly the speed; which rows come together changes what is learnt.
+        """
+        usual = replace(self.variant, implementation="keras", devices=1)
+        return tuple(dict.fromkeys(replace(usual, batching=variant.batching) for variant in self.variants))
 
     def blocks(self) -> list[list[Cell]]:
         """Group the cells that are measured in turns: all of one length, shortest first."""
@@ -312,20 +322,22 @@ class Sweep(Settings):
 
         A group holds as many seeds as are trained as one model; a model of the user's own cannot be.
         """
-        settings = self.settings.of(self.variant)
         return [
             group
             for cell in self.trained_cells()
-            for group in Group(cell=cell, seeds=tuple(range(self.seeds)), settings=settings).split()
+            for group in Group(
+                cell=cell, seeds=tuple(range(self.seeds)), settings=self.settings.of(cell.variant)
+            ).split()
         ]
 
     def trained_cells(self) -> list[Cell]:
-        """Return the cells that are trained for accuracy: by Keras, with one thread, and without any axis of `axes`.
-
-        They are not timed, and what most axes change is the speed alone.
-        """
-        untimed = {"threads": 1, "variant": replace(self.variant, implementation="keras")}
-        cells = (cell.model_copy(update=untimed) for cell in reversed(self.cells()) if cell.installation == DEFAULT)
+        """Return the cells that are trained for accuracy; they are not timed and have one thread."""
+        cells = (
+            cell.model_copy(update={"threads": 1, "variant": variant})
+            for cell in reversed(self.cells())
+            for variant in reversed(self.trained_variants)
+            if cell.installation == DEFAULT
+        )
         return list(dict.fromkeys(cells)) if self.seeds else []
 
     def accuracy_trials(self) -> list[Trial]:

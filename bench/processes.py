@@ -82,7 +82,7 @@ class WorkerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env=worker_environment(cell.backend, cell.device, cell.threads, runtime),
+                env=worker_environment(cell.backend, cell.device, cell.threads, runtime, cell.variant.devices),
                 encoding="utf-8",
                 errors="replace",
                 start_new_session=True,  # Ctrl-C reaches the coordinator only, which then ends the worker

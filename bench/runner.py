@@ -55,6 +55,7 @@ def run_sweep(
         UserError: if anything the user gave is wrong; nothing was measured then.
     """
     check_keras_backend(list(sweep.backends))
+    check_devices(sweep)
     interpreters = find_sides(sweep, pythons)
     check_writable(results)
     with machine_lock():
@@ -132,6 +133,17 @@ def _measure(
     time_cells(sweep, interpreters, writer, progress, begun_s=begun_s)
     train_for_accuracy(sweep, interpreters, writer, progress)
     progress.end(writer.folder)
+
+
+def check_devices(sweep: Sweep) -> None:
+    """Refuse more devices made of the CPU than it has cores; those of a GPU machine are counted by its workers.
+
+    Raises:
+        UserError: saying how many there can be.
+    """
+    most, cores = max(variant.devices for variant in sweep.variants), len(usable_cores())
+    if sweep.device == "cpu" and most > cores:
+        raise UserError(f"`devices` must be at most {cores}, the cores of this machine. Received: {most}. Use fewer.")
 
 
 def new_header(sweep: Sweep, workers: tuple[Worker, ...], *, profile: str, command: str, harness: Harness) -> Header:

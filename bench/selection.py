@@ -78,6 +78,13 @@ class Selection:
         """Return the records of one class."""
         return [record for record in self.records if isinstance(record, kind)]
 
+    @property
+    def usually_trained(self) -> list[Accuracy]:
+        """Return the accuracy records of the newest run's first way of making batches; all if it has none."""
+        trials: list[Accuracy] = self.of(Accuracy)
+        usual = self.runs[-1].header.sweep.trained_variants[0]
+        return [trial for trial in trials if trial.cell.variant == usual] or trials
+
 
 def select(runs: Sequence[Run]) -> Selection:
     """Put together what is comparable with the newest run: same machine, settings and versions.

@@ -17,9 +17,8 @@ from bench.protocol import Timing
 from bench.records import Slice, Speed, Witness
 from bench.trials import Report, build_model, draw_rows
 from seqsum_core import backend, training
-from seqsum_core.batching import bucket_lengths, padding_share
-from seqsum_core.settings import Batching, VariantSettings
-from seqsum_core.task import Sequences
+from seqsum_core.batching import buckets_of, padding_share
+from seqsum_core.settings import VariantSettings
 
 Park = Callable[[Parked | TurnDone], AtPark]
 
@@ -84,15 +83,11 @@ def measure_speed(
         validation_s=tuple(validation_s),
         steps_per_epoch=subject.steps_per_epoch,
         rows_per_epoch=len(data.fitted),
-        padding_share=_padding_share(data.fitted, trial.cell.variant.batching),
+        padding_share=padding_share(data.fitted.lengths, buckets_of(data.fitted, trial.cell.variant.batching)),
         peak_rss_bytes=peak_rss_bytes,
         peak_device_bytes=peak_device_bytes,
         witness=Witness(**asdict(found)),
     )
-
-
-def _padding_share(rows: Sequences, batching: Batching) -> float:
-    return padding_share(rows.lengths, bucket_lengths(rows.lengths, batching, longest=rows.digits.shape[1]))
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from bench.errors import NotAvailableError
 from bench.plan import Trial
 from bench.trials import build_model
 from seqsum_core import training
+from seqsum_core.batching import draw_epochs
+from seqsum_core.devices import share_rows
 from seqsum_core.settings import MODELS
 from seqsum_core.start import draw_start
 from seqsum_core.task import Split
@@ -53,16 +55,14 @@ def build(trial: Trial, data: Split) -> Subject:
 
 class _Keras:
     def __init__(self, trial: Trial, data: Split) -> None:
-        self._model, self._data = build_model(trial), data
         self._batch_size = trial.settings.training.batch_size
+        sizes = {min(self._batch_size, len(data.fitted)), len(data.fitted) % self._batch_size or self._batch_size}
+        share_rows(trial.cell.device, count=trial.cell.variant.devices, batches=tuple(sizes))
+        self._model, self._data = build_model(trial), data
         self._batches: training.LengthBatches | None = None
         if trial.cell.variant.batching != "padded":
-            self._batches = training.LengthBatches(
-                data.fitted,
-                trial.cell.variant.batching,
-                batch_size=self._batch_size,
-                padding=trial.settings.task.padding,
-            )
+            epochs = draw_epochs(data.fitted, trial.cell.variant.batching, batch_size=self._batch_size, seed=0)
+            self._batches = training.LengthBatches(data.fitted, epochs, padding=trial.settings.task.padding)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -90,7 +90,7 @@ class _Ceiling:
     def __init__(self, trial: Trial, data: Split) -> None:
         network = trial.settings.network
         variant = trial.cell.variant
-        for name, known in (("dtype", "float32"), ("batching", "padded")):
+        for name, known in (("dtype", "float32"), ("batching", "padded"), ("devices", 1)):
             if (asked := getattr(variant, name)) != known:
                 raise NotAvailableError(f"`{name}` must be {known} for a ceiling. Received: {asked!r}.")
         self._data = data

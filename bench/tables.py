@@ -14,6 +14,8 @@ from bench.accuracy_tables import (
     seeds,
 )
 from bench.batching_table import batching_table
+from bench.devices_table import devices_table
+from bench.epoch_costs import epoch_cost_table
 from bench.length_tables import crossings_table, length_cost_table
 from bench.memory_tables import gradients_table, memory_table, most_patient, patience_note
 from bench.records import Failure, Speed
@@ -84,10 +86,12 @@ TABLES: dict[str, Callable[[Selection], Table]] = {
     "tax": tax_table,
     "variants": variants_table,
     "batching": batching_table,
+    "devices": devices_table,
     "controls": controls_table,
     "start": start_table,
     "breakeven": overtaking_table,
     "noise": noise_table,
+    "epoch-cost": epoch_cost_table,
     "length-cost": length_cost_table,
     "crossings": crossings_table,
     "accuracy": accuracy_table,

@@ -117,7 +117,15 @@ def _fit_alone(group: Group, data: task.Split, report: Report) -> list[tuple[Sta
         if start is not None:
             model.set_weights(start)
         report(f"fit, seed {seed}")
-        fitted.append((start, training.fit_for_accuracy(model, data, group.settings.training, seed=seed)))
+        trained = training.fit_for_accuracy(
+            model,
+            data,
+            group.settings.training,
+            seed=seed,
+            batching=group.cell.variant.batching,
+            padding=group.settings.task.padding,
+        )
+        fitted.append((start, trained))
     return fitted
 
 

@@ -53,7 +53,7 @@ def time_cells(
         progress.say("Models take their turns apart: parked together, their workers would not fit into memory.")
 
     def start(trial: Trial) -> WorkerProcess:
-        return start_worker(interpreters, trial.cell, sweep, timing_cores(trial.cell.threads, cores)[0])
+        return start_worker(interpreters, trial.cell, sweep, worker_cores(trial.cell, cores))
 
     def ends(trial: Trial, record: Record) -> None:
         writer.append(record)
@@ -126,6 +126,12 @@ def timing_cores(threads: Threads, cores: list[int]) -> tuple[list[int], list[in
     if threads == "default":
         return cores, cores
     return cores[-threads:], cores[:-threads] or cores
+
+
+def worker_cores(cell: Cell, cores: list[int]) -> list[int]:
+    """Return the cores of the worker that is timed: those of each of its devices."""
+    threads = cell.threads if cell.threads == "default" else cell.threads * cell.variant.devices
+    return timing_cores(threads, cores)[0]
 
 
 @contextmanager

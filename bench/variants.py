@@ -25,6 +25,7 @@ class Axes(Frozen):
     units: tuple[int, ...] = ()
     mask: tuple[bool, ...] = ()
     batching: tuple[Batching, ...] = ()
+    devices: tuple[int, ...] = ()
 
     def variants(self, base: VariantSettings) -> tuple[VariantSettings, ...]:
         """Return every combination, each once.

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,16 @@ from typing import Any
 import document_tables
 
 from bench import variant_tables
+from bench.batching_table import batching_table
 from bench.compare import compare_runs
 from bench.compare_tables import speed_changes_table
+from bench.epoch_costs import epoch_cost_table
+from bench.length_tables import crossings_table, length_cost_table
 from bench.overhead import Overhead, overhead_table
 from bench.printing import print_tables, to_markdown
 from bench.records import LINE, Header
 from bench.replica_speed import ReplicaTimes, replicas_table
-from bench.selection import provenance, select
+from bench.selection import Selection, Table, provenance, select
 from bench.speed_tables import ratios_table
 from bench.store import Run, load_runs
 from bench.tables import overview_table
@@ -30,6 +34,7 @@ from bench.target_tables import target_table
 
 PROJECT = Path(__file__).parent.parent
 RESULTS = PROJECT / "results"
+STUDIES = ("ceilings", "lengths", "batch-sizes", "batching", "target")
 ARTICLE_SWEEPS = ("padding-before", "padding-before-masked", "padding-after", "padding-after-masked")
 
 
@@ -170,9 +175,14 @@ def tax_alone() -> str:
     return taxes().partition("\n\n")[0]
 
 
-def target() -> str:
-    """Return the time to accuracy in the reference run."""
-    return to_markdown(target_table(select(load_runs(RESULTS / "reference")[0]))).partition("\n\n")[2]
+def published(folder: str, make: Callable[[Selection], Table], *columns: str) -> str:
+    """Return a table of published runs, all of its columns or some, with where it is from."""
+    chosen = select(load_runs(RESULTS / folder)[0])
+    table = make(chosen)
+    if columns:
+        table = replace(table, frame=table.frame[list(columns)])
+    source = f"Measured by `{chosen.runs[-1].header.command}`; all tables: [results/{folder}](../results/{folder}/tables.md)."
+    return to_markdown(table).partition("\n\n")[2].rstrip() + f"\n\n{source}"
 
 
 def fused() -> str:
@@ -191,12 +201,24 @@ def soak() -> str:
     return document_tables.soak_tables(json.loads((RESULTS / "soak.json").read_text("utf-8")))
 
 
+LENGTH_COLUMNS = (
+    ("model", "backend", "fixed ms", "low ms", "high ms")
+    + ("per timestep µs", "low µs", "high µs", "off by %", "at length")
+    + ("validation fixed ms", "MiB at shortest", "MiB at longest")
+)
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results": overview},
     "docs/article.md": {"padding": padding, "seeds": seeds},
     "docs/ceilings.md": {"tax": taxes},
     "docs/compare.md": {"drift": drift, "keras": keras_versions},
-    "docs/findings.md": {"tax": tax_alone, "target": target},
+    "docs/findings.md": {
+        "tax": tax_alone,
+        "length-cost": partial(published, "lengths", length_cost_table, *LENGTH_COLUMNS),
+        "crossings": partial(published, "lengths", crossings_table),
+        "epoch-cost": partial(published, "batch-sizes", epoch_cost_table),
+        "batching": partial(published, "batching", batching_table),
+        "target": partial(published, "target", target_table),
+    },
     "docs/fused.md": {"fused": fused},
     "docs/methodology.md": {
         "controls": controls,
@@ -232,7 +254,7 @@ def main() -> None:
     wanted = {PROJECT / name: filled(PROJECT / name, blocks) for name, blocks in BLOCKS.items()}
     wanted |= {
         RESULTS / name / "tables.md": all_tables(RESULTS / name)
-        for name in ("reference", "repeat", "study", "ceilings")
+        for name in ("reference", "repeat", "study", *STUDIES)
     }
     wanted |= schemas()
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]

@@ -4,6 +4,7 @@ A batch is one array, so its rows need one length. What padding wastes, buckets 
 change from batch to batch. NumPy only.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqsum_core.settings import Batching
+from seqsum_core.task import Sequences
 
 BUCKETS = 4
 
@@ -46,24 +48,49 @@ def bucket_lengths(lengths: NDArray[np.integer], batching: Batching, *, longest:
     return np.unique(quarters).astype(np.int64)
 
 
+def buckets_of(rows: Sequences, batching: Batching) -> NDArray[np.int64]:
+    """Return what the rows of each bucket are padded to, the shortest first: see `bucket_lengths`."""
+    return bucket_lengths(rows.lengths, batching, longest=rows.digits.shape[1])
+
+
+def split_rows(lengths: NDArray[np.integer], buckets: NDArray[np.int64]) -> list[Batch]:
+    """Return all rows of each bucket as one batch, the shortest first."""
+    of_row = np.searchsorted(buckets, lengths)
+    return [Batch(np.flatnonzero(of_row == place), length) for place, length in enumerate(buckets.tolist())]
+
+
 def draw_batches(
     lengths: NDArray[np.integer], buckets: NDArray[np.int64], *, batch_size: int, random: np.random.Generator
 ) -> list[Batch]:
-    """Draw an epoch: the rows of each bucket in a new order, cut into batches; the last one of each may be smaller.
+    """Draw an epoch: the rows of each bucket in a new order, cut into batches, and these in a new order too.
+
+    The last batch of a bucket may be smaller. The first two batches differ in length if any do: on TensorFlow
+    Keras takes a dimension that they have in common for fixed (`get_tensor_spec`).
 
     Args:
         lengths: of the rows without padding, shape (rows,).
         buckets: see `bucket_lengths`.
         batch_size: rows of a batch, at most.
-        random: draws the order. The number of batches, and their lengths, are the same in every epoch.
+        random: draws the orders. The number of batches, and how many of each length, are the same in every epoch.
     """
-    of_row = np.searchsorted(buckets, lengths)
     batches: list[Batch] = []
-    for place, length in enumerate(buckets.tolist()):
-        rows = random.permutation(np.flatnonzero(of_row == place))
+    for bucket in split_rows(lengths, buckets):
+        rows = random.permutation(bucket.rows)
         cuts = [*range(0, len(rows), batch_size), len(rows)]
-        batches += [Batch(rows[begin:end], length) for begin, end in pairwise(cuts)]
+        batches += [Batch(rows[begin:end], bucket.length) for begin, end in pairwise(cuts)]
+    batches = [batches[place] for place in random.permutation(len(batches))]
+    other = next((place for place, one in enumerate(batches) if one.length != batches[0].length), None)
+    if other is not None:
+        batches[1], batches[other] = batches[other], batches[1]
     return batches
+
+
+def draw_epochs(rows: Sequences, batching: Batching, *, batch_size: int, seed: int) -> Iterator[list[Batch]]:
+    """Draw epoch after epoch without end, for the same seed the same ones on every backend."""
+    random = np.random.default_rng([seed, 1])
+    buckets = buckets_of(rows, batching)
+    while True:
+        yield draw_batches(rows.lengths, buckets, batch_size=batch_size, random=random)
 
 
 def padding_share(lengths: NDArray[np.integer], buckets: NDArray[np.int64]) -> float:

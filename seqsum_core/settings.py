@@ -186,6 +186,7 @@ class VariantSettings:
         mask: hide padded timesteps; None: as `NetworkSettings` says.
         batching: "padded": every row has as many timesteps as the longest; "bucketed", "exact": as many as the
             longest of its bucket, or its own, see `seqsum_core.batching`.
+        devices: how many share the rows of each step, see `seqsum_core.devices`.
     """
 
     implementation: Literal["keras", "fused", "ceiling"] = "keras"
@@ -197,9 +198,10 @@ class VariantSettings:
     units: int | None = None
     mask: bool | None = None
     batching: Batching = "padded"
+    devices: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("steps_per_execution", "batch_size", "units"):
+        for name in ("steps_per_execution", "batch_size", "units", "devices"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"`{name}` must be at least 1.", value, "Use 1 or more.")
 

@@ -3,8 +3,9 @@
 Times are seconds of `time.perf_counter`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, repeat
 from math import ceil, isfinite
 from pathlib import Path
 from time import perf_counter
@@ -14,7 +15,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from seqsum_core.batching import bucket_lengths, cut, draw_batches
+from seqsum_core.batching import Batch, buckets_of, cut, draw_epochs, split_rows
 from seqsum_core.settings import Batching, TrainingSettings
 from seqsum_core.stopping import Stops
 from seqsum_core.task import Sequences, Split, batch_order
@@ -103,23 +104,18 @@ def validation_s(model: keras.Model, rows: Sequences, *, batch_size: int, repeat
 
 
 class LengthBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches whose rows are padded to the longest of their bucket; drawn anew after each epoch.
+    """Batches whose rows are padded to the longest of their bucket.
 
     Args:
-        rows: the fitted rows, padded to the longest.
-        batching: which buckets there are.
-        batch_size: rows of a batch, at most.
+        rows: padded to the longest of all.
+        epochs: the batches of each walk through the data set.
         padding: the side on which the zeros are.
     """
 
-    def __init__(
-        self, rows: Sequences, batching: Batching, *, batch_size: int, padding: Literal["pre", "post"]
-    ) -> None:
+    def __init__(self, rows: Sequences, epochs: Iterator[Sequence[Batch]], *, padding: Literal["pre", "post"]) -> None:
         super().__init__(workers=1, use_multiprocessing=False)
-        self._inputs, self._targets, self._lengths = rows.inputs(), rows.targets(), rows.lengths
-        self._batch_size, self._padding = batch_size, padding
-        self._buckets = bucket_lengths(rows.lengths, batching, longest=rows.digits.shape[1])
-        self._random = np.random.default_rng(0)
+        self._inputs, self._targets = rows.inputs(), rows.targets()
+        self._epochs, self._padding = epochs, padding
         self.on_epoch_end()
 
     def __len__(self) -> int:
@@ -130,12 +126,8 @@ class LengthBatches(keras.utils.PyDataset):  # type: ignore[misc]
         return cut(self._inputs, batch, padding=self._padding), self._targets[batch.rows]
 
     def on_epoch_end(self) -> None:
-        """Draw the batches of the next epoch, the second one of the longest rows.
-
-        On TensorFlow Keras takes dimensions that the first two batches have in common for fixed (`get_tensor_spec`).
-        """
-        batches = draw_batches(self._lengths, self._buckets, batch_size=self._batch_size, random=self._random)
-        self._batches = [*batches[:1], *batches[:0:-1]]
+        """Go on to the next epoch."""
+        self._batches = next(self._epochs)
 
 
 class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
@@ -222,7 +214,14 @@ class KeepAtStops(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def fit_for_accuracy(
-    model: keras.Model, data: Split, training: TrainingSettings, *, seed: int, csv_log: Path | None = None
+    model: keras.Model,
+    data: Split,
+    training: TrainingSettings,
+    *,
+    seed: int,
+    batching: Batching = "padded",
+    padding: Literal["pre", "post"] = "pre",
+    csv_log: Path | None = None,
 ) -> list[Trained]:
     """Train by the article's protocol and predict the test rows with the weights each patience ends at.
 
@@ -231,6 +230,8 @@ def fit_for_accuracy(
         data: fitted, validation and test rows.
         training: batch size, epochs and patiences.
         seed: of the batch order.
+        batching: what rows of different lengths are padded to, in training and whenever the model is judged.
+        padding: the side on which the zeros are.
         csv_log: where Keras' CSVLogger writes, if anywhere.
 
     Returns:
@@ -240,26 +241,59 @@ def fit_for_accuracy(
     callbacks: list[Any] = [stops]
     if csv_log is not None:
         callbacks.append(keras.callbacks.CSVLogger(str(csv_log)))
+    if batching == "padded":
+        fed = _padded(data, training, seed)
+    else:
+        fed = _by_length(data, training, seed, batching, padding)
+    model.fit(**fed, epochs=training.epochs, shuffle=False, verbose=0, callbacks=callbacks)
+    results = []
+    for patience in training.patiences:
+        loss, val_loss, stopped_early, weights = stops.kept[patience]
+        model.set_weights(weights)
+        predictions = _predict(model, data.test, batching, batch_size=training.batch_size, padding=padding)
+        results.append(Trained(patience, loss, val_loss, stopped_early, weights, predictions))
+    return results
+
+
+def _padded(data: Split, training: TrainingSettings, seed: int) -> dict[str, Any]:
+    """Return what `fit` is fed where all rows are padded to the longest."""
     batches = OrderedBatches(
         data.fitted.inputs(),
         data.fitted.targets(),
         batch_size=training.batch_size,
         order=batch_order(len(data.fitted), epochs=training.epochs, seed=seed),
     )
-    model.fit(
-        batches,
-        epochs=training.epochs,
-        steps_per_epoch=batches.steps_per_epoch,
-        shuffle=False,
-        validation_data=(data.validation.inputs(), data.validation.targets()),
-        validation_batch_size=training.batch_size,
-        verbose=0,
-        callbacks=callbacks,
-    )
-    inputs, results = data.test.inputs(), []
-    for patience in training.patiences:
-        loss, val_loss, stopped_early, weights = stops.kept[patience]
-        model.set_weights(weights)
-        predictions = model.predict(inputs, batch_size=training.batch_size, verbose=0).ravel()
-        results.append(Trained(patience, loss, val_loss, stopped_early, weights, predictions))
-    return results
+    return {
+        "x": batches,
+        "steps_per_epoch": batches.steps_per_epoch,
+        "validation_data": (data.validation.inputs(), data.validation.targets()),
+        "validation_batch_size": training.batch_size,
+    }
+
+
+def _by_length(
+    data: Split, training: TrainingSettings, seed: int, batching: Batching, padding: Literal["pre", "post"]
+) -> dict[str, Any]:
+    """Return what `fit` is fed where rows of about one length make a batch: all epochs in one walk."""
+    drawn = draw_epochs(data.fitted, batching, batch_size=training.batch_size, seed=seed)
+    epochs = list(islice(drawn, training.epochs))
+    judged = next(draw_epochs(data.validation, batching, batch_size=training.batch_size, seed=0))
+    return {
+        "x": LengthBatches(data.fitted, repeat(list(chain(*epochs))), padding=padding),
+        "steps_per_epoch": len(epochs[0]),
+        "validation_data": LengthBatches(data.validation, repeat(judged), padding=padding),
+    }
+
+
+def _predict(
+    model: keras.Model, rows: Sequences, batching: Batching, *, batch_size: int, padding: Literal["pre", "post"]
+) -> NDArray[Any]:
+    """Return the outputs for rows, shape (rows,), each bucket predicted at its own length."""
+    inputs, buckets = rows.inputs(), split_rows(rows.lengths, buckets_of(rows, batching))
+    parts = [
+        model.predict(cut(inputs, bucket, padding=padding), batch_size=batch_size, verbose=0).ravel()
+        for bucket in buckets
+    ]
+    predictions: NDArray[Any] = np.empty(len(rows), parts[0].dtype)
+    predictions[np.concatenate([bucket.rows for bucket in buckets])] = np.concatenate(parts)
+    return predictions

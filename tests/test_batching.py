@@ -1,5 +1,6 @@
 """Batches of different lengths: every row once, no digit cut off, and as much padding as counted by hand."""
 
+from itertools import islice
 from typing import Any, get_args
 
 import numpy as np
@@ -7,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqsum_core.batching import BUCKETS, Batch, bucket_lengths, cut, draw_batches, padding_share
+from seqsum_core.batching import (
+    BUCKETS,
+    Batch,
+    bucket_lengths,
+    cut,
+    draw_batches,
+    draw_epochs,
+    padding_share,
+    split_rows,
+)
 from seqsum_core.settings import Batching, TaskSettings
 from seqsum_core.task import draw
 
@@ -41,8 +51,33 @@ def test_finer_buckets_never_pad_more(lengths: Any) -> None:
 @given(lengths_drawn, st.sampled_from(BATCHINGS))
 def test_epochs_differ_in_their_order_alone(lengths: Any, batching: Batching) -> None:
     first, second = (drawn(lengths, batching, seed=seed) for seed in (1, 2))
-    assert [(len(one.rows), one.length) for one in first] == [(len(one.rows), one.length) for one in second]
+    shapes = [sorted((len(one.rows), one.length) for one in epoch) for epoch in (first, second)]
+    assert shapes[0] == shapes[1]
     assert all(set(lengths[one.rows]) <= set(range(one.length + 1)) for one in second)
+
+
+@given(lengths_drawn, st.integers(1, 50), st.integers(0, 5))
+def test_the_first_two_batches_show_that_lengths_differ(lengths: Any, batch_size: int, seed: int) -> None:
+    batches = drawn(lengths, "exact", batch_size=batch_size, seed=seed)
+    if len(set(lengths)) > 1:
+        assert batches[0].length != batches[1].length
+
+
+def test_epoch_after_epoch_is_drawn_from_one_seed() -> None:
+    rows = draw(TaskSettings(), length=12)
+    first, again, other = (
+        [batch.rows.tolist() for epoch in islice(draw_epochs(rows, "exact", batch_size=50, seed=seed), 2) for batch in epoch]
+        for seed in (3, 3, 4)
+    )
+    assert first == again != other
+    assert first[: len(first) // 2] != first[len(first) // 2 :]
+
+
+@given(lengths_drawn, st.sampled_from(BATCHINGS))
+def test_buckets_hold_all_rows_in_their_order(lengths: Any, batching: Batching) -> None:
+    buckets = split_rows(lengths, bucket_lengths(lengths, batching, longest=30))
+    assert sorted(np.concatenate([one.rows for one in buckets])) == list(range(len(lengths)))
+    assert all((np.diff(one.rows) > 0).all() and (lengths[one.rows] <= one.length).all() for one in buckets)
 
 
 def test_buckets_and_waste_are_those_counted_by_hand() -> None:

@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
-from factories import make_cell, make_processes, select_all
+from factories import make_accuracy, make_cell, make_errors, make_processes, select_all
 
 from bench.batching_table import batching_table
 from bench.records import Record
+from seqsum_core.settings import Batching
 
 NOISE = (0.98, 1.0, 1.01, 1.02, 0.99)
+LEARNT: dict[Batching, float] = {"padded": 2.0, "bucketed": 3.0}
 
 
 def timed(epoch_s: float, *, padding_share: float | None, steps: int = 17, **cell: Any) -> list[Record]:
@@ -48,6 +50,15 @@ def test_a_mask_is_compared_with_its_own_padding() -> None:
     )
     assert {row["variant"] for row in found} == {"mask true", "mask true, bucketed"}
     assert min(row["times as long"] for row in found if row["variant"] != "mask true") == pytest.approx(0.5)
+
+
+def test_what_each_way_learnt_stands_beside_its_speed() -> None:
+    learnt = [make_accuracy(make_cell(batching=way), seed=seed, test=make_errors(mse)) for seed in (0, 1) for way, mse in LEARNT.items()]
+    found = rows(*timed(0.020, padding_share=0.5), *timed(0.015, padding_share=0.1, batching="bucketed"), *learnt)
+    assert [(row["variant"], row["seeds"], row["test mse"]) for row in found] == [
+        ("bucketed", 2, pytest.approx(3)),
+        ("default", 2, pytest.approx(2)),
+    ]
 
 
 def test_older_records_say_nothing_of_padding() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from conftest import installed_backends
 
+from bench.machine import usable_cores
 from bench.records import Accuracy, Failure, Speed
 from bench.store import load_run
 
@@ -359,6 +360,27 @@ def test_ceilings_and_refused_variants_stand_in_one_run(tmp_path: Path) -> None:
         failures = call(tmp_path, "seqsum", "table", "--show", "failures").stdout
         assert "steps_per_execution" in failures
         assert "not available" in answer.stderr
+
+
+@pytest.mark.skipif(len(usable_cores()) < 2, reason="two devices of a CPU need two cores")
+def test_two_devices_are_timed_where_keras_shares_rows(tmp_path: Path) -> None:
+    (tmp_path / "one.toml").write_text(ONE_CELL)
+    answer = call(tmp_path, "seqsum", "run", "--sweep", "one.toml", "--seeds", "0", "--devices", "2")
+    assert answer.returncode == 0, answer.stderr
+    (folder,) = (tmp_path / "results").iterdir()
+    records = load_run(folder).records
+    timed = {(record.cell.backend, record.cell.variant.devices) for record in records if isinstance(record, Speed)}
+    refused = {record.cell.backend: record.fault for record in records if isinstance(record, Failure)}
+    here = set(installed_backends())
+    assert timed == {(name, 1) for name in here} | {("jax", 2) for name in here & {"jax"}}
+    assert refused == dict.fromkeys(here - {"jax"}, "not available")
+
+
+def test_more_devices_than_cores_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "one.toml").write_text(ONE_CELL)
+    answer = call(tmp_path, "seqsum", "run", "--sweep", "one.toml", "--devices", "4096")
+    assert answer.returncode == 2 and "the cores of this machine" in answer.stderr
+    assert not (tmp_path / "results").exists()
 
 
 def test_advise_recommends_what_can_be_pasted(tmp_path: Path) -> None:

@@ -126,6 +126,13 @@ def test_flags_for_xla_are_added_to_those_of_the_threads() -> None:
     assert free == "--xla_a=1 --xla_b=2"
 
 
+def test_only_jax_makes_devices_of_a_cpu() -> None:
+    flag = "--xla_force_host_platform_device_count=2"
+    asked = [("jax", "cpu", 2), ("jax", "cpu", 1), ("torch", "cpu", 2), ("jax", "gpu", 2)]
+    found = [flag in worker_settings(backend, device, 1, devices=count)["XLA_FLAGS"] for backend, device, count in asked]
+    assert found == [True, False, False, False]
+
+
 def test_tf32_is_let_only_where_it_was_asked_for() -> None:
     assert worker_settings("torch", "gpu", 1)["NVIDIA_TF32_OVERRIDE"] == "0"
     assert "NVIDIA_TF32_OVERRIDE" not in worker_settings("torch", "gpu", 1, Runtime(tf32=True))

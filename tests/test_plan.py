@@ -1,6 +1,7 @@
 """Plan: which cells and trials a sweep holds, in which order, and what it refuses."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from bench.names import check_choice
 from bench.plan import BACKENDS, REPLICA_BYTES, REPLICAS, Cell, Sweep, Trial, check_model, replica_bytes
+from seqsum_core.settings import VariantSettings
 
 
 def full_sweep(*, control: str = "none", **fields: Any) -> Sweep:
@@ -171,6 +173,15 @@ def test_seeds_are_trained_in_groups_as_large_as_asked_for() -> None:
     groups = make_sweep(models=("lstm",), lengths=(4,), seeds=7, training={"replicas": 3}).accuracy_groups()
     assert [group.seeds for group in groups if group.cell.backend == "jax"] == [(0, 1, 2), (3, 4, 5), (6,)]
     assert [group.together for group in groups[:3]] == [True, True, False]
+
+
+def test_of_the_axes_only_that_of_batches_is_trained_for_accuracy() -> None:
+    axes = {"batching": ("padded", "exact"), "batch_size": (10, 20), "implementation": ("keras", "ceiling")}
+    sweep = make_sweep(models=("lstm",), lengths=(4,), backends=("jax",), seeds=3, axes=axes, network={"mask": True})
+    groups = sweep.accuracy_groups()
+    assert [group.cell.variant.batching for group in groups] == ["exact"] * 3 + ["padded"], "alone, and together"
+    assert {replace(group.cell.variant, batching="padded") for group in groups} == {VariantSettings()}
+    assert {group.settings.training.batch_size for group in groups} == {sweep.training.batch_size}
 
 
 def test_the_users_own_model_is_trained_one_seed_after_another() -> None:

@@ -45,13 +45,13 @@ def chosen(*records: Record) -> Selection:
     return select([make_run(records)])
 
 
-def timed(cell: Cell, epoch_s: float = 0.01) -> list[Record]:
+def timed(cell: Cell, epoch_s: float = 0.01, **known: Any) -> list[Record]:
     """Make what one cell leaves: enough processes for an interval, and a control."""
     noise = (0.95, 1.0, 1.05, 1.02, 0.98)
     return [
         record
         for twin in (False, True)
-        for record in make_processes(cell, seconds=[epoch_s * one for one in noise], twin=twin, rounds=2)
+        for record in make_processes(cell, seconds=[epoch_s * one for one in noise], twin=twin, rounds=2, **known)
     ]
 
 
@@ -61,6 +61,9 @@ def everything() -> Selection:
     lengths = [make_cell(backend, length=length) for backend in ("jax", "tensorflow") for length in (4, 25)]
     others = [make_cell(threads="default"), make_cell(implementation="ceiling"), make_cell(batching="exact")]
     timings = [record for cell in (*cells, *lengths, *others) for record in timed(cell)]
+    timings += timed(make_cell(devices=2))
+    for batch_size, steps in ((25, 65), (50, 33), (400, 5)):
+        timings += timed(make_cell(batch_size=batch_size), steps_per_epoch=steps)
     return chosen(*timings, *trained, make_baseline(), make_failure(make_cell("torch")))
 
 

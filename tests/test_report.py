@@ -10,7 +10,17 @@ from typing import Any
 
 import plotly.graph_objects as go
 import pytest
-from factories import make_accuracy, make_cell, make_failure, make_header, make_run, make_speed, make_sweep, select_all
+from factories import (
+    make_accuracy,
+    make_cell,
+    make_failure,
+    make_header,
+    make_processes,
+    make_run,
+    make_speed,
+    make_sweep,
+    select_all,
+)
 from plotly.offline import get_plotlyjs
 from whole_runs import timings, trainings, whole_records, whole_selection
 
@@ -20,6 +30,7 @@ from bench.findings import Findings
 from bench.plan import Cell
 from bench.records import Record
 from bench.report.chart_parts import MOST_POINTS
+from bench.report.limit_charts import target_charts, tax_charts
 from bench.report.origin import origin_tables, repeat_command
 from bench.report.page import build_page, write_page
 from bench.report.shown_tables import MOST_ROWS, find_filters, show_table
@@ -117,7 +128,8 @@ def test_every_table_that_is_not_empty_stands_on_the_page_whole(page: Page) -> N
         assert (f"table-{name}" in ids) == (not table.frame.empty), name
         for row in show_table(name, table, filters).rows:
             assert {cell.strip() for cell in row.cells if cell.strip()} <= cells, name
-        other = ("thread-ratios", "tax", "variants", "batching", "length-cost", "crossings")
+        other = ("thread-ratios", "tax", "variants", "batching", "devices", "epoch-cost")
+        other += ("length-cost", "crossings")
         assert not table.frame.empty or name in other, "this run shall hold all but threads, variants and many lengths"
 
 
@@ -210,6 +222,29 @@ def test_very_many_turns_are_drawn_as_few_points() -> None:
     (chart,) = sample_charts(Findings(select_all(*speeds)))
     (trace,) = chart.figure["data"]
     assert len(trace["x"]) == MOST_POINTS and trace["y"][0] == pytest.approx(10.0)
+
+
+def test_the_tax_is_drawn_against_length_and_stands_in_a_part_of_its_own() -> None:
+    records = [
+        record
+        for length, tax in ((4, 3.0), (12, 2.0))
+        for way, epoch_s in (("keras", tax * 0.01), ("ceiling", 0.01))
+        for record in make_processes(make_cell(length=length, implementation=way), seconds=[epoch_s] * 5)
+    ]
+    chosen = select_all(*records)
+    (chart,) = tax_charts(chosen)
+    (trace,) = chart.figure["data"]
+    assert (trace["x"], trace["y"]) == ([4, 12], [3, 2]) and "3.00 at length 4" in chart.summary
+    assert 'id="limits"' in build_page(chosen)
+
+
+def test_shares_of_seeds_rise_over_time_and_misses_keep_them_below_all() -> None:
+    losses = {0: (1.0, 0.1), 1: (0.2, 0.1), 2: (1.0, 1.0)}
+    trained = [make_accuracy(seed=seed, val_loss=val_loss) for seed, val_loss in losses.items()]
+    (chart,) = target_charts(select_all(*make_processes(make_cell(), seconds=[0.01] * 5), *trained))
+    (trace,) = chart.figure["data"]
+    assert trace["y"][-1] == pytest.approx(100 * 2 / 3, rel=1e-3) and trace["y"] == sorted(trace["y"])
+    assert "2 of 3 seeds" in chart.summary
 
 
 @pytest.mark.parametrize(

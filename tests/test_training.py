@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqsum_core.settings import TaskSettings, TrainingSettings
+from seqsum_core.settings import Batching, NetworkSettings, TaskSettings, TrainingSettings, VariantSettings
 from seqsum_core.task import Split, draw, split
 
 pytestmark = pytest.mark.backend
@@ -43,6 +43,27 @@ def test_every_backend_retraces_the_same_losses(training: Any, data: Split, name
     (trained,) = training.fit_for_accuracy(start(name), data, TrainingSettings(epochs=2), seed=0)
     assert trained.loss == pytest.approx(FIRST_LOSSES[name], rel=1e-5)
     assert not trained.stopped_early
+
+
+# The same for batches of about one length, with a mask.
+BY_LENGTH_LOSSES: dict[Batching, tuple[float, float]] = {"bucketed": (0.0, 0.0), "exact": (0.0, 0.0)}
+
+
+@pytest.mark.parametrize("batching", BY_LENGTH_LOSSES)
+def test_batches_by_length_judge_as_padding_with_a_mask_does(training: Any, data: Split, batching: Batching) -> None:
+    from seqsum_core import models
+
+    def masked(variant: VariantSettings) -> Any:
+        return models.build("lstm", length=4, network=NetworkSettings(mask=True), variant=variant)
+
+    model, padded = masked(VariantSettings(batching=batching)), masked(VariantSettings())
+    models.set_start(model, seed=0)
+    (trained,) = training.fit_for_accuracy(model, data, TrainingSettings(epochs=2), seed=0, batching=batching)
+    assert trained.loss == pytest.approx(BY_LENGTH_LOSSES[batching], rel=1e-5)
+    padded.set_weights(trained.weights)
+    assert trained.predictions == pytest.approx(padded.predict(data.test.inputs(), verbose=0).ravel(), rel=1e-4)
+    outputs = padded.predict(data.validation.inputs(), verbose=0)
+    assert trained.val_loss[-1] == pytest.approx(np.mean((outputs - data.validation.targets()) ** 2), rel=1e-4)
 
 
 def test_loss_falls_and_predictions_look_like_sums(training: Any, data: Split) -> None:

@@ -42,6 +42,9 @@ def run(
     ceilings: Annotated[
         bool, typer.Option("--ceilings", help="Also time the same training without Keras: Keras / ceiling is its tax.")
     ] = False,
+    devices: Annotated[
+        int, typer.Option(min=1, help="Also time trainings whose rows so many devices share (keras.distribution).")
+    ] = 1,
     results: Results = Path("results"),
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with a run that was interrupted: its folder.")
@@ -66,7 +69,10 @@ def run(
     changes = _changes(backend, device, model, length, seeds, expect)
     if rivals := interpreters.rivals_of(pythons):
         changes["rivals"] = rivals
-    if axes := variants.parse_axes([*axis, *(["implementation=keras,ceiling"] if ceilings else [])]):
+    named = [*axis, *(["implementation=keras,ceiling"] if ceilings else [])]
+    if devices != 1:
+        named.append(f"devices=1,{devices}")
+    if axes := variants.parse_axes(named):
         changes["axes"] = axes
     changes["timing"] = _timing_changes(rigorous, processes, rounds, precision, budget)
     measured = sweeps.read_sweep(sweep, changes) if sweep else sweeps.read_profile(profile, changes)

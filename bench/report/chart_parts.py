@@ -32,7 +32,7 @@ class Chart:
     """A plot.
 
     Args:
-        group: what it belongs to: speed, ratios, start, break-even, loss, accuracy, memory or samples.
+        group: what it belongs to: speed, ratios, start, break-even, tax, target, loss, accuracy, memory or samples.
         title: what is seen.
         summary: the same for those who cannot see it.
         table: name of the table that holds its figures as text.

@@ -7,8 +7,10 @@ from bench.accuracy_lines import Line
 from bench.findings import Findings
 from bench.report.chart_parts import Chart
 from bench.report.learning_charts import accuracy_charts, loss_charts, memory_charts
+from bench.report.limit_charts import target_charts, tax_charts
 from bench.report.speed_charts import ratio_charts, sample_charts, speed_charts
 from bench.report.start_charts import break_even_charts, start_charts
+from bench.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,15 @@ class Learning:
     memory: Sequence[Line]
 
 
-def make_charts(found: Findings, learning: Learning) -> list[Chart]:
+def make_charts(chosen: Selection, found: Findings, learning: Learning) -> list[Chart]:
     """Return every plot for which there are records, in the order of the page."""
     return [
         *speed_charts(found),
         *ratio_charts(found),
         *start_charts(found),
         *break_even_charts(found),
+        *tax_charts(chosen),
+        *target_charts(chosen),
         *accuracy_charts(learning.mse, learning.exact),
         *loss_charts(learning.losses),
         *memory_charts(learning.memory),

@@ -27,9 +27,14 @@ from bench.tables import TABLES
 PARTS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "speed": ("Speed", ("speed", "ratios"), ("overview", "speed", "ratios", "model-ratios", "thread-ratios")),
     "start": ("Starting, and when it pays", ("start", "break-even"), ("start", "breakeven")),
+    "limits": (
+        "What limits it: the framework, settings, length",
+        ("tax",),
+        ("tax", "variants", "batching", "devices", "epoch-cost", "length-cost", "crossings"),
+    ),
     "learning": (
         "What was learned",
-        ("accuracy", "loss", "memory"),
+        ("accuracy", "target", "loss", "memory"),
         ("accuracy", "target", "lengths", "models", "backends", "predictions", "memory", "gradients"),
     ),
     "doubts": ("Doubts: controls, noise, failures", ("samples",), ("controls", "noise", "failures")),
@@ -64,7 +69,7 @@ def build_page(chosen: Selection) -> str:
         memory=memory_lines(chosen),
     )
     tables = {name: table for name, make in TABLES.items() if not (table := make(chosen)).frame.empty}
-    charts = make_charts(found, learning)
+    charts = make_charts(chosen, found, learning)
     filters = find_filters(chosen)
     said = headlines.answers(found)
     return _template().render(
