@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.cells import Cell
 from bench.intervals import (
     LEAST_SEEDS,
     RATE_MARGIN,
@@ -25,7 +26,6 @@ from bench.intervals import (
     verdicts,
 )
 from bench.memory_tables import patience_order
-from bench.plan import Cell
 from bench.records import Accuracy, Baseline, Failure
 from bench.selection import Row, Selection, Table, axes, by_cell, name_usual, sort_rows, statuses, without_figures
 

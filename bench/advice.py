@@ -11,10 +11,10 @@ from math import ceil, nan
 from statistics import median
 from time import monotonic
 
+from bench.cells import BackendName, Cell, Device, Settings, Trial
 from bench.errors import UserError
 from bench.interpreters import check_keras_backend, find_interpreters
 from bench.machine import usable_cores
-from bench.plan import BackendName, Cell, Device, Settings, Trial
 from bench.processes import WorkerProcess
 from bench.protocol import Limits, Timing
 from bench.records import Failure, Record, Speed

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from bench.cells import Cell
 from bench.intervals import LEAST_SEEDS
-from bench.plan import Cell
 from bench.ratios import of_cells
 from bench.records import Accuracy
 from bench.selection import USUAL, Row, Selection, Table, axes, by_cell, name_usual, sort_rows

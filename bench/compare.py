@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from bench.cells import Cell
 from bench.errors import UserError
 from bench.intervals import (
     CONFIDENCE,
@@ -26,7 +27,6 @@ from bench.intervals import (
     paired_ratio,
     verdicts,
 )
-from bench.plan import Cell
 from bench.ratios import of_cells
 from bench.records import Accuracy, Failure, Record, Speed
 from bench.store import Run

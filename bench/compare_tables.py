@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 
 from bench.accuracy_tables import VERDICTS
+from bench.cells import Cell
 from bench.compare import Comparison, SpeedChange
 from bench.differences import differences, warnings
 from bench.documents import Document
 from bench.gate import Gate
 from bench.intervals import LEAST_SEEDS
 from bench.memory_tables import say_patience
-from bench.plan import Cell
 from bench.records import Speed
 from bench.selection import Row, Table, axes, name_usual
 from bench.store import Run

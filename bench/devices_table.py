@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pandas as pd
 
+from bench.cells import Cell
 from bench.intervals import LEAST_SEEDS
-from bench.plan import Cell
 from bench.ratios import of_cells
 from bench.selection import USUAL, Row, Selection, Table, axes, name_usual, sort_rows, without_figures
 from bench.statistics import epoch_time

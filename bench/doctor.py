@@ -6,12 +6,12 @@ from time import sleep
 from rich.console import Console
 from rich.table import Table
 
+from bench.cells import BACKENDS, BackendName, Cell, Device
 from bench.errors import UserError
 from bench.faults import WorkerLostError
 from bench.frozen import Frozen
 from bench.interpreters import check_keras_backend, find_interpreter
 from bench.machine import BUSY_LOAD, Noise, Watch, describe_machine, load_average, usable_cores
-from bench.plan import BACKENDS, BackendName, Cell, Device
 from bench.processes import WorkerProcess
 from bench.protocol import Limits
 from bench.records import Machine, Worker

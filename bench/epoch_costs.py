@@ -1,7 +1,7 @@
 """What an epoch costs however few steps it has: the same rows in batches of several sizes.
 
-Epoch = fixed + per step x steps. The rows are the same, so that their arithmetic hides in the fixed part; where sequences
-are short, that is little.
+Epoch = fixed + per step x steps. The rows are the same, so that their arithmetic hides in the fixed part; where
+sequences are short, that is little.
 """
 
 from collections import defaultdict
@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from bench.cells import Cell
 from bench.intervals import LEAST_SEEDS, Interval
 from bench.length_costs import Array, Line, fit_line, line_intervals
-from bench.plan import Cell
 from bench.ratios import of_cells
 from bench.records import Speed
 from bench.selection import USUAL, Selection, Table, axes, name_usual, sort_rows
@@ -84,7 +84,7 @@ def epoch_cost_table(chosen: Selection) -> Table:
     notes = (
         "Steady epoch = fixed + per step x steps: the line with the least squares of relative residuals to the medians "
         f"of fresh processes at {LEAST_SIZES} batch sizes or more of the same rows, with 95 % intervals (from "
-        f"{LEAST_SEEDS} processes a size on). What the rows need however they are cut into batches is in the fixed part.",
+        f"{LEAST_SEEDS} processes a size on). What the rows need in batches of any size is in the fixed part.",
         "Off by: how far, in %, the number of steps that the line fits worst lies above (+) or below (-) it.",
     )
     frame = sort_rows(name_usual(pd.DataFrame(rows)), ["length", "model", "backend", *USUAL])

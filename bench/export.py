@@ -12,11 +12,11 @@ import pandas as pd
 from pytest_benchmark import __version__ as storage_version
 from pytest_benchmark.stats import Stats
 
+from bench.cells import Cell
 from bench.digits import format_value
 from bench.errors import UserError
 from bench.escaping import frame_for_spreadsheet
 from bench.frames import Kind, frame_of
-from bench.plan import Cell
 from bench.ratios import of_cells
 from bench.records import Speed
 from bench.selection import Selection

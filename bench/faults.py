@@ -4,8 +4,8 @@ import signal
 from collections.abc import Sequence
 from contextlib import suppress
 
+from bench.cells import Trial
 from bench.errors import NotAvailableError, UserError
-from bench.plan import Trial
 from bench.records import Failure, Fault
 
 OUT_OF_MEMORY = (

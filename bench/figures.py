@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 from numpy.typing import NDArray
 
-from bench.plan import Cell
+from bench.cells import Cell
 from bench.replay_tables import write_whole
 from seqsum_core.settings import VariantSettings
 

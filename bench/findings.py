@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any
 
-from bench.plan import Cell
+from bench.cells import Cell
 from bench.ratios import Compared, compare, controls, of_cells
 from bench.records import Slice, Speed
 from bench.selection import Selection

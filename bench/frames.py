@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from bench.cells import Cell
 from bench.errors import UserError
 from bench.names import choose_name
-from bench.plan import Cell
 from bench.records import Accuracy, Baseline, Failure, Record, Speed
 from bench.store import HEADER, Run, load_run, load_runs
 from seqsum_core.settings import VariantSettings

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+from bench.cells import BACKENDS, BackendName, Device
 from bench.errors import UserError
 from bench.names import choose_name
-from bench.plan import BACKENDS, BackendName, Device, Sweep
+from bench.plan import Sweep
 from bench.protocol import Runtime, Threads
 from seqsum_core.settings import MODELS
 

@@ -16,8 +16,8 @@ from math import nan
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bench.cells import Cell
 from bench.intervals import CONFIDENCE, LEAST_SEEDS, RESAMPLES, Interval
-from bench.plan import Cell
 from bench.ratios import of_cells
 from bench.records import Speed
 from bench.selection import Selection

@@ -11,6 +11,7 @@ from math import inf, isfinite, isnan, nan
 
 import numpy as np
 
+from bench.cells import Cell
 from bench.findings import place
 from bench.intervals import LEAST_SEEDS, Interval
 from bench.length_costs import (
@@ -22,7 +23,6 @@ from bench.length_costs import (
     resampled_medians,
     step_s,
 )
-from bench.plan import Cell
 from bench.ratios import of_cells
 from bench.records import Speed
 from bench.selection import Selection

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.cells import Cell
 from bench.intervals import LEAST_SEEDS
 from bench.length_costs import LEAST_LENGTHS, LengthCost, length_costs
 from bench.length_crossings import Crossing, crossings
-from bench.plan import Cell
 from bench.selection import USUAL, Row, Selection, Table, axes, name_usual, sort_rows
 
 MIB = 2**20

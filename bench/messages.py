@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from bench.cells import Backend, Device, Group, Trial
 from bench.frozen import Frozen
-from bench.plan import Backend, Device, Group, Trial
 from bench.protocol import Runtime
 from bench.records import Accuracy, Failure, Slice, Speed, Way, Worker
 from seqsum_core.parity_case import Case, Quantity

@@ -11,6 +11,7 @@ from statistics import median
 import numpy as np
 import pandas as pd
 
+from bench.cells import BackendName, Cell, Settings, Trial
 from bench.errors import UserError
 from bench.faults import WorkerLostError
 from bench.frozen import Frozen
@@ -18,7 +19,6 @@ from bench.interpreters import check_keras_backend, find_interpreters
 from bench.intervals import LEAST_SEEDS
 from bench.machine import code_commit, describe_machine, usable_cores
 from bench.messages import OverheadRequest
-from bench.plan import BackendName, Cell, Settings, Trial
 from bench.processes import WorkerProcess
 from bench.protocol import Limits
 from bench.records import Machine

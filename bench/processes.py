@@ -11,6 +11,7 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from bench.cells import Cell, Group, Trial
 from bench.errors import UserError
 from bench.faults import WorkerLostError, ended, failure, raised
 from bench.interpreters import worker_environment
@@ -42,7 +43,6 @@ from bench.messages import (
     TurnDone,
     Wrong,
 )
-from bench.plan import Cell, Group, Trial
 from bench.protocol import Limits, Runtime
 from bench.records import Accuracy, Failure, Slice, Speed, Way, Worker
 from seqsum_core.parity_case import Case, Quantity

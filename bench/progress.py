@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from bench.plan import Group, Trial
+from bench.cells import Group, Trial
 from bench.records import Accuracy, Failure, Record, Speed
 
 

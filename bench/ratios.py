@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import inf, isnan, nan
 
-from bench.plan import Cell
+from bench.cells import Cell
 from bench.records import Record, Speed
 from bench.statistics import Ratio, epoch_time, ratio
 

@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, GetCoreSchemaHandler, TypeAdapter
 from pydantic_core import core_schema
 
+from bench.cells import DEFAULT, Backend, Cell, Device, side_of
 from bench.frozen import Frozen
-from bench.plan import DEFAULT, Backend, Cell, Device, Sweep, side_of
+from bench.plan import Sweep
 from seqsum_core.metrics import Errors
 
 SCHEMA_VERSION = 4

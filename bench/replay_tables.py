@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.text import Text
 
+from bench.cells import BackendName
 from bench.errors import UserError
-from bench.plan import BackendName
 from bench.printing import print_text
 from bench.replays import Attempt, Replays, Retraced
 from bench.selection import Table

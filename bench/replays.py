@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.cells import BackendName, Cell
 from bench.errors import UserError
 from bench.faults import WorkerLostError
 from bench.machine import usable_cores
 from bench.messages import Failed, ReplayDone, ReplayRequest
 from bench.names import check_choice
-from bench.plan import BackendName, Cell
 from bench.processes import WorkerProcess
 from bench.progress import Progress
 from bench.protocol import Limits

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
+from bench.cells import REPLICAS, BackendName, Cell, Device, Group, Settings
 from bench.errors import UserError
 from bench.faults import WorkerLostError
 from bench.frozen import Frozen
 from bench.interpreters import check_keras_backend, find_interpreters
 from bench.machine import code_commit, describe_machine, usable_cores
-from bench.plan import REPLICAS, BackendName, Cell, Device, Group, Settings
 from bench.processes import WorkerProcess
 from bench.protocol import Limits
 from bench.records import Machine, Way, Worker

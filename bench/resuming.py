@@ -7,7 +7,8 @@ measured again, since no ratio could be taken of rounds that did not meet.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from bench.plan import Cell, Group, Sweep, Trial
+from bench.cells import Cell, Group, Trial
+from bench.plan import Sweep
 from bench.records import Accuracy, Failure, Record, Speed
 from bench.store import Run
 

@@ -18,12 +18,13 @@ from time import monotonic
 
 from filelock import FileLock, Timeout
 
+from bench.cells import BackendName, Group, Trial
 from bench.differences import differences
 from bench.errors import UserError
 from bench.faults import WorkerLostError, failure
 from bench.interpreters import check_keras_backend, find_sides
 from bench.machine import code_commit, describe_machine, load_average, usable_cores
-from bench.plan import BackendName, Group, Sweep, Trial
+from bench.plan import Sweep
 from bench.processes import WorkerProcess
 from bench.progress import Progress
 from bench.records import Baseline, Harness, Header, Record, Resumed, Worker

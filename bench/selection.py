@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from bench.cells import Cell
 from bench.machine import BUSY_LOAD
-from bench.plan import Cell
 from bench.records import Accuracy, Baseline, Failure, Record, Speed, Worker
 from bench.store import Run
 from seqsum_core.settings import VariantSettings

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from time import monotonic
 
+from bench.cells import BackendName, Cell
 from bench.certificate import REFERENCE, Certificate, Side, all_cases, certify
 from bench.errors import UserError
 from bench.faults import WorkerLostError
 from bench.interpreters import check_keras_backend, find_interpreters
 from bench.machine import usable_cores
-from bench.plan import BackendName, Cell
 from bench.processes import WorkerProcess
 from bench.protocol import Limits
 from bench.records import Worker

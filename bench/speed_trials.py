@@ -10,9 +10,9 @@ from math import ceil
 from time import perf_counter
 
 from bench import machine, subjects
+from bench.cells import Trial
 from bench.errors import NotAvailableError
 from bench.messages import AtPark, Leave, Parked, Turn, TurnDone
-from bench.plan import Trial
 from bench.protocol import Timing
 from bench.records import Slice, Speed, Witness
 from bench.trials import Report, build_model, draw_rows

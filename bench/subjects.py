@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 
 from bench import ceilings
+from bench.cells import Trial
 from bench.errors import NotAvailableError
-from bench.plan import Trial
 from bench.trials import build_model
 from seqsum_core import training
 from seqsum_core.batching import draw_epochs

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from bench.cells import Cell
 from bench.errors import UserError
 from bench.findings import place
 from bench.intervals import CONFIDENCE, Interval
 from bench.memory_tables import patience_order
-from bench.plan import Cell
 from bench.ratios import of_cells
 from bench.records import Accuracy, Speed
 from bench.selection import Selection, by_cell

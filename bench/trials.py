@@ -13,8 +13,8 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bench.cells import Group, Trial
 from bench.faults import failure, raised
-from bench.plan import Group, Trial
 from bench.records import Accuracy, Failure, KerasWay, Memory, Way
 from seqsum_core import metrics, models, reference, replicas, task, training
 from seqsum_core.memory import Probe

@@ -14,11 +14,12 @@ from typing import TypeVar
 
 import psutil
 
+from bench.cells import Cell, Trial
 from bench.errors import UserError
 from bench.faults import WorkerLostError, failure
 from bench.machine import pin, usable_cores
 from bench.messages import Turn
-from bench.plan import Cell, Sweep, Trial
+from bench.plan import Sweep
 from bench.processes import WorkerProcess
 from bench.progress import Progress
 from bench.protocol import Threads, Timing

@@ -5,8 +5,8 @@ from math import isnan
 
 import pandas as pd
 
+from bench.cells import Cell
 from bench.intervals import LEAST_SEEDS
-from bench.plan import Cell
 from bench.ratios import Compared, against, of_cells
 from bench.records import Speed
 from bench.selection import USUAL, Row, Selection, Table, axes, name_usual, sort_rows, without_figures

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from bench.plan import Cell
+from bench.cells import Cell
 from bench.ratios import compare, of_cells
 from bench.selection import Selection
 

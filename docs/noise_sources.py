@@ -1,7 +1,7 @@
 """Take away, one at a time, what may make fresh processes of one cell differ: `python docs/noise_sources.py`.
 
-Each change is a second installation of a backend whose interpreter is the first one's behind a small script, so that all
-take turns in one `seqsum run`. What came out stands in docs/methodology.md, "Where the noise is". Needs Linux.
+Each change is a second installation of a backend whose interpreter is the first one's behind a small script, so that
+all take turns in one `seqsum run`. What came out stands in docs/methodology.md, "Where the noise is". Needs Linux.
 """
 
 import subprocess

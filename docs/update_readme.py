@@ -181,7 +181,8 @@ def published(folder: str, make: Callable[[Selection], Table], *columns: str) ->
     table = make(chosen)
     if columns:
         table = replace(table, frame=table.frame[list(columns)])
-    source = f"Measured by `{chosen.runs[-1].header.command}`; all tables: [results/{folder}](../results/{folder}/tables.md)."
+    command, link = chosen.runs[-1].header.command, f"[results/{folder}](../results/{folder}/tables.md)"
+    source = f"Measured by `{command}`; all tables: {link}."
     return to_markdown(table).partition("\n\n")[2].rstrip() + f"\n\n{source}"
 
 
@@ -202,9 +203,9 @@ def soak() -> str:
 
 
 LENGTH_COLUMNS = (
-    ("model", "backend", "fixed ms", "low ms", "high ms")
-    + ("per timestep µs", "low µs", "high µs", "off by %", "at length")
-    + ("validation fixed ms", "MiB at shortest", "MiB at longest")
+    *("model", "backend", "fixed ms", "low ms", "high ms"),
+    *("per timestep µs", "low µs", "high µs", "off by %", "at length"),
+    *("validation fixed ms", "MiB at shortest", "MiB at longest"),
 )
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results": overview},
@@ -253,8 +254,7 @@ def main() -> None:
     """Write the documents, or compare them with what would be written."""
     wanted = {PROJECT / name: filled(PROJECT / name, blocks) for name, blocks in BLOCKS.items()}
     wanted |= {
-        RESULTS / name / "tables.md": all_tables(RESULTS / name)
-        for name in ("reference", "repeat", "study", *STUDIES)
+        RESULTS / name / "tables.md": all_tables(RESULTS / name) for name in ("reference", "repeat", "study", *STUDIES)
     }
     wanted |= schemas()
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]

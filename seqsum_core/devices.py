@@ -14,7 +14,7 @@ def share_rows(device: str, *, count: int, batches: tuple[int, ...]) -> None:
         batches: the numbers of rows that steps have.
 
     Raises:
-        ValueError: if Keras has no such distribution on this backend, there are fewer devices, or rows would be left over.
+        ValueError: if Keras cannot share rows on this backend, there are fewer devices, or rows would be left over.
     """
     if count == 1:
         return

@@ -241,10 +241,7 @@ def fit_for_accuracy(
     callbacks: list[Any] = [stops]
     if csv_log is not None:
         callbacks.append(keras.callbacks.CSVLogger(str(csv_log)))
-    if batching == "padded":
-        fed = _padded(data, training, seed)
-    else:
-        fed = _by_length(data, training, seed, batching, padding)
+    fed = _padded(data, training, seed) if batching == "padded" else _by_length(data, training, seed, batching, padding)
     model.fit(**fed, epochs=training.epochs, shuffle=False, verbose=0, callbacks=callbacks)
     results = []
     for patience in training.patiences:

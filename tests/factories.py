@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from bench.plan import BackendName, Cell, Group, Sweep, Trial
+from bench.cells import BackendName, Cell, Group, Trial
+from bench.plan import Sweep
 from bench.protocol import Threads
 from bench.records import (
     Accuracy,

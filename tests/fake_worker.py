@@ -133,8 +133,8 @@ EPOCH_S = 0.25
 
 def fake_speed_trials(behaviour: str) -> Any:
     """Play a timed fit whose epochs take no time, but say that they do; parked, it really waits."""
+    from bench.cells import Trial
     from bench.messages import Leave, Parked, Turn, TurnDone
-    from bench.plan import Trial
     from bench.records import Slice, Speed, Witness
 
     def measure_speed(

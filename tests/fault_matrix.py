@@ -25,7 +25,7 @@ from factories import make_sweep
 from fake_worker import FAULTS, fake_python
 from rich.console import Console
 
-from bench.plan import BACKENDS
+from bench.cells import BACKENDS
 from bench.progress import Progress
 from bench.protocol import Limits, Timing
 from bench.records import Failure

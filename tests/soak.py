@@ -20,8 +20,8 @@ from factories import make_accuracy, make_cell, make_header, make_speed, make_sw
 from fake_worker import fake_python
 from rich.console import Console
 
+from bench.cells import BACKENDS, Group, Trial
 from bench.lines import checksum, seal
-from bench.plan import BACKENDS, Group, Trial
 from bench.progress import Progress
 from bench.protocol import Timing
 from bench.records import Record

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.accuracy_tables import accuracy_table, backends_table, lengths_table, models_table, predictions_table
+from bench.cells import BackendName
 from bench.intervals import mean_interval, paired_ratio
-from bench.plan import BackendName
 from bench.printing import format_value
 from bench.records import Accuracy
 

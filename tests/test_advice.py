@@ -11,8 +11,8 @@ from fake_worker import fake_python
 
 from bench.advice import VARIANTS, Advice, Candidate, Task, advise
 from bench.advice_text import candidates_table, sentences, snippet
+from bench.cells import BACKENDS
 from bench.errors import UserError
-from bench.plan import BACKENDS
 from bench.records import Speed
 
 TASK = Task(model="lstm", length=12, units=16, device="cpu", epochs=100)

@@ -66,7 +66,11 @@ def test_the_first_two_batches_show_that_lengths_differ(lengths: Any, batch_size
 def test_epoch_after_epoch_is_drawn_from_one_seed() -> None:
     rows = draw(TaskSettings(), length=12)
     first, again, other = (
-        [batch.rows.tolist() for epoch in islice(draw_epochs(rows, "exact", batch_size=50, seed=seed), 2) for batch in epoch]
+        [
+            batch.rows.tolist()
+            for epoch in islice(draw_epochs(rows, "exact", batch_size=50, seed=seed), 2)
+            for batch in epoch
+        ]
         for seed in (3, 3, 4)
     )
     assert first == again != other

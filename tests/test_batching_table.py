@@ -53,7 +53,11 @@ def test_a_mask_is_compared_with_its_own_padding() -> None:
 
 
 def test_what_each_way_learnt_stands_beside_its_speed() -> None:
-    learnt = [make_accuracy(make_cell(batching=way), seed=seed, test=make_errors(mse)) for seed in (0, 1) for way, mse in LEARNT.items()]
+    learnt = [
+        make_accuracy(make_cell(batching=way), seed=seed, test=make_errors(mse))
+        for seed in (0, 1)
+        for way, mse in LEARNT.items()
+    ]
     found = rows(*timed(0.020, padding_share=0.5), *timed(0.015, padding_share=0.1, batching="bucketed"), *learnt)
     assert [(row["variant"], row["seeds"], row["test mse"]) for row in found] == [
         ("bucketed", 2, pytest.approx(3)),

@@ -16,11 +16,11 @@ from factories import (
     make_worker,
 )
 
+from bench.cells import Cell
 from bench.compare import Comparison, compare_runs, ratio_of_medians
 from bench.compare_tables import comparison_tables, heading
 from bench.differences import differences, warnings
 from bench.errors import UserError
-from bench.plan import Cell
 from bench.records import Record, Witness
 
 SECONDS = (0.0098, 0.0100, 0.0101, 0.0103, 0.0099, 0.0100, 0.0102, 0.0097)

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from factories import make_cell, make_processes, select_all
 
+from bench.cells import BackendName
 from bench.devices_table import devices_table
-from bench.plan import BackendName
 from bench.records import Record
 
 NOISE = (0.98, 1.0, 1.01, 1.02, 0.99)

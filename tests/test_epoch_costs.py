@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from factories import make_cell, make_processes, select_all
 
+from bench.cells import BackendName
 from bench.epoch_costs import epoch_cost_table, epoch_costs
-from bench.plan import BackendName
 from bench.records import Record
 
 STEPS = {25: 65, 100: 17, 400: 5}
@@ -44,7 +44,9 @@ def test_cells_that_differ_in_more_have_lines_of_their_own() -> None:
         ("jax", "units 64"),
         ("tensorflow", "default"),
     ]
-    assert list(frame["fixed ms"]) == pytest.approx([1, 1, 60]) and list(frame["per step ms"]) == pytest.approx([0.2, 0.3, 0.5])
+    assert list(frame["fixed ms"]) == pytest.approx([1, 1, 60]) and list(frame["per step ms"]) == pytest.approx(
+        [0.2, 0.3, 0.5]
+    )
     assert set(frame["steps"]) == {"5, 17, 65"}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bench.cells import BACKENDS, BackendName
 from bench.errors import UserError
 from bench.interpreters import (
     available_backends,
@@ -21,7 +22,6 @@ from bench.interpreters import (
     worker_environment,
     worker_settings,
 )
-from bench.plan import BACKENDS, BackendName
 from bench.protocol import Runtime
 
 EVERYTHING = ("bench", "seqsum_core", "keras", *BACKENDS)
@@ -129,7 +129,9 @@ def test_flags_for_xla_are_added_to_those_of_the_threads() -> None:
 def test_only_jax_makes_devices_of_a_cpu() -> None:
     flag = "--xla_force_host_platform_device_count=2"
     asked = [("jax", "cpu", 2), ("jax", "cpu", 1), ("torch", "cpu", 2), ("jax", "gpu", 2)]
-    found = [flag in worker_settings(backend, device, 1, devices=count)["XLA_FLAGS"] for backend, device, count in asked]
+    found = [
+        flag in worker_settings(backend, device, 1, devices=count)["XLA_FLAGS"] for backend, device, count in asked
+    ]
     assert found == [True, False, False, False]
 
 

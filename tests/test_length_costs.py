@@ -9,8 +9,8 @@ from factories import make_cell, make_processes, make_run, make_speed, select_al
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.cells import BackendName
 from bench.length_costs import LengthCost, fit_lines, length_costs
-from bench.plan import BackendName
 from bench.records import Record
 from bench.selection import select
 

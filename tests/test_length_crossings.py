@@ -9,10 +9,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from test_length_costs import timed
 
+from bench.cells import BackendName
 from bench.intervals import Interval
 from bench.length_costs import length_costs
 from bench.length_crossings import Crossing, crossings
-from bench.plan import BackendName
 from bench.records import Record
 from bench.selection import select
 

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from bench import digits
+from bench.cells import BACKENDS, Cell
 from bench.errors import UserError
-from bench.plan import BACKENDS, Cell
 from bench.printing import format_value, print_tables, print_text, to_csv, to_markdown
 from bench.records import Record
 from bench.selection import Selection, Table, select

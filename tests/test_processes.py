@@ -7,11 +7,11 @@ import psutil
 import pytest
 from fake_worker import EPOCH_S, fake_python
 
+from bench.cells import Cell, Group, Settings, Trial
 from bench.errors import UserError
 from bench.faults import WorkerLostError
 from bench.machine import usable_cores
 from bench.messages import OverheadRequest, Turn
-from bench.plan import Cell, Group, Settings, Trial
 from bench.processes import WorkerProcess
 from bench.protocol import Limits, Runtime, Timing
 from bench.records import Accuracy, Failure, Speed

@@ -10,7 +10,7 @@ from factories import make_accuracy, make_baseline, make_cell, make_failure, mak
 from rich.console import Console
 
 from bench import progress as progress_module
-from bench.plan import BACKENDS, Group, Settings, Trial
+from bench.cells import BACKENDS, Group, Settings, Trial
 from bench.progress import Progress, expected_s, summary
 from bench.records import Record
 

@@ -6,7 +6,7 @@ from math import inf, isnan
 import pytest
 from factories import make_accuracy, make_baseline, make_cell, make_failure, make_processes, make_speed
 
-from bench.plan import Cell
+from bench.cells import Cell
 from bench.ratios import compare, controls, of_cells, widest_interval
 from bench.records import Record
 

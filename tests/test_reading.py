@@ -11,8 +11,8 @@ import pytest
 from calling import Caller, write_run
 from factories import make_accuracy, make_cell, make_failure, make_header, make_processes
 
+from bench.cells import BackendName
 from bench.commands.app import screen
-from bench.plan import BackendName
 from bench.records import Record
 from bench.tables import TABLES
 

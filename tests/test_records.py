@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bench.plan import BACKENDS, Cell
+from bench.cells import BACKENDS, Cell
 from bench.records import LINE, Accuracy, Baseline, Failure, Header, Memory, Record, Slice, Speed, Witness
 from seqsum_core.metrics import Errors
 from seqsum_core.settings import VariantSettings

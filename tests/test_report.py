@@ -25,9 +25,9 @@ from plotly.offline import get_plotlyjs
 from whole_runs import timings, trainings, whole_records, whole_selection
 
 from bench import store
+from bench.cells import Cell
 from bench.escaping import visible
 from bench.findings import Findings
-from bench.plan import Cell
 from bench.records import Record
 from bench.report.chart_parts import MOST_POINTS
 from bench.report.limit_charts import target_charts, tax_charts

@@ -11,9 +11,9 @@ from fake_worker import fake_python
 from rich.console import Console
 from test_runner import TIMING, run, sweep
 
+from bench.cells import Group, Trial
 from bench.differences import differences
 from bench.errors import UserError
-from bench.plan import Group, Trial
 from bench.progress import Progress
 from bench.records import Accuracy, Record, Speed
 from bench.resuming import count_missing, missing_trials, stale_lines

@@ -10,9 +10,9 @@ from test_cli import seqsum
 from typer.testing import CliRunner
 
 from bench import cli, interpreters, sides
+from bench.cells import BACKENDS, BackendName
 from bench.certificate import Certificate, all_cases
 from bench.errors import UserError
-from bench.plan import BACKENDS, BackendName
 
 pytestmark = pytest.mark.usefixtures("own_lock")
 

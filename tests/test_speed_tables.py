@@ -17,8 +17,8 @@ from factories import (
     select_all,
 )
 
+from bench.cells import BackendName
 from bench.intervals import Interval
-from bench.plan import BackendName
 from bench.records import Speed
 from bench.selection import select
 from bench.speed_tables import (

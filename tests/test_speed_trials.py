@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from bench.cells import Cell, Settings, Trial
 from bench.errors import NotAvailableError
 from bench.messages import AtPark, Done, Failed, Leave, OverheadDone, OverheadRequest, Parked, SpeedRequest, Turn
-from bench.plan import Cell, Settings, Trial
 from bench.protocol import Timing
 from bench.worker import Server
 from seqsum_core.settings import VariantSettings

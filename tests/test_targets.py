@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from bench.cells import BackendName
 from bench.errors import UserError
 from bench.findings import place
 from bench.intervals import Interval
-from bench.plan import BackendName
 from bench.records import Accuracy
 from bench.selection import TARGET
 from bench.targets import Reached, first_epoch, longest, ordered_interval, pairs, parse_target, reached

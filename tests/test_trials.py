@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from bench.cells import Cell, Group, Settings, Trial
 from bench.messages import CheckRequest, Failed, GroupDone, TrainRequest, Wrong
-from bench.plan import Cell, Group, Settings, Trial
 from bench.records import Accuracy
 from bench.worker import Server
 from seqsum_core.settings import TaskSettings, TrainingSettings

@@ -15,9 +15,9 @@ from fake_worker import fake_python
 from rich.console import Console
 from test_runner import TIMING, run, wait_for
 
+from bench.cells import BACKENDS, Cell, Settings, Trial
 from bench.errors import UserError
 from bench.machine import usable_cores
-from bench.plan import BACKENDS, Cell, Settings, Trial
 from bench.processes import WorkerProcess
 from bench.progress import Progress
 from bench.protocol import Limits, Timing

@@ -8,7 +8,7 @@ from factories import make_accuracy, make_baseline, make_header, make_speed, mak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.plan import Cell
+from bench.cells import Cell
 from bench.records import Record
 from bench.store import HEADER, PACKED_TRIALS, TRIALS, start_run
 from bench.verifying import verify_run

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from factories import make_cell, make_processes, make_run, make_speed, select_all
 
-from bench.plan import BackendName
+from bench.cells import BackendName
 from bench.records import Record
 from bench.selection import select
 from bench.speed_tables import speed_table

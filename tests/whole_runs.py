@@ -18,7 +18,7 @@ from factories import (
     select_all,
 )
 
-from bench.plan import BackendName
+from bench.cells import BackendName
 from bench.records import Record
 from bench.selection import Selection
 

@@ -17,9 +17,10 @@ import pytest
 from rich.console import Console
 
 from bench import interpreters, runner, store, sweeps
+from bench.cells import BACKENDS, BackendName, Cell, Trial
 from bench.errors import UserError
 from bench.machine import pin, typed_command, usable_cores
-from bench.plan import BACKENDS, BackendName, Cell, Sweep, Trial
+from bench.plan import Sweep
 from bench.printing import print_tables
 from bench.processes import WorkerProcess
 from bench.progress import Progress

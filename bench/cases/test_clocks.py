@@ -6,8 +6,9 @@ import numpy as np
 
 from bench.cases.plugin import fresh_worker, say_interval
 from bench.cases.test_training import counted_epochs
+from bench.cells import Cell, Trial
 from bench.messages import Turn
-from bench.plan import Cell, Sweep, Trial
+from bench.plan import Sweep
 from bench.processes import WorkerProcess
 from bench.statistics import median_ratio
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from bench.cases.plugin import accuracy_of, fresh_worker
+from bench.cells import Cell, Trial
 from bench.faults import WorkerLostError, failure
 from bench.messages import Turn
-from bench.plan import Cell, Sweep, Trial
+from bench.plan import Sweep
 from bench.protocol import Timing
 from bench.records import Accuracy, Header, Speed
 from bench.store import RunWriter

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bench.cells import Cell
 from bench.figures import BACKEND_STYLES, is_usual, say_backend
 from bench.findings import Timed
-from bench.plan import Cell
 from bench.report.texts import plotly_text
 
 Trace = dict[str, Any]

@@ -10,11 +10,11 @@ from math import isnan
 from typing import Literal
 
 from bench.accuracy_lines import Line
+from bench.cells import Cell
 from bench.figures import say_backend
 from bench.findings import BreakEven, Findings, Timed, place
 from bench.intervals import LEAST_SEEDS, Interval
 from bench.names import say_count
-from bench.plan import Cell
 from bench.printing import format_value
 from bench.report.texts import join_words, model_name, say_interval
 from bench.speed_tables import say_ahead

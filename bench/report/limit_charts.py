@@ -1,4 +1,4 @@
-"""Plots of what limits a training: the framework tax against length, and the seeds that have got to the target by when."""
+"""Plots of what limits a training: the framework tax against length, and the share of seeds that are there by when."""
 
 from collections import defaultdict
 from math import isfinite
@@ -62,7 +62,7 @@ def _say(one: Compared) -> str:
 
 
 def target_charts(chosen: Selection) -> list[Chart]:
-    """Draw the share of seeds that have got to the target against the seconds from starting, for each model and length."""
+    """Draw the share of seeds that have got to the target by when, since starting, for each model and length."""
     groups: dict[tuple[str, int], list[Reached]] = defaultdict(list)
     for one in reached(chosen):
         if isfinite(one.first_s):
@@ -83,4 +83,8 @@ def _share_trace(one: Reached) -> Trace:
     trace = line_trace(say_backend(one.cell), x, 100 * y, cell_style(one.cell))
     trace["line"]["shape"] = "hv"
     hover = [f"{format_value(float(second))} s: {share:.0f} %" for second, share in zip(x, 100 * y, strict=True)]
-    return trace | {"x": shorts(x), "mode": "lines", "hovertext": hover, "hoverinfo": "text+name"} | meta_of_cells(one.cell)
+    return (
+        trace
+        | {"x": shorts(x), "mode": "lines", "hovertext": hover, "hoverinfo": "text+name"}
+        | meta_of_cells(one.cell)
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.plan import Cell
+from bench.cells import Cell
 from bench.records import Header, Worker
 from bench.selection import Row, Selection, Table, axes, by_cell
 from bench.store import Run

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from bench.cells import BACKENDS
 from bench.escaping import visible
-from bench.plan import BACKENDS
 from bench.printing import format_value
 from bench.selection import Selection, Table
 
