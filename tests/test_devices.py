@@ -35,7 +35,7 @@ def devices() -> Any:
 def backend() -> str:
     import keras
 
-    return keras.backend.backend()
+    return str(keras.backend.backend())
 
 
 def test_one_device_is_let_alone(devices: Any) -> None:

@@ -45,17 +45,21 @@ def test_every_backend_retraces_the_same_losses(training: Any, data: Split, name
     assert not trained.stopped_early
 
 
-# The same for batches of about one length, with a mask.
-BY_LENGTH_LOSSES: dict[Batching, tuple[float, float]] = {"bucketed": (0.0, 0.0), "exact": (0.0, 0.0)}
+# Of an LSTM with a mask at length 12, in batches of about one length.
+BY_LENGTH_LOSSES: dict[Batching, tuple[float, float]] = {
+    "bucketed": (129.72696, 119.31844),
+    "exact": (128.78520, 116.97905),
+}
 
 
 @pytest.mark.parametrize("batching", BY_LENGTH_LOSSES)
-def test_batches_by_length_judge_as_padding_with_a_mask_does(training: Any, data: Split, batching: Batching) -> None:
+def test_batches_by_length_judge_as_padding_with_a_mask_does(training: Any, batching: Batching) -> None:
     from seqsum_core import models
 
     def masked(variant: VariantSettings) -> Any:
-        return models.build("lstm", length=4, network=NetworkSettings(mask=True), variant=variant)
+        return models.build("lstm", length=12, network=NetworkSettings(mask=True), variant=variant)
 
+    data = split(draw(ARTICLE, length=12), ARTICLE)
     model, padded = masked(VariantSettings(batching=batching)), masked(VariantSettings())
     models.set_start(model, seed=0)
     (trained,) = training.fit_for_accuracy(model, data, TrainingSettings(epochs=2), seed=0, batching=batching)
