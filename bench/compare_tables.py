@@ -1,5 +1,6 @@
 """Two runs beside each other as tables: what differs, speed, accuracy, what only one side has, failures."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -100,10 +101,16 @@ def accuracy_changes_table(comparison: Comparison) -> Table:
 
 
 def one_side_table(comparison: Comparison) -> Table:
-    """Tabulate the cells that only one of the runs measured."""
-    sides = (("BASE", comparison.only_base), ("NEW", comparison.only_new))
-    rows = [axes(cell) | {"measured": kind, "only in": side} for side, cells in sides for kind, cell in cells]
-    return Table("Only on one side", name_usual(pd.DataFrame(rows)))
+    """Tabulate the cells that only one of the runs measured, those that differ in length alone in one row."""
+    rows: dict[tuple[str, str, Cell], Row] = {}
+    lengths: dict[tuple[str, str, Cell], list[int]] = defaultdict(list)
+    for side, cells in (("BASE", comparison.only_base), ("NEW", comparison.only_new)):
+        for kind, cell in cells:
+            alike = (side, kind, cell.model_copy(update={"length": 0}))
+            lengths[alike].append(cell.length)
+            said = ", ".join(map(str, sorted(lengths[alike])))
+            rows[alike] = axes(cell) | {"length": said, "measured": kind, "only in": side}
+    return Table("Only on one side", name_usual(pd.DataFrame(list(rows.values()))))
 
 
 def lost_table(comparison: Comparison) -> Table:

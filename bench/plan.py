@@ -155,12 +155,16 @@ class Sweep(Settings):
         ]
         return random.Random(f"{process} {block[0]}").sample(trials, len(trials))
 
-    def speed_trials(self) -> list[Trial]:
-        """Return the trials of every block, once for each process; a wave of all blocks comes before the next."""
+    def speed_trials(self, blocks: list[list[Cell]] | None = None) -> list[Trial]:
+        """Return the trials of every block, once for each process; a wave of all blocks comes before the next.
+
+        Args:
+            blocks: the blocks, if they are not those of `blocks()`.
+        """
         return [
             trial
             for process in range(self.timing.processes)
-            for block in self.blocks()
+            for block in blocks or self.blocks()
             for trial in self.turns(block, process=process)
         ]
 

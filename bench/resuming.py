@@ -58,11 +58,19 @@ def missing_groups(sweep: Sweep, records: Iterable[Record]) -> list[Group]:
     return [group for group in groups if group.seeds]
 
 
-def missing_trials(sweep: Sweep, records: Sequence[Record]) -> list[Trial | Group]:
-    """Return everything of a sweep that has left no record, in the order of measuring."""
+def missing_trials(
+    sweep: Sweep, records: Sequence[Record], blocks: list[list[Cell]] | None = None
+) -> list[Trial | Group]:
+    """Return everything of a sweep that has left no record, in the order of measuring.
+
+    Args:
+        sweep: what is measured.
+        records: what there is.
+        blocks: what takes turns with what, if not all cells of a length do.
+    """
     timed = timed_places(records)
     return [
-        *(trial for trial in sweep.speed_trials() if place_of(trial) not in timed),
+        *(trial for trial in sweep.speed_trials(blocks) if place_of(trial) not in timed),
         *missing_groups(sweep, records),
     ]
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
+import psutil
 from filelock import FileLock, Timeout
 
 from bench.cells import BackendName, Group, Trial
@@ -30,7 +31,7 @@ from bench.progress import Progress
 from bench.records import Baseline, Harness, Header, Record, Resumed, Worker
 from bench.resuming import missing_groups, missing_trials, stale_lines
 from bench.store import RunWriter, check_writable, load_resumable, new_run_name, reopen_run, start_run
-from bench.turns import start_worker, time_cells
+from bench.turns import fitting_blocks, start_worker, time_cells
 from seqsum_core import __version__, task
 from seqsum_core.baselines import baseline_errors
 from seqsum_core.settings import MODELS
@@ -130,8 +131,11 @@ def _measure(
     begun_s: float,
 ) -> None:
     """Measure what a run lacks: all of it if it is new."""
-    progress.begin(missing_trials(sweep, writer.records), slots=slots(sweep))
-    time_cells(sweep, interpreters, writer, progress, begun_s=begun_s)
+    blocks = fitting_blocks(sweep.blocks(), psutil.virtual_memory().available)
+    if len(blocks) > len(sweep.blocks()):
+        progress.say("Models take their turns apart: parked together, their workers would not fit into memory.")
+    progress.begin(missing_trials(sweep, writer.records, blocks), slots=slots(sweep))
+    time_cells(sweep, blocks, interpreters, writer, progress, begun_s=begun_s)
     train_for_accuracy(sweep, interpreters, writer, progress)
     progress.end(writer.folder)
 

@@ -12,8 +12,6 @@ from math import isinf, isnan
 from time import monotonic
 from typing import TypeVar
 
-import psutil
-
 from bench.cells import Cell, Trial
 from bench.errors import UserError
 from bench.faults import WorkerLostError, failure
@@ -31,6 +29,7 @@ from bench.store import RunWriter
 
 def time_cells(
     sweep: Sweep,
+    blocks: list[list[Cell]],
     interpreters: Mapping[str, str],
     writer: RunWriter,
     progress: Progress,
@@ -43,15 +42,13 @@ def time_cells(
 
     Args:
         sweep: what to measure.
+        blocks: its cells, those that take turns with each other together.
         interpreters: that of each side: a backend, or another installation of it.
         writer: the run.
         progress: told what happens.
         begun_s: when the run began, by the monotonic clock.
     """
     timing, timed = sweep.timing, timed_places(writer.records)
-    blocks = fitting_blocks(sweep.blocks(), psutil.virtual_memory().available)
-    if len(blocks) > len(sweep.blocks()):
-        progress.say("Models take their turns apart: parked together, their workers would not fit into memory.")
 
     def start(trial: Trial) -> WorkerProcess:
         return start_worker(interpreters, trial.cell, sweep, worker_cores(trial.cell, cores))

@@ -18,7 +18,7 @@ from factories import (
 
 from bench.cells import Cell
 from bench.compare import Comparison, compare_runs, ratio_of_medians
-from bench.compare_tables import comparison_tables, heading
+from bench.compare_tables import comparison_tables, heading, one_side_table
 from bench.differences import differences, warnings
 from bench.errors import UserError
 from bench.records import Record, Witness
@@ -118,6 +118,15 @@ def test_cells_of_one_side_are_listed() -> None:
     found = compared(base, [*timed(), make_accuracy()])
     assert found.only_base == (("speed", make_cell("torch")),)
     assert found.only_new == (("accuracy", make_cell()),)
+
+
+def test_cells_of_one_side_that_differ_in_length_alone_share_a_row() -> None:
+    base = [*timed(), *(one for length in (50, 4) for one in timed(cell=make_cell("torch", length=length)))]
+    rows = one_side_table(compared(base, [*timed(), make_accuracy()])).frame.to_dict("records")
+    assert [(row["only in"], row["measured"], row["backend"], row["length"]) for row in rows] == [
+        ("BASE", "speed", "torch", "4, 50"),
+        ("NEW", "accuracy", "jax", "12"),
+    ]
 
 
 def test_failures_of_both_sides_are_counted() -> None:

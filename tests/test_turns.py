@@ -286,6 +286,15 @@ def test_lack_of_memory_is_said_and_everything_is_measured_still(
     assert [one.cell.model for one in records] == ["simple_rnn"] * 2 + ["lstm"] * 2
 
 
+def test_controls_of_models_that_take_turns_apart_are_counted_from_the_first_trial_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=2**30, available=2**29))
+    timing = TIMING.model_copy(update={"control": "one"})
+    records, said = speeds(tmp_path, models=("simple_rnn", "lstm"), timing=timing)
+    assert len(records) == 6 and "[1/6]" in said and "[6/6]" in said
+
+
 @pytest.mark.parametrize(
     ("threads", "cores", "shared"),
     [
