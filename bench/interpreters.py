@@ -41,7 +41,7 @@ _SET_ALWAYS = {
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
 _NO_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
-_GPU = {"JAX_PLATFORMS": "cuda"}
+_GPU = {"JAX_PLATFORMS": "cuda", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 _NONE_HERE = "No backend is installed here. Build them with: tox -e jax,torch,tf --notest"
 
 # Asks an interpreter what it has without importing any of it.

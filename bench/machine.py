@@ -14,6 +14,7 @@ from time import process_time
 
 import psutil
 
+from bench import gpus
 from bench.records import Machine
 
 try:
@@ -32,7 +33,7 @@ def describe_machine() -> Machine:
         memory_bytes=psutil.virtual_memory().total,
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         governor=_governor(),
-        gpus=tuple(_gpus()),
+        gpus=tuple(gpus.describe_gpus()),
     )
 
 
@@ -102,18 +103,6 @@ def _governor() -> str:
     return path.read_text().strip() if path.exists() else "unknown"
 
 
-def _gpus() -> list[str]:
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        driver = pynvml.nvmlSystemGetDriverVersion()
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return [f"{pynvml.nvmlDeviceGetName(handle)}, driver {driver}" for handle in handles]
-    except pynvml.NVMLError:
-        return []
-
-
 @dataclass(frozen=True)
 class Noise:
     """What happened on the machine meanwhile.
@@ -122,23 +111,27 @@ class Noise:
         others_cpu_s: CPU seconds that other processes took, the hypervisor's steal included.
         steal_s: CPU seconds that the hypervisor gave to other machines.
         involuntary_switches: how often this process had to make room on its core.
+        energy_j: joules that the GPU used; None without one, or where it does not count them.
     """
 
     others_cpu_s: float
     steal_s: float
     involuntary_switches: int
+    energy_j: float | None = None
 
 
 class Watch:
-    """Count what everybody else does from its making on."""
+    """Count what everybody else does from its making on, and what a GPU uses if one is measured."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, gpu: bool = False) -> None:
+        self._energy_j = gpus.energy_j() if gpu else None
         self._start = _readings()
 
     def noise(self) -> Noise:
         """Return what has happened since."""
         busy, own, steal, switches = (now - before for now, before in zip(_readings(), self._start, strict=True))
-        return Noise(max(0.0, busy - own), steal, int(switches))
+        used_j = None if self._energy_j is None else (gpus.energy_j() or 0.0) - self._energy_j
+        return Noise(max(0.0, busy - own), steal, int(switches), used_j)
 
 
 def _readings() -> tuple[float, float, float, int]:

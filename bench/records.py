@@ -57,7 +57,7 @@ class Machine(Frozen):
         memory_bytes: installed memory.
         system: operating system, its release and the architecture.
         governor: CPU frequency governor, or "unknown".
-        gpus: name and driver of each GPU.
+        gpus: name, driver, CUDA version, highest clock and power limit of each GPU.
     """
 
     cpu: str
@@ -113,6 +113,8 @@ class Slice(Frozen):
         others_cpu_s: CPU seconds that other processes took meanwhile, the hypervisor's steal included.
         steal_s: CPU seconds that the hypervisor gave to other machines.
         involuntary_switches: how often the worker had to make room on its core.
+        energy_j: joules that the GPU used meanwhile; None without one, and in older records.
+        late_s: from stopping the last epoch's clock until the device had nothing left to do; None in older records.
     """
 
     round: int
@@ -122,6 +124,8 @@ class Slice(Frozen):
     others_cpu_s: Seconds
     steal_s: Seconds
     involuntary_switches: int
+    energy_j: float | None = None
+    late_s: Seconds | None = None
 
     @property
     def steady_s(self) -> tuple[float, ...]:

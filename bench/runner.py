@@ -19,6 +19,7 @@ from time import monotonic
 import psutil
 from filelock import FileLock, Timeout
 
+from bench import gpus
 from bench.cells import BackendName, Group, Trial
 from bench.differences import differences
 from bench.errors import UserError
@@ -97,6 +98,7 @@ def resume_run(
     if header.harness != "seqsum run":
         raise UserError(f"{folder}: was made by {header.harness}; only those of seqsum run can go on. Begin a new one.")
     check_keras_backend(list(sweep.backends))
+    check_devices(sweep)
     interpreters = find_sides(sweep, pythons)
     with machine_lock():
         progress.say(f"Starting {', '.join(interpreters)} ...")
@@ -141,11 +143,16 @@ def _measure(
 
 
 def check_devices(sweep: Sweep) -> None:
-    """Refuse more devices made of the CPU than it has cores; those of a GPU machine are counted by its workers.
+    """Refuse a GPU that others use, and more devices made of the CPU than it has cores.
 
     Raises:
-        UserError: saying how many there can be.
+        UserError: saying who uses it, or how many there can be.
     """
+    if sweep.device == "gpu" and (users := gpus.other_users()):
+        raise UserError(
+            f"`device` gpu must be free to be measured. Received: one that process {', '.join(map(str, users))} uses. "
+            "Wait for them, or choose another GPU: CUDA_VISIBLE_DEVICES=1 seqsum run ..."
+        )
     most, cores = max(variant.devices for variant in sweep.variants), len(usable_cores())
     if sweep.device == "cpu" and most > cores:
         raise UserError(f"`devices` must be at most {cores}, the cores of this machine. Received: {most}. Use fewer.")

@@ -220,11 +220,13 @@ def noise_table(chosen: Selection) -> Table:
             "others cores": sum(turn.others_cpu_s for turn in turns) / seconds,
             "stolen cores": sum(turn.steal_s for turn in turns) / seconds,
             "switches per s": sum(turn.involuntary_switches for turn in turns) / seconds,
+            "late %": median(None if turn.late_s is None else 100 * turn.late_s / sum(turn.steady_s) for turn in turns),
         }
 
     notes = (
         "Standard deviations of the medians of processes and, within them, of rounds. Disturbed: others took more than "
         "a tenth of a core meanwhile. Others, stolen: cores that other processes and the hypervisor used. "
-        "Switches: the worker had to make room on its core.",
+        "Switches: the worker had to make room on its core. Late: how much longer the device worked after the clock "
+        "had stopped; a clock that waits for it is late by next to nothing.",
     )
     return Table("Noise", cell_frame(chosen, "speed", timed(chosen), row), notes)

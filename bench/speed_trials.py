@@ -10,7 +10,7 @@ from math import ceil
 from time import perf_counter
 
 from bench import machine, subjects
-from bench.cells import Trial
+from bench.cells import Device, Trial
 from bench.errors import NotAvailableError
 from bench.messages import AtPark, Leave, Parked, Turn, TurnDone
 from bench.protocol import Timing
@@ -21,6 +21,9 @@ from seqsum_core.batching import buckets_of, padding_share
 from seqsum_core.settings import VariantSettings
 
 Park = Callable[[Parked | TurnDone], AtPark]
+
+MOST_LATE = 0.2
+"""By which share of the clocked time a device may go on in every turn; a clock that does not wait is off by more."""
 
 MOST_EPOCHS = 1_000_000
 """Where a timed fit ends if nobody ends it: `fit` wants a number."""
@@ -56,7 +59,7 @@ def measure_speed(
     timing = trial.settings.timing
     report("build")
     data = draw_rows(trial)
-    turns = _Turns(timing, report, park, tell)
+    turns = _Turns(timing, report, park, tell, device=trial.cell.device)
     with _refusals(trial, turns):
         start = perf_counter()
         subject = subjects.build(trial, data)
@@ -64,6 +67,7 @@ def measure_speed(
         report("first epoch")
         machine.reset_peak_rss()
         subject.fit(turns.after_epoch, most_epochs=MOST_EPOCHS)
+    _check_clock(turns.slices)
     peak_rss_bytes, peak_device_bytes = machine.peak_rss_bytes(), backend.peak_device_bytes(trial.cell.device)
     report("witness")  # before validation, whose programs would be counted too
     found = subject.witness()
@@ -88,6 +92,17 @@ def measure_speed(
         peak_device_bytes=peak_device_bytes,
         witness=Witness(**asdict(found)),
     )
+
+
+def _check_clock(slices: list[Slice]) -> None:
+    """Refuse times of a clock that did not wait for the device: then the device goes on when all epochs have ended.
+
+    Raises:
+        RuntimeError: saying by how much.
+    """
+    shares = [(turn.late_s or 0.0) / sum(turn.steady_s) for turn in slices]
+    if shares and min(shares) > MOST_LATE:
+        raise RuntimeError(f"the clock does not wait: the device went on for {min(shares):.0%} of each turn's time")
 
 
 @contextmanager
@@ -115,9 +130,13 @@ class _Turns:
         report: told when turns begin.
         park: see `measure_speed`.
         tell: see `measure_speed`.
+        device: where it is trained.
     """
 
-    def __init__(self, timing: Timing, report: Report, park: Park, tell: Callable[[float], None]) -> None:
+    def __init__(
+        self, timing: Timing, report: Report, park: Park, tell: Callable[[float], None], *, device: Device
+    ) -> None:
+        self._device = device
         self._timing, self._report, self._park, self._tell = timing, report, park, tell
         self.start_epochs_s: list[float] = []
         self.slices: list[Slice] = []
@@ -141,6 +160,9 @@ class _Turns:
         return self._next(Parked(epoch_s=epochs_s[-1]))
 
     def _end_turn(self, turn: Turn) -> bool:
+        start = perf_counter()
+        backend.synchronize(self._device)
+        late_s = perf_counter() - start
         noise = self._watch.noise()
         self.slices.append(
             Slice(
@@ -148,6 +170,7 @@ class _Turns:
                 begun_at_s=turn.begun_at_s,
                 epochs_s=tuple(self._epochs_s),
                 warmup_epochs=self._warmup_epochs,
+                late_s=late_s,
                 **asdict(noise),
             )
         )
@@ -158,7 +181,7 @@ class _Turns:
         if isinstance(answer, Leave):
             return False
         self._turn, self._epochs_s, self._warm = answer, list[float](), False
-        self._watch = machine.Watch()
+        self._watch = machine.Watch(gpu=self._device == "gpu")
         self._look_whether_warm(answer)
         return True
 
@@ -200,7 +223,8 @@ def weigh_harness(trial: Trial, *, fit_s: float, repeats: int) -> tuple[list[flo
 
     def timed() -> None:
         requests: Iterator[AtPark] = iter([Turn(round=0, epochs=epochs - 3), Leave()])
-        turns = _Turns(timing, lambda _: None, lambda _: next(requests), lambda _: None)
+        device = trial.cell.device
+        turns = _Turns(timing, lambda _: None, lambda _: next(requests), lambda _: None, device=device)
         inside_s.append(0.0)
 
         def after_epoch(epochs_s: training.EpochsSoFar) -> bool:

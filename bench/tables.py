@@ -15,6 +15,7 @@ from bench.accuracy_tables import (
 )
 from bench.batching_table import batching_table
 from bench.devices_table import devices_table
+from bench.energy_table import energy_table
 from bench.epoch_costs import epoch_cost_table
 from bench.length_tables import crossings_table, length_cost_table
 from bench.memory_tables import gradients_table, memory_table, most_patient, patience_note
@@ -91,6 +92,7 @@ TABLES: dict[str, Callable[[Selection], Table]] = {
     "start": start_table,
     "breakeven": overtaking_table,
     "noise": noise_table,
+    "energy": energy_table,
     "epoch-cost": epoch_cost_table,
     "length-cost": length_cost_table,
     "crossings": crossings_table,

@@ -139,6 +139,23 @@ def _versions() -> dict[str, str]:
     return versions
 
 
+def synchronize(device: str) -> None:
+    """Wait until a device has done everything that it was given."""
+    match keras.backend.backend():
+        case "jax":
+            import jax
+
+            jax.block_until_ready(jax.live_arrays())
+        case "torch" if device == "gpu":
+            import torch
+
+            torch.cuda.synchronize()
+        case "tensorflow":
+            import tensorflow
+
+            tensorflow.test.experimental.sync_devices()
+
+
 def peak_device_bytes(device: str) -> int | None:
     """Read the most memory the framework held on a GPU, or None on a CPU or where it keeps no count."""
     if device == "cpu":

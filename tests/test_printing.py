@@ -16,6 +16,7 @@ from factories import (
     make_failure,
     make_processes,
     make_run,
+    make_slice,
     make_speed,
 )
 from hypothesis import given, settings
@@ -62,6 +63,7 @@ def everything() -> Selection:
     others = [make_cell(threads="default"), make_cell(implementation="ceiling"), make_cell(batching="exact")]
     timings = [record for cell in (*cells, *lengths, *others) for record in timed(cell)]
     timings += timed(make_cell(devices=2))
+    timings.append(make_speed(make_cell(length=7), slices=[make_slice(energy_j=3.0)]))
     for batch_size, steps in ((25, 65), (50, 33), (400, 5)):
         timings += timed(make_cell(batch_size=batch_size), steps_per_epoch=steps)
     return chosen(*timings, *trained, make_baseline(), make_failure(make_cell("torch")))

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+from factories import make_sweep
 from fake_worker import fake_python
 from rich.console import Console
 
@@ -203,3 +204,14 @@ def wait_for(condition: Any) -> Any:
             return answer
         time.sleep(0.1)
     pytest.fail("waited in vain")
+
+
+def test_a_gpu_that_others_use_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.gpus.other_users", lambda: [7, 12])
+    with pytest.raises(UserError, match="one that process 7, 12 uses"):
+        run_sweep(
+            make_sweep(device="gpu"), profile="any", command="any", results=tmp_path, pythons={}, progress=Progress()
+        )
+    assert not list(tmp_path.iterdir())

@@ -253,6 +253,16 @@ def test_what_a_backend_refuses_is_told_in_its_own_words(speed_trials: Any) -> N
         Measured(speed_trials, trial, [])
 
 
+def test_a_clock_that_waits_is_hardly_late_and_one_that_does_not_is_found_out(
+    speed_trials: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Measured(speed_trials, make_trial(), [Turn(round=0)]).record
+    assert 0 <= record.slices[0].late_s < sum(record.slices[0].steady_s)
+    monkeypatch.setattr(speed_trials.backend, "synchronize", lambda device: sleep(0.5))
+    with pytest.raises(RuntimeError, match="the clock does not wait"):
+        Measured(speed_trials, make_trial(), [Turn(round=0), Turn(round=1)])
+
+
 @pytest.mark.parametrize("batching", ["bucketed", "exact"])
 def test_sequences_of_several_lengths_are_trained_in_one_fit(speed_trials: Any, batching: Any) -> None:
     padded = Measured(speed_trials, make_trial(), [Turn(round=0)]).record
