@@ -53,7 +53,7 @@ def buckets_of(rows: Sequences, batching: Batching) -> NDArray[np.int64]:
     return bucket_lengths(rows.lengths, batching, longest=rows.digits.shape[1])
 
 
-def split_rows(lengths: NDArray[np.integer], buckets: NDArray[np.int64]) -> list[Batch]:
+def whole_buckets(lengths: NDArray[np.integer], buckets: NDArray[np.int64]) -> list[Batch]:
     """Return all rows of each bucket as one batch, the shortest first."""
     of_row = np.searchsorted(buckets, lengths)
     return [Batch(np.flatnonzero(of_row == place), length) for place, length in enumerate(buckets.tolist())]
@@ -74,7 +74,7 @@ def draw_batches(
         random: draws the orders. The number of batches, and how many of each length, are the same in every epoch.
     """
     batches: list[Batch] = []
-    for bucket in split_rows(lengths, buckets):
+    for bucket in whole_buckets(lengths, buckets):
         rows = random.permutation(bucket.rows)
         cuts = [*range(0, len(rows), batch_size), len(rows)]
         batches += [Batch(rows[begin:end], bucket.length) for begin, end in pairwise(cuts)]

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from seqsum_core.batching import Batch, buckets_of, cut, draw_epochs, split_rows
+from seqsum_core.batching import Batch, buckets_of, cut, draw_epochs, whole_buckets
 from seqsum_core.settings import Batching, TrainingSettings
 from seqsum_core.stopping import Stops
 from seqsum_core.task import Sequences, Split, batch_order
@@ -286,7 +286,7 @@ def _predict(
     model: keras.Model, rows: Sequences, batching: Batching, *, batch_size: int, padding: Literal["pre", "post"]
 ) -> NDArray[Any]:
     """Return the outputs for rows, shape (rows,), each bucket predicted at its own length."""
-    inputs, buckets = rows.inputs(), split_rows(rows.lengths, buckets_of(rows, batching))
+    inputs, buckets = rows.inputs(), whole_buckets(rows.lengths, buckets_of(rows, batching))
     parts = [
         model.predict(cut(inputs, bucket, padding=padding), batch_size=batch_size, verbose=0).ravel()
         for bucket in buckets

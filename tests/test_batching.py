@@ -16,7 +16,7 @@ from seqsum_core.batching import (
     draw_batches,
     draw_epochs,
     padding_share,
-    split_rows,
+    whole_buckets,
 )
 from seqsum_core.settings import Batching, TaskSettings
 from seqsum_core.task import draw
@@ -79,7 +79,7 @@ def test_epoch_after_epoch_is_drawn_from_one_seed() -> None:
 
 @given(lengths_drawn, st.sampled_from(BATCHINGS))
 def test_buckets_hold_all_rows_in_their_order(lengths: Any, batching: Batching) -> None:
-    buckets = split_rows(lengths, bucket_lengths(lengths, batching, longest=30))
+    buckets = whole_buckets(lengths, bucket_lengths(lengths, batching, longest=30))
     assert sorted(np.concatenate([one.rows for one in buckets])) == list(range(len(lengths)))
     assert all((np.diff(one.rows) > 0).all() and (lengths[one.rows] <= one.length).all() for one in buckets)
 
