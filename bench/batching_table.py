@@ -25,7 +25,7 @@ def batching_table(chosen: Selection) -> Table:
     for cell, trials in of_cells(chosen.records).items():
         if cell not in shown:
             continue
-        row: Row = axes(cell)
+        row: Row = axes(padded(cell)) | {"batches": cell.variant.batching}
         if trials[0].padding_share is not None:
             row["padding %"] = 100 * trials[0].padding_share
         row |= {
@@ -47,7 +47,7 @@ def batching_table(chosen: Selection) -> Table:
         f"its 95 % interval (from {LEAST_SEEDS} processes on). Seeds and test mse: of the longest trainings of "
         "each way, if it was trained for accuracy too; their intervals are in the table of accuracy.",
     )
-    frame = sort_rows(name_usual(pd.DataFrame(rows)), ["length", "model", "backend", *USUAL])
+    frame = sort_rows(name_usual(pd.DataFrame(rows)), ["length", "model", "backend", *USUAL, "steps"])
     return Table("Variable length", frame, notes)
 
 

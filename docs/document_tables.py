@@ -174,6 +174,21 @@ def tensorflow_table(document: dict[str, Any]) -> str:
     return frame_to_markdown(pd.DataFrame(list(rows.values())))
 
 
+def torch_table(document: dict[str, Any]) -> str:
+    """Tabulate what `docs/torch_lstm.py` measured."""
+    rows = [
+        {
+            "length": one["length"],
+            "keras.layers.LSTM ms": one["keras_ms"],
+            "with torch.unbind ms": one["unbound_ms"],
+            "times as long": one["keras_ms"] / one["unbound_ms"],
+            "outputs apart": one["outputs_apart"],
+        }
+        for one in document["measured"]
+    ]
+    return frame_to_markdown(pd.DataFrame(rows))
+
+
 def faults_table(counted: Sequence[dict[str, Any]]) -> str:
     """Tabulate what injected faults did: a row for each kind, and their sum."""
     frame = pd.DataFrame(counted)

@@ -133,6 +133,12 @@ def tensorflow_epochs() -> str:
     return document_tables.tensorflow_table(document)
 
 
+def torch_lstm() -> str:
+    """Return how long the LSTM of Keras takes on PyTorch with each timestep by its index, and with all at once."""
+    document = json.loads((RESULTS / "torch-lstm.json").read_text("utf-8"))
+    return document_tables.torch_table(document)
+
+
 def _line_schema() -> dict[str, Any]:
     """Return the schema of a line: a record, and the checksums that `bench.lines` puts behind it."""
     schema = LINE.json_schema(mode="serialization")
@@ -215,6 +221,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/findings.md": {
         "tax": tax_alone,
         "length-cost": partial(published, "lengths", length_cost_table, *LENGTH_COLUMNS),
+        "torch-lstm": torch_lstm,
         "crossings": partial(published, "lengths", crossings_table),
         "epoch-cost": partial(published, "batch-sizes", epoch_cost_table),
         "batching": partial(published, "batching", batching_table),
