@@ -51,7 +51,7 @@ def other_users() -> list[int]:
     """Return the processes that compute on the GPU that would be measured."""
     with _nvml() as there:
         handle = _used_gpu() if there else None
-        running = _told(pynvml.nvmlDeviceGetComputeRunningProcesses, handle) if handle else None
+        running = _asked_of(handle, pynvml.nvmlDeviceGetComputeRunningProcesses)
         return [process.pid for process in running or [] if process.pid != os.getpid()]
 
 
@@ -59,7 +59,7 @@ def energy_j() -> float | None:
     """Return the joules that the GPU that is measured has used since its driver was loaded, if it counts them."""
     with _nvml() as there:
         handle = _used_gpu() if there else None
-        millijoules = _told(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle) if handle else None
+        millijoules = _asked_of(handle, pynvml.nvmlDeviceGetTotalEnergyConsumption)
         return None if millijoules is None else millijoules / 1000
 
 
@@ -69,6 +69,10 @@ def _used_gpu() -> Any:
     if first.isdecimal():
         return _told(pynvml.nvmlDeviceGetHandleByIndex, int(first))
     return _told(pynvml.nvmlDeviceGetHandleByUUID, first)
+
+
+def _asked_of(handle: Any, ask: Callable[..., Any]) -> Any:
+    return None if handle is None else _told(ask, handle)
 
 
 def _told(ask: Callable[..., Any], *arguments: Any) -> Any:

@@ -1,5 +1,6 @@
 """Energy of a GPU: by hand, and nothing where none was counted."""
 
+import pandas as pd
 import pytest
 from factories import make_cell, make_failure, make_slice, make_speed, select_all
 
@@ -17,7 +18,7 @@ def test_power_and_energy_are_those_by_hand() -> None:
 
 def test_a_counter_that_stood_still_makes_no_figure_of_sequences() -> None:
     (row,) = energy_table(select_all(make_speed(slices=[make_slice(energy_j=0.0)]))).frame.to_dict("records")
-    assert row["power W"] == 0 and row["sequences per J"] != row["sequences per J"]
+    assert row["power W"] == 0 and pd.isna(row["sequences per J"])
 
 
 def test_without_a_count_there_is_no_table() -> None:
