@@ -218,9 +218,9 @@ class _Search:
         return Advice(self._task, tuple(self._ranked()), tuple(untried), self._spent_s())
 
     def _cells(self) -> list[Cell]:
-        """Return Keras' defaults on every backend, then the other candidates, the most promising ones first."""
+        """Return Keras' defaults on every backend, then the most promising candidates, and last what compiles longest."""
         variants = {backend: (VariantSettings(), *VARIANTS[backend]) for backend in self._interpreters}
-        return [
+        cells = [
             Cell(
                 backend=backend,
                 device=self._task.device,
@@ -232,6 +232,7 @@ class _Search:
             for backend, of_backend in variants.items()
             if place < len(of_backend)
         ]
+        return sorted(cells, key=lambda cell: cell.variant.unroll)
 
     def _spent_s(self) -> float:
         return monotonic() - self._begun_s

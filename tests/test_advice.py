@@ -96,6 +96,13 @@ def test_every_candidate_is_tried_and_the_finalists_again(tmp_path: Path) -> Non
     assert totals == sorted(totals) and len(said) >= len(totals)
 
 
+def test_what_compiles_longest_is_tried_last(tmp_path: Path) -> None:
+    python = fake_python(tmp_path)
+    _, said = search(tmp_path, pythons={"jax": python, "tensorflow": python})
+    first = [next(place for place, line in enumerate(said) if name in line) for name in ("unroll", "jit_compile")]
+    assert first[0] > first[1]
+
+
 def test_candidates_that_crash_are_evidence_too(tmp_path: Path) -> None:
     found, _ = search(tmp_path, "dies at import")
     assert found.best is None and all(one.failed for one in found.candidates)

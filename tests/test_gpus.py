@@ -56,6 +56,8 @@ class FakeNvml:
         return [SimpleNamespace(pid=os.getpid()), *([SimpleNamespace(pid=7)] if handle == 1 else [])]
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle: int) -> float:  # noqa: N802
+        if "nvmlDeviceGetTotalEnergyConsumption" in self.refused:
+            raise self.NVMLError
         self.used_mj += 1000 * (handle + 1)
         return self.used_mj
 
