@@ -218,7 +218,7 @@ class _Search:
         return Advice(self._task, tuple(self._ranked()), tuple(untried), self._spent_s())
 
     def _cells(self) -> list[Cell]:
-        """Return Keras' defaults on every backend, then the most promising candidates, and last what compiles longest."""
+        """Return Keras' defaults on every backend, then the most promising others, and last what compiles longest."""
         variants = {backend: (VariantSettings(), *VARIANTS[backend]) for backend in self._interpreters}
         cells = [
             Cell(
