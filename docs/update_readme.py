@@ -34,7 +34,7 @@ from bench.target_tables import target_table
 
 PROJECT = Path(__file__).parent.parent
 RESULTS = PROJECT / "results"
-STUDIES = ("ceilings", "lengths", "batch-sizes", "batching", "target")
+STUDIES = ("ceilings", "lengths", "batch-sizes", "batching", "target", "units")
 ARTICLE_SWEEPS = ("padding-before", "padding-before-masked", "padding-after", "padding-after-masked")
 
 
