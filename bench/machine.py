@@ -130,7 +130,8 @@ class Watch:
     def noise(self) -> Noise:
         """Return what has happened since."""
         busy, own, steal, switches = (now - before for now, before in zip(_readings(), self._start, strict=True))
-        used_j = None if self._energy_j is None else (gpus.energy_j() or 0.0) - self._energy_j
+        now_j = None if self._energy_j is None else gpus.energy_j()
+        used_j = None if now_j is None or self._energy_j is None else now_j - self._energy_j
         return Noise(max(0.0, busy - own), steal, int(switches), used_j)
 
 

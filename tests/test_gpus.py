@@ -102,6 +102,12 @@ def test_a_watch_counts_the_energy_of_a_gpu_only_where_one_is_measured(nvml: Fak
     assert Watch(gpu=True).noise().energy_j == pytest.approx(1.0)
 
 
+def test_a_counter_that_falls_silent_in_the_middle_makes_no_figure(nvml: FakeNvml) -> None:
+    watch = Watch(gpu=True)
+    nvml.refused = ("nvmlDeviceGetTotalEnergyConsumption",)
+    assert watch.noise().energy_j is None
+
+
 @pytest.mark.parametrize("nvml", [("nvmlDeviceGetTotalEnergyConsumption",)], indirect=True)
 def test_a_gpu_that_counts_no_energy_has_none(nvml: FakeNvml) -> None:
     assert Watch(gpu=True).noise().energy_j is None

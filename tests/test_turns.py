@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from factories import make_sweep
+from factories import make_cell, make_sweep
 from fake_worker import fake_python
 from rich.console import Console
 from test_runner import TIMING, run, wait_for
@@ -22,7 +22,7 @@ from bench.processes import WorkerProcess
 from bench.progress import Progress
 from bench.protocol import Limits, Timing
 from bench.records import Failure, Record, Speed
-from bench.turns import WORKER_BYTES, Block, fitting_blocks, pinned, timing_cores
+from bench.turns import WORKER_BYTES, Block, fitting_blocks, pinned, timing_cores, worker_cores
 
 pytestmark = pytest.mark.usefixtures("own_lock")
 
@@ -310,6 +310,11 @@ def test_worker_and_coordinator_share_the_cores(
     threads: Any, cores: list[int], shared: tuple[list[int], list[int]]
 ) -> None:
     assert timing_cores(threads, cores) == shared
+
+
+@pytest.mark.parametrize(("threads", "cores"), [(1, [2, 3]), (2, [0, 1, 2, 3]), ("default", [0, 1, 2, 3])])
+def test_every_device_of_a_worker_has_cores_of_its_own(threads: Any, cores: list[int]) -> None:
+    assert worker_cores(make_cell(threads=threads, devices=2), [0, 1, 2, 3]) == cores
 
 
 def test_coordinator_gets_its_cores_back_whatever_happens() -> None:

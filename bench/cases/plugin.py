@@ -27,7 +27,7 @@ from bench.progress import Progress
 from bench.records import Accuracy, Header
 from bench.selection import select
 from bench.store import RunWriter
-from bench.turns import timing_cores
+from bench.turns import timing_cores, worker_cores
 from seqsum_core.settings import VariantSettings
 
 
@@ -151,9 +151,10 @@ def say_interval(low: float, high: float, form: str) -> str:
 
 def fresh_worker(trial: Trial, sweep: Sweep) -> WorkerProcess:
     """Start a worker for a speed trial in this interpreter, on the cores that `seqsum run` gives it."""
-    worker_cores, own_cores = timing_cores(trial.cell.threads, usable_cores_at_first())
-    pin(own_cores)
-    return WorkerProcess(sys.executable, trial.cell, cores=worker_cores, limits=sweep.limits, runtime=sweep.runtime)
+    cores = usable_cores_at_first()
+    pin(timing_cores(trial.cell.threads, cores)[1])
+    its_own = worker_cores(trial.cell, cores)
+    return WorkerProcess(sys.executable, trial.cell, cores=its_own, limits=sweep.limits, runtime=sweep.runtime)
 
 
 @cache
@@ -190,6 +191,7 @@ def run(request: pytest.FixtureRequest, sweep: Sweep) -> Iterator[tuple[Header, 
     try:
         store.check_writable(results)
         with ExitStack() as stack, runner.machine_lock(), capture.global_and_fixture_disabled():
+            runner.check_devices(sweep)
             workers = runner.prove_workers(sweep, here)
             header = runner.new_header(
                 sweep,
