@@ -27,7 +27,7 @@ from bench.intervals import (
 )
 from bench.memory_tables import patience_order
 from bench.records import Accuracy, Baseline, Failure
-from bench.selection import Row, Selection, Table, axes, by_cell, name_usual, sort_rows, statuses, without_figures
+from bench.selection import Row, Selection, Table, axes, name_usual, sort_rows, statuses, without_figures
 
 MOST_BANDS = 6
 Keys = tuple[str | int, ...]
@@ -94,7 +94,7 @@ def _ends(interval: Interval, unit: str = "") -> Row:
 def _alike(chosen: Selection) -> list[list[Accuracy]]:
     """Group records by cell and patience."""
     groups: dict[tuple[str, int], list[Accuracy]] = defaultdict(list)
-    for cell, trials in by_cell(chosen.of(Accuracy)):
+    for cell, trials in chosen.cells(Accuracy):
         for trial in trials:
             groups[cell.model_dump_json(), trial.patience].append(trial)
     return list(groups.values())
@@ -135,7 +135,7 @@ def _stopping(chosen: Selection) -> str:
 
 def seeds(chosen: Selection) -> str:
     """Count the seeds of a cell, from the fewest to the most."""
-    counts = {len({trial.seed for trial in trials}) for _, trials in by_cell(chosen.of(Accuracy))} or {0}
+    counts = {len({trial.seed for trial in trials}) for _, trials in chosen.cells(Accuracy)} or {0}
     few, many = min(counts), max(counts)
     return f"{few} seed{'' if few == 1 else 's'}" if few == many else f"{few} to {many} seeds"
 
@@ -256,7 +256,7 @@ def _pairs(first: Iterable[Accuracy], second: Iterable[Accuracy], *, over: str |
 def predictions_table(chosen: Selection) -> Table:
     """Tabulate the outputs for the first six test rows beside their sums, lowest seed only."""
     rows = []
-    for cell, trials in by_cell(chosen.of(Accuracy)):
+    for cell, trials in chosen.cells(Accuracy):
         first = min(trials, key=lambda trial: (trial.seed, -patience_order(trial.patience)))
         outputs = {f"row {place}": value for place, value in enumerate(first.predictions, 1)}
         rows.append(axes(cell) | outputs)

@@ -14,11 +14,11 @@ from time import monotonic
 from bench.cells import BackendName, Cell, Device, Settings, Trial
 from bench.errors import UserError
 from bench.interpreters import check_keras_backend, find_interpreters
+from bench.local import machine_lock
 from bench.machine import usable_cores
 from bench.processes import WorkerProcess
 from bench.protocol import Limits, Timing
 from bench.records import Failure, Record, Speed
-from bench.runner import machine_lock
 from bench.statistics import Ratio, median_ratio
 from bench.turns import Block, pinned, timing_cores
 from seqsum_core.settings import NetworkSettings, TaskSettings, TrainingSettings, VariantSettings

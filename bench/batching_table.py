@@ -7,10 +7,9 @@ import pandas as pd
 
 from bench.cells import Cell
 from bench.intervals import LEAST_SEEDS
-from bench.ratios import of_cells
 from bench.records import Accuracy
-from bench.selection import USUAL, Row, Selection, Table, axes, by_cell, name_usual, sort_rows
-from bench.statistics import epoch_time, median
+from bench.selection import USUAL, Row, Selection, Table, axes, name_usual, sort_rows
+from bench.statistics import median
 from bench.targets import longest
 from bench.variant_tables import compared_with
 
@@ -20,9 +19,9 @@ def batching_table(chosen: Selection) -> Table:
     found = compared_with(chosen, padded)
     ratios = {one.first: one.ratio for one in found}
     shown = ratios.keys() | {one.second for one in found}
-    trained = {cell: longest(trials) for cell, trials in by_cell(chosen.of(Accuracy))}
+    trained = {cell: longest(trials) for cell, trials in chosen.cells(Accuracy)}
     rows: list[Row] = []
-    for cell, trials in of_cells(chosen.records).items():
+    for cell, trials in chosen.timed.items():
         if cell not in shown:
             continue
         row: Row = axes(padded(cell)) | {"batches": cell.variant.batching}
@@ -32,7 +31,7 @@ def batching_table(chosen: Selection) -> Table:
             "steps": trials[0].steps_per_epoch,
             "compilations": median(trial.witness.compilations for trial in trials if trial.witness),
             "first epoch s": median(trial.first_epoch_s for trial in trials),
-            "epoch ms": 1e3 * epoch_time(trials).median_s,
+            "epoch ms": 1e3 * chosen.epoch_time(cell).median_s,
         }
         if ratio := ratios.get(cell):
             row |= {"times as long": ratio.value, "low": ratio.interval.low, "high": ratio.interval.high}

@@ -1,7 +1,9 @@
 """What is measured: a cell, the settings it has, and the trials and groups of trials it is measured in. Pure."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator
 
@@ -67,6 +69,17 @@ class Cell(Frozen):
         threads = {1: "", "default": " default threads"}.get(self.threads, f" {self.threads} threads")
         variant = "" if self.variant == VariantSettings() else f" ({self.variant})"
         return f"{self.side} {self.model} {self.length}{threads}{variant}"
+
+
+OfCell = TypeVar("OfCell", bound=Any)
+
+
+def by_cell(things: Iterable[OfCell]) -> list[tuple[Cell, list[OfCell]]]:
+    """Group what has a cell by it, in the order in which the cells come first."""
+    cells: dict[tuple[Any, ...], list[OfCell]] = defaultdict(list)
+    for thing in things:
+        cells[tuple(vars(thing.cell).values())].append(thing)  # a model's own hash and == are several times as slow
+    return [(of_cell[0].cell, of_cell) for of_cell in cells.values()]
 
 
 class Settings(Frozen):

@@ -6,15 +6,12 @@ import pandas as pd
 
 from bench.cells import Cell
 from bench.intervals import LEAST_SEEDS
-from bench.ratios import of_cells
 from bench.selection import USUAL, Row, Selection, Table, axes, name_usual, sort_rows, without_figures
-from bench.statistics import epoch_time
 from bench.variant_tables import compared_with
 
 
 def devices_table(chosen: Selection) -> Table:
     """Tabulate how much faster cells are on several devices than on one."""
-    trials = of_cells(chosen.records)
     rows: list[Row] = []
     for one in compared_with(chosen, alone):
         count, ratio = one.first.variant.devices, one.ratio
@@ -22,8 +19,8 @@ def devices_table(chosen: Selection) -> Table:
             axes(one.first)
             | {
                 "devices": count,
-                "epoch ms": 1e3 * epoch_time(trials[one.first]).median_s,
-                "on one ms": 1e3 * epoch_time(trials[one.second]).median_s,
+                "epoch ms": 1e3 * chosen.epoch_time(one.first).median_s,
+                "on one ms": 1e3 * chosen.epoch_time(one.second).median_s,
                 "speed-up": 1 / ratio.value,
                 "low": 1 / ratio.interval.high,
                 "high": 1 / ratio.interval.low,

@@ -9,8 +9,11 @@ from bench.statistics import median
 
 def energy_table(chosen: Selection) -> Table:
     """Tabulate power and energy of the GPU for each cell; without rows where none was counted."""
-    trials = [trial for trial in chosen.of(Speed) if not trial.twin]
-    counted = [trial for trial in trials if all(turn.energy_j is not None for turn in trial.slices)]
+    counted = {
+        cell: known
+        for cell, trials in chosen.timed.items()
+        if (known := [trial for trial in trials if all(turn.energy_j is not None for turn in trial.slices)])
+    }
 
     def row(trials: list[Speed]) -> Row:
         joules = [sum(turn.energy_j or 0.0 for turn in trial.slices) for trial in trials]

@@ -13,7 +13,6 @@ import pandas as pd
 from bench.cells import Cell
 from bench.intervals import LEAST_SEEDS, Interval
 from bench.length_costs import Array, Line, fit_line, line_intervals
-from bench.ratios import of_cells
 from bench.records import Speed
 from bench.selection import USUAL, Selection, Table, axes, name_usual, sort_rows
 
@@ -49,7 +48,7 @@ class EpochCost:
 def epoch_costs(chosen: Selection) -> list[EpochCost]:
     """Return what steps cost all cells that were timed at three batch sizes or more, by length, model and backend."""
     groups: dict[Cell, dict[int, list[Speed]]] = defaultdict(dict)
-    for cell, trials in of_cells(chosen.records).items():
+    for cell, trials in chosen.timed.items():
         alike = cell.model_copy(update={"variant": replace(cell.variant, batch_size=None)})
         groups[alike][trials[0].steps_per_epoch] = trials
     return [_cost(cell, by_steps) for cell, by_steps in groups.items() if len(by_steps) >= LEAST_SIZES]

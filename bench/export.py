@@ -17,7 +17,6 @@ from bench.digits import format_value
 from bench.errors import UserError
 from bench.escaping import frame_for_spreadsheet
 from bench.frames import Kind, frame_of
-from bench.ratios import of_cells
 from bench.records import Speed
 from bench.selection import Selection
 from bench.statistics import epoch_time
@@ -61,7 +60,7 @@ def frame(chosen: Selection, kind: Kind) -> pd.DataFrame:
 
 def _timed(chosen: Selection) -> list[tuple[Cell, list[Speed]]]:
     """Return the processes of each cell, controls left out, sorted."""
-    cells = of_cells(chosen.records)
+    cells = chosen.timed
     return sorted(cells.items(), key=lambda item: (item[0].length, item[0].model, item[0].backend, str(item[0])))
 
 

@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import Any
 
 from bench.cells import Cell
-from bench.ratios import Compared, compare, controls, of_cells
+from bench.ratios import Compared, controls
 from bench.records import Slice, Speed
 from bench.selection import Selection
 from bench.statistics import EpochTime, Overtaking, epoch_time, median, overtaking
@@ -74,7 +74,7 @@ class Findings:
     @cached_property
     def cells(self) -> list[Timed]:
         """Return the cells that were timed, by model, length, threads and backend."""
-        found = [_timed(cell, trials) for cell, trials in of_cells(self._chosen.records).items()]
+        found = [_timed(cell, trials) for cell, trials in self._chosen.timed.items()]
         return sorted(found, key=lambda one: (one.cell.model, one.cell.length, str(one.cell.threads), one.cell.side))
 
     @property
@@ -86,7 +86,7 @@ class Findings:
     @cached_property
     def ratios(self) -> list[Compared]:
         """Return the ratios between backends; those of different runs are not compared."""
-        return _by_place(one for of_run in self._chosen.by_run for one in compare(of_run, "backend"))
+        return _by_place(self._chosen.compared("backend"))
 
     @cached_property
     def controls(self) -> list[Compared]:
@@ -96,7 +96,7 @@ class Findings:
     @cached_property
     def break_evens(self) -> list[BreakEven]:
         """Return where the backend with the faster epochs gets ahead, for every two that differ in nothing else."""
-        trials = of_cells(self._chosen.records)
+        trials = self._chosen.timed
         found: list[BreakEven] = []
         for one, other in combinations(self.cells, 2):
             if place(one.cell) == place(other.cell):

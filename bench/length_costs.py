@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench.cells import Cell
 from bench.intervals import CONFIDENCE, LEAST_SEEDS, RESAMPLES, Interval
-from bench.ratios import of_cells
 from bench.records import Speed
 from bench.selection import Selection
 from bench.statistics import MANY, median_interval
@@ -103,7 +102,7 @@ def fit_lines(lengths: Array, values: Array) -> tuple[Array, Array]:
 def length_costs(chosen: Selection) -> list[LengthCost]:
     """Return what length costs all cells that were timed at three lengths or more, by model and backend."""
     groups: dict[Cell, dict[int, list[Speed]]] = defaultdict(dict)
-    for cell, trials in of_cells(chosen.records).items():
+    for cell, trials in chosen.timed.items():
         groups[cell.model_copy(update={"length": 0})][cell.length] = trials
     found = [
         _cost(cell, dict(sorted(by_length.items())))

@@ -70,7 +70,7 @@ def code_commit() -> str:
     return commit + ("+changes" if edited else "")
 
 
-PLACES = ("--results", "--resume", "--python", "-c")
+PLACES = ("--results", "--resume", "--python", "--address", "-c")
 """Options that say where things lie on this machine."""
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.cells import by_cell
 from bench.intervals import LEAST_SEEDS, mean_interval
 from bench.records import Accuracy, Memory
-from bench.selection import Row, Selection, Table, axes, by_cell, sort_rows
+from bench.selection import Row, Selection, Table, axes, sort_rows
 
 
 def memory_table(chosen: Selection) -> Table:

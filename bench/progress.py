@@ -28,7 +28,8 @@ class Progress:
         self._console = console or Console(stderr=True)
         self._lock = threading.Lock()
         self._running: list[Trial | Group] = []
-        self._done = self._trials = self._slots = 0
+        self._done = self._trials = 0
+        self._slots = self._timed_at_once = 1
         self._expected_s = self._passed_s = 0.0
         self._begun_s = monotonic()
         self._bar = Bar(
@@ -47,9 +48,9 @@ class Progress:
         """Print a line."""
         self._console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
-    def begin(self, trials: Sequence[Trial | Group], *, slots: int) -> None:
-        """Begin to count; `slots` accuracy trials run at once."""
-        self._trials, self._slots = sum(map(_count, trials)), slots
+    def begin(self, trials: Sequence[Trial | Group], *, slots: int, timed_at_once: int = 1) -> None:
+        """Begin to count; `slots` accuracy trials run at once, and on several machines as many that are timed."""
+        self._trials, self._slots, self._timed_at_once = sum(map(_count, trials)), slots, timed_at_once
         self._expected_s = sum(self._share_s(trial) for trial in trials)
         self._begun_s = monotonic()
         self._task = self._bar.add_task("", total=self._trials, left=self._left())
@@ -88,7 +89,7 @@ class Progress:
         self._bar.update(self._task, completed=self._done, total=self._trials, description=running, left=self._left())
 
     def _share_s(self, trial: Trial | Group) -> float:
-        return expected_s(trial) / (self._slots if isinstance(trial, Group) else 1)
+        return expected_s(trial) / (self._slots if isinstance(trial, Group) else self._timed_at_once)
 
     def _left(self) -> str:
         pace = (monotonic() - self._begun_s) / self._passed_s if self._passed_s > 20 else 1.0

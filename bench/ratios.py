@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import inf, isnan, nan
 
-from bench.cells import Cell
+from bench.cells import Cell, by_cell
 from bench.records import Record, Speed
 from bench.statistics import Ratio, epoch_time, ratio
 
@@ -27,11 +27,7 @@ class Compared:
 
 def of_cells(records: Iterable[Record], *, twins: bool = False) -> dict[Cell, list[Speed]]:
     """Return the processes of every cell, or those of its control."""
-    found: dict[Cell, list[Speed]] = defaultdict(list)
-    for record in records:
-        if isinstance(record, Speed) and record.twin == twins:
-            found[record.cell].append(record)
-    return dict(found)
+    return dict(by_cell(record for record in records if isinstance(record, Speed) and record.twin == twins))
 
 
 def compare(records: Iterable[Record], side: str) -> list[Compared]:

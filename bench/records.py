@@ -68,8 +68,24 @@ class Machine(Frozen):
     gpus: tuple[str, ...] = ()
 
 
+class Node(Frozen):
+    """One of several machines that a run was measured on; the header's machine describes each of them.
+
+    Args:
+        name: that its cluster gave it.
+        load_average: of the minute before the run began there.
+    """
+
+    name: str
+    load_average: float
+
+
 class Header(Frozen):
-    """What is true of a whole run; written before the first trial."""
+    """What is true of a whole run; written before the first trial.
+
+    Args:
+        nodes: of a cluster that measured it; none if it was this machine.
+    """
 
     schema_version: int = SCHEMA_VERSION
     protocol_version: int = PROTOCOL_VERSION
@@ -84,6 +100,7 @@ class Header(Frozen):
     machine: Machine
     sweep: Sweep
     workers: tuple[Worker, ...]
+    nodes: tuple[Node, ...] = ()
 
 
 class Rounded:
@@ -178,6 +195,7 @@ class Speed(Frozen):
         peak_rss_bytes: most memory the process held during the fit, libraries included.
         peak_device_bytes: most memory held on the GPU, or None.
         witness: which recurrent path ran; None in records of protocol 1.
+        node: of the cluster that measured it, or None.
     """
 
     kind: Literal["speed"] = "speed"
@@ -196,6 +214,7 @@ class Speed(Frozen):
     peak_rss_bytes: int
     peak_device_bytes: int | None
     witness: Witness | None
+    node: str | None = None
 
     @property
     def first_epoch_s(self) -> float:
@@ -268,6 +287,7 @@ class Accuracy(Frozen):
         sums: their true sums.
         way: "alone", or "replica" if other seeds were trained in the same Keras model.
         memory: what it keeps of earlier digits, or None for a user's own model.
+        node: of the cluster that trained it, or None.
     """
 
     kind: Literal["accuracy"] = "accuracy"
@@ -284,6 +304,7 @@ class Accuracy(Frozen):
     sums: tuple[int, ...]
     way: KerasWay
     memory: Memory | None
+    node: str | None = None
 
     @property
     def epochs(self) -> int:
@@ -310,6 +331,7 @@ Fault = Literal[
     "garbled",
     "raised",
     "not available",
+    "lost",
     "unknown",
 ]
 """How a trial can fail: docs/reliability.md says what each is; "unknown": an older schema did not say."""
@@ -327,6 +349,7 @@ class Failure(Frozen):
         reason: the same in a line.
         exit_code: of the worker, the negative number of the signal if one ended it; None while it lives.
         printed: the last lines that it wrote on stderr.
+        node: of the cluster that it failed on, or None.
     """
 
     kind: Literal["failure"] = "failure"
@@ -339,6 +362,7 @@ class Failure(Frozen):
     reason: str
     exit_code: int | None
     printed: tuple[str, ...]
+    node: str | None = None
 
 
 class Resumed(Frozen):
@@ -350,6 +374,7 @@ class Resumed(Frozen):
         load_average: of the minute before.
         dropped: lines of the file whose records are measured again, since the others of their block are missing
             or, if asked for, because they failed.
+        nodes: of a cluster that measures it from here on.
     """
 
     kind: Literal["resumed"] = "resumed"
@@ -357,6 +382,7 @@ class Resumed(Frozen):
     command: str
     load_average: float
     dropped: tuple[int, ...]
+    nodes: tuple[Node, ...] = ()
 
 
 Record = Speed | Accuracy | Baseline | Failure

@@ -14,11 +14,11 @@ from bench.errors import UserError
 from bench.faults import WorkerLostError
 from bench.frozen import Frozen
 from bench.interpreters import check_keras_backend, find_interpreters
+from bench.local import machine_lock
 from bench.machine import code_commit, describe_machine, usable_cores
 from bench.processes import WorkerProcess
 from bench.protocol import Limits
 from bench.records import Machine, Way, Worker
-from bench.runner import machine_lock
 from bench.selection import Row, Table
 from bench.statistics import median
 from bench.turns import pinned, timing_cores

@@ -13,22 +13,34 @@ from bench.records import Accuracy, Failure, Record, Speed
 from bench.store import Run
 
 Place = tuple[Cell, int, bool]
-"""A speed trial: its cell, the number of its process, whether it is a control."""
+"""A trial: its cell, the number of its process or its seed, whether it is a control."""
 
 
 def place_of(trial: Trial) -> Place:
-    """Return the place of a speed trial."""
+    """Return the place of a trial."""
     return trial.cell, trial.index, trial.twin
 
 
+def place_of_record(record: Record) -> Place | None:
+    """Return the place of the trial that left a record; a baseline is of none."""
+    match record:
+        case Speed():
+            return record.cell, record.process, record.twin
+        case Accuracy():
+            return record.cell, record.seed, False
+        case Failure():
+            return record.cell, record.index, record.twin
+    return None
+
+
 def timed_places(records: Iterable[Record], *, failures: bool = True) -> set[Place]:
-    """Return which speed trials have left a record, if only that they failed."""
+    """Return which speed trials have left a record, if only that they failed; one whose node was lost has not."""
     places: set[Place] = set()
     for record in records:
         match record:
             case Speed():
                 places.add((record.cell, record.process, record.twin))
-            case Failure(trial="speed") if failures:
+            case Failure(trial="speed") if failures and record.fault != "lost":
                 places.add((record.cell, record.index, record.twin))
     return places
 
@@ -41,7 +53,7 @@ def trained_seeds(sweep: Sweep, records: Iterable[Record], *, failures: bool = T
         match record:
             case Accuracy():
                 patiences[record.cell, record.seed].add(record.patience)
-            case Failure(trial="accuracy"):
+            case Failure(trial="accuracy") if record.fault != "lost":
                 failed.add((record.cell, record.index))
     wanted = set(sweep.training.patiences)
     done = {place for place, found in patiences.items() if found >= wanted}

@@ -4,15 +4,18 @@ Units stand in the headings of the frames that are made of them.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
-from bench.cells import Cell
+from bench.cells import Cell, by_cell
 from bench.machine import BUSY_LOAD
+from bench.ratios import Compared, compare, of_cells
 from bench.records import Accuracy, Baseline, Failure, Record, Speed, Worker
+from bench.statistics import EpochTime, epoch_time
 from bench.store import Run
 from seqsum_core.settings import VariantSettings
 
@@ -63,7 +66,7 @@ class Selection:
     left_out: tuple[Run, ...]
     target: float = TARGET
 
-    @property
+    @cached_property
     def records(self) -> tuple[Record, ...]:
         """Return the records of all runs."""
         return tuple(record for of_run in self.by_run for record in of_run)
@@ -76,9 +79,51 @@ class Selection:
 
     def of(self, kind: type[Any]) -> list[Any]:
         """Return the records of one class."""
-        return [record for record in self.records if isinstance(record, kind)]
+        return self._of_kinds.get(kind, [])
 
-    @property
+    def cells(self, kind: type[Any]) -> list[tuple[Cell, list[Any]]]:
+        """Return the records of one class by their cell, in the order in which the cells come first."""
+        if kind not in self._cells:
+            self._cells[kind] = by_cell(self.of(kind))
+        return self._cells[kind]
+
+    @cached_property
+    def timed(self) -> dict[Cell, list[Speed]]:
+        """Return of each cell the processes that count for it: all but the controls."""
+        return of_cells(self.of(Speed))
+
+    def epoch_time(self, cell: Cell) -> EpochTime:
+        """Summarise the processes of a cell."""
+        if cell not in self._times:
+            self._times[cell] = epoch_time(self.timed[cell])
+        return self._times[cell]
+
+    def compared(self, side: str) -> list[Compared]:
+        """Compare cells that took turns in one run: see `bench.ratios.compare`."""
+        if side not in self._compared:
+            self._compared[side] = [one for of_run in self.by_run for one in compare(of_run, side)]
+        return self._compared[side]
+
+    @cached_property
+    def _times(self) -> dict[Cell, EpochTime]:
+        return {}
+
+    @cached_property
+    def _compared(self) -> dict[str, list[Compared]]:
+        return {}
+
+    @cached_property
+    def _of_kinds(self) -> dict[type[Any], list[Any]]:
+        kinds: dict[type[Any], list[Any]] = defaultdict(list)
+        for record in self.records:
+            kinds[type(record)].append(record)
+        return dict(kinds)
+
+    @cached_property
+    def _cells(self) -> dict[type[Any], list[tuple[Cell, list[Any]]]]:
+        return {}
+
+    @cached_property
     def usually_trained(self) -> list[Accuracy]:
         """Return the accuracy records of the newest run's first way of making batches; all if it has none."""
         trials: list[Accuracy] = self.of(Accuracy)
@@ -109,22 +154,11 @@ def _conditions(run: Run) -> tuple[Any, ...]:
     return header.protocol_version, header.machine, header.sweep.settings, header.sweep.device, header.sweep.variant
 
 
-def _place(record: Record) -> tuple[str, str]:
+def _place(record: Record) -> tuple[Any, ...]:
     """Name what a record is about; a newer run's replaces an older one's."""
-    match record:
-        case Baseline():
-            return "baseline", f"{record.name} {record.length}"
-        case Failure():
-            return record.trial, record.cell.model_dump_json()
-    return record.kind, record.cell.model_dump_json()
-
-
-def by_cell(trials: Iterable[Any]) -> list[tuple[Cell, list[Any]]]:
-    """Group records by their cell, in the order in which the cells come first."""
-    cells: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
-    for trial in trials:
-        cells[tuple(vars(trial.cell).values())].append(trial)  # a model's own hash and == are several times as slow
-    return [(of_cell[0].cell, of_cell) for of_cell in cells.values()]
+    if isinstance(record, Baseline):
+        return record.kind, record.name, record.length
+    return record.trial if isinstance(record, Failure) else record.kind, *vars(record.cell).values()
 
 
 def axes(cell: Cell) -> Row:
@@ -137,9 +171,11 @@ def axes(cell: Cell) -> Row:
     return row
 
 
-def cell_frame(chosen: Selection, kind: str, trials: list[Any], row: Callable[[list[Any]], Row]) -> pd.DataFrame:
+def cell_frame(
+    chosen: Selection, kind: str, cells: Mapping[Cell, list[Any]], row: Callable[[list[Any]], Row]
+) -> pd.DataFrame:
     """Make one row of figures for each cell; that of a cell whose every trial failed is empty."""
-    rows = {str(cell): axes(cell) | row(of_cell) for cell, of_cell in by_cell(trials)}
+    rows = {str(cell): axes(cell) | row(of_cell) for cell, of_cell in cells.items()}
     for failure in chosen.of(Failure):
         if failure.trial == kind:
             rows.setdefault(str(failure.cell), axes(failure.cell))
@@ -150,7 +186,7 @@ def cell_frame(chosen: Selection, kind: str, trials: list[Any], row: Callable[[l
 
 def statuses(chosen: Selection, kind: str) -> dict[str, str]:
     """Say in short what became of the failed trials of each cell that has any; the table of failures says more."""
-    measured = {str(record.cell) for record in chosen.of(Speed if kind == "speed" else Accuracy)}
+    measured = _measured(chosen, kind)
     failed: dict[str, list[Failure]] = defaultdict(list)
     for failure in chosen.of(Failure):
         if failure.trial == kind:
@@ -186,11 +222,15 @@ def sort_rows(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
 
 def without_figures(chosen: Selection, kind: str) -> tuple[str, ...]:
     """Name the cells that have nothing to show: those that were tried, and those whose turn never came."""
-    measured = {str(record.cell) for record in chosen.of(Speed if kind == "speed" else Accuracy)}
+    measured = _measured(chosen, kind)
     tried = {str(failure.cell) for failure in chosen.of(Failure) if failure.trial == kind}
     planned = {str(cell) for run in chosen.runs for cell in _planned(run, kind)}
     named = {"Without figures, see Failures": tried - measured, "Planned but not measured": planned - tried - measured}
     return tuple(f"{what}: {_some(sorted(cells))}." for what, cells in named.items() if cells)
+
+
+def _measured(chosen: Selection, kind: str) -> set[str]:
+    return {str(cell) for cell, _ in chosen.cells(Speed if kind == "speed" else Accuracy)}
 
 
 def _planned(run: Run, kind: str) -> list[Cell]:

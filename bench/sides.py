@@ -15,11 +15,11 @@ from bench.certificate import REFERENCE, Certificate, Side, all_cases, certify
 from bench.errors import UserError
 from bench.faults import WorkerLostError
 from bench.interpreters import check_keras_backend, find_interpreters
+from bench.local import machine_lock
 from bench.machine import usable_cores
 from bench.processes import WorkerProcess
 from bench.protocol import Limits
 from bench.records import Worker
-from bench.runner import machine_lock
 from seqsum_core.parity_case import Case, reference
 
 SILENT_LIMIT_S = 300.0

@@ -1,6 +1,5 @@
 """Tables of speed: steady epochs, ratios, controls, what starting costs, noise. Derived from raw records, as frames."""
 
-from collections.abc import Sequence
 from itertools import combinations
 from math import isfinite, isnan
 
@@ -8,23 +7,18 @@ import numpy as np
 import pandas as pd
 
 from bench.intervals import LEAST_SEEDS, Interval
-from bench.ratios import compare, controls, of_cells, side_name
+from bench.ratios import controls, side_name
 from bench.records import Speed
 from bench.selection import USUAL, Row, Selection, Table, axes, cell_frame, name_usual, sort_rows, without_figures
-from bench.statistics import Overtaking, epoch_time, median, overtaking
+from bench.statistics import Overtaking, median, overtaking
 from bench.winners import MARKED, fastest
-
-
-def timed(chosen: Selection) -> list[Speed]:
-    """Return the processes that count for their cell: all but the controls."""
-    return [trial for trial in chosen.of(Speed) if not trial.twin]
 
 
 def speed_table(chosen: Selection) -> Table:
     """Tabulate steady epochs."""
 
     def row(trials: list[Speed]) -> Row:
-        time = epoch_time(trials)
+        time = chosen.epoch_time(trials[0].cell)
         return {
             "epoch ms": 1e3 * time.median_s,
             **_ends(time.interval, " ms", scale=1e3),
@@ -34,13 +28,12 @@ def speed_table(chosen: Selection) -> Table:
             "path": ", ".join(sorted({str(trial.witness) for trial in trials if trial.witness})),
         }
 
-    trials = timed(chosen)
-    frame = cell_frame(chosen, "speed", trials, row)
+    frame = cell_frame(chosen, "speed", chosen.timed, row)
     best = _fastest_rows(chosen, frame)
     notes = [
         "Steady epochs inside one fit, without validation: median of the processes' medians with its 95 % interval "
         f"(from {LEAST_SEEDS} processes on), and quartiles of all epochs. Path: what the recurrent layer ran on.",
-        f"{_counts(trials)}. {_threads(trials)}",
+        f"{_counts(chosen)}. {_threads(chosen)}",
         *([MARKED] if best else []),
         *without_figures(chosen, "speed"),
     ]
@@ -58,9 +51,9 @@ def _fastest_rows(chosen: Selection, frame: pd.DataFrame) -> frozenset[tuple[int
     )
 
 
-def _counts(trials: Sequence[Speed]) -> str:
-    processes = {len(group) for group in of_cells(trials).values()} or {0}
-    rounds = {len(trial.rounds) for trial in trials} or {0}
+def _counts(chosen: Selection) -> str:
+    processes = {len(trials) for trials in chosen.timed.values()} or {0}
+    rounds = {len(trial.rounds) for trials in chosen.timed.values() for trial in trials} or {0}
     return f"{_span(processes)} fresh processes a cell, {_span(rounds)} turns each"
 
 
@@ -68,8 +61,8 @@ def _span(counts: set[int]) -> str:
     return f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
 
 
-def _threads(trials: Sequence[Speed]) -> str:
-    threads = {trial.cell.threads for trial in trials}
+def _threads(chosen: Selection) -> str:
+    threads = {cell.threads for cell in chosen.timed}
     if threads <= {1}:
         return "Each worker has one core and one thread."
     if threads == {"default"}:
@@ -98,7 +91,7 @@ def thread_ratios_table(chosen: Selection) -> Table:
 
 def _ratios(chosen: Selection, side: str, title: str) -> Table:
     rows: list[Row] = []
-    for one in (one for of_run in chosen.by_run for one in compare(of_run, side)):
+    for one in chosen.compared(side):
         known = not isnan(one.ratio.interval.low)
         rows.append(
             {name: value for name, value in axes(one.first).items() if name != side}
@@ -152,7 +145,7 @@ def start_table(chosen: Selection) -> Table:
             "build s": median(trial.build_s for trial in trials),
             "first epoch s": median(trial.first_epoch_s for trial in trials),
             "together s": median(trial.start_s for trial in trials),
-            "steady epoch ms": 1e3 * epoch_time(trials).median_s,
+            "steady epoch ms": 1e3 * chosen.epoch_time(trials[0].cell).median_s,
             "compilations": median(trial.witness.compilations for trial in trials if trial.witness),
             "validation ms": median(1e3 * np.median(trial.validation_s[1:]) for trial in trials),
             "memory MiB": median(trial.peak_rss_bytes / 2**20 for trial in trials),
@@ -166,17 +159,17 @@ def start_table(chosen: Selection) -> Table:
         "compilations: training steps compiled or traced. Validation: a call of evaluate, the compiling one left out.",
         *without_figures(chosen, "speed"),
     )
-    return Table("Start, validation and memory", cell_frame(chosen, "speed", timed(chosen), row), notes)
+    return Table("Start, validation and memory", cell_frame(chosen, "speed", chosen.timed, row), notes)
 
 
 def overtaking_table(chosen: Selection) -> Table:
     """Say for every two backends after how many epochs, start included, the one with faster epochs is ahead."""
-    cells = of_cells(chosen.records)
+    cells = chosen.timed
     rows: list[Row] = []
     for one, other in combinations(cells, 2):
         if one.model_copy(update={"backend": other.backend}) != other:
             continue
-        first, second = sorted((one, other), key=lambda cell: epoch_time(cells[cell]).median_s)
+        first, second = sorted((one, other), key=lambda cell: chosen.epoch_time(cell).median_s)
         found = overtaking(cells[first], cells[second])
         same = axes(first)
         del same["backend"]
@@ -213,7 +206,7 @@ def noise_table(chosen: Selection) -> Table:
         seconds = sum(sum(turn.epochs_s) for turn in turns)
         rounds = [np.std(np.log([turn.median_s for turn in trial.rounds.values()])) for trial in trials]
         return {
-            "between processes %": 100 * epoch_time(trials).spread,
+            "between processes %": 100 * chosen.epoch_time(trials[0].cell).spread,
             "between rounds %": 100 * float(np.median(rounds)),
             "turns": len(turns),
             "disturbed": sum(turn.disturbed for turn in turns),
@@ -229,4 +222,4 @@ def noise_table(chosen: Selection) -> Table:
         "Switches: the worker had to make room on its core. Late: how much longer the device worked after the clock "
         "had stopped; a clock that waits for it is late by next to nothing.",
     )
-    return Table("Noise", cell_frame(chosen, "speed", timed(chosen), row), notes)
+    return Table("Noise", cell_frame(chosen, "speed", chosen.timed, row), notes)

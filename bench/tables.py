@@ -1,5 +1,6 @@
 """All tables by name, and the two that belong to neither speed nor accuracy. `printing` prints them."""
 
+from collections import defaultdict
 from collections.abc import Callable
 
 import numpy as np
@@ -19,8 +20,8 @@ from bench.energy_table import energy_table
 from bench.epoch_costs import epoch_cost_table
 from bench.length_tables import crossings_table, length_cost_table
 from bench.memory_tables import gradients_table, memory_table, most_patient, patience_note
-from bench.records import Failure, Speed
-from bench.selection import Row, Selection, Table, axes, by_cell, name_usual
+from bench.records import Accuracy, Failure, Speed
+from bench.selection import Row, Selection, Table, axes, name_usual
 from bench.speed_tables import (
     controls_table,
     model_ratios_table,
@@ -30,9 +31,7 @@ from bench.speed_tables import (
     speed_table,
     start_table,
     thread_ratios_table,
-    timed,
 )
-from bench.statistics import epoch_time
 from bench.target_tables import target_table
 from bench.variant_tables import tax_table, variants_table
 from bench.winners import MARKED, fastest
@@ -40,24 +39,26 @@ from bench.winners import MARKED, fastest
 
 def overview_table(chosen: Selection) -> Table:
     """Tabulate how fast each backend is beside what was learned."""
-    trials, trained = timed(chosen), most_patient(chosen)
+    trained = most_patient(chosen)
     way = chosen.runs[-1].header.sweep.variants[0]
-    speeds = [
-        (cell, of_cell)
-        for cell, of_cell in by_cell(trials)
-        if (cell.threads, cell.variant) == (trials[0].cell.threads, way)
-    ]
-    shown = {cell for cell, _ in speeds}
+    cells = list(chosen.timed)
+    shown = {cell for cell in cells if (cell.threads, cell.variant) == (cells[0].threads, way)}
     rows: dict[tuple[str, int], Row] = {}
-    for cell, of_cell in sorted(speeds, key=lambda pair: (pair[0].length, pair[0].model, pair[0].backend)):
+    for cell in sorted(shown, key=lambda cell: (cell.length, cell.model, cell.side)):
         row = rows.setdefault((cell.model, cell.length), {"model": cell.model, "length": cell.length})
-        row[f"{cell.side} ms"] = 1e3 * epoch_time(of_cell).median_s
-    for (model, length), row in rows.items():
-        alike = [trial for trial in trained if (trial.cell.model, trial.cell.length) == (model, length)]
-        if alike:
+        row[f"{cell.side} ms"] = 1e3 * chosen.epoch_time(cell).median_s
+    learned: dict[tuple[str, int], list[Accuracy]] = defaultdict(list)
+    for trial in trained:
+        learned[trial.cell.model, trial.cell.length].append(trial)
+    for place, row in rows.items():
+        if alike := learned[place]:
             row["test mse"] = float(np.mean([trial.test.mse for trial in alike]))
             row["exact sums %"] = 100 * float(np.mean([trial.test.exact_sum_rate for trial in alike]))
-    sizes = {f"{trial.rows_per_epoch:,} sequences in {trial.steps_per_epoch} steps" for trial in trials}
+    sizes = {
+        f"{trial.rows_per_epoch:,} sequences in {trial.steps_per_epoch} steps"
+        for trials in chosen.timed.values()
+        for trial in trials
+    }
     notes = (
         f"Milliseconds of a steady epoch, {' or '.join(sorted(sizes))}: medians. "
         f"Errors on the test rows: means over all backends and {seeds(chosen)} each."

@@ -21,9 +21,8 @@ from bench.errors import UserError
 from bench.findings import place
 from bench.intervals import CONFIDENCE, Interval
 from bench.memory_tables import patience_order
-from bench.ratios import of_cells
 from bench.records import Accuracy, Speed
-from bench.selection import Selection, by_cell
+from bench.selection import Selection
 from bench.statistics import epoch_time
 
 ENOUGH_SEEDS = 10
@@ -115,11 +114,11 @@ def ordered_interval(values: ArrayLike) -> Interval:
 
 def reached(chosen: Selection) -> list[Reached]:
     """Return for every cell that was trained when its seeds got to the selection's target, by length and model."""
-    timed = of_cells(chosen.of(Speed))
+    timed = chosen.timed
     rows = chosen.runs[-1].header.sweep.task.fitted_rows
     found = [
         _of_cell(cell, longest(trials), timed.get(cell, []), chosen.target, rows)
-        for cell, trials in by_cell(chosen.of(Accuracy))
+        for cell, trials in chosen.cells(Accuracy)
     ]
     return sorted(found, key=lambda one: (one.cell.length, one.cell.model, str(one.cell.variant), one.cell.side))
 

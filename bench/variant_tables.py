@@ -7,10 +7,8 @@ import pandas as pd
 
 from bench.cells import Cell
 from bench.intervals import LEAST_SEEDS
-from bench.ratios import Compared, against, of_cells
-from bench.records import Speed
+from bench.ratios import Compared, against
 from bench.selection import USUAL, Row, Selection, Table, axes, name_usual, sort_rows, without_figures
-from bench.statistics import epoch_time
 from bench.variants import ceiling_of
 
 
@@ -55,10 +53,10 @@ def compared_with(chosen: Selection, other: Callable[[Cell], Cell]) -> list[Comp
 def _table(
     title: str, chosen: Selection, found: list[Compared], ratio_name: str, other_name: str, notes: tuple[str, ...]
 ) -> Table:
-    times = {cell: epoch_time(trials).median_s for cell, trials in of_cells(chosen.of(Speed)).items()}
     rows: list[Row] = [
         axes(one.first)
-        | {"epoch ms": 1e3 * times[one.first], other_name: 1e3 * times[one.second], ratio_name: one.ratio.value}
+        | {"epoch ms": 1e3 * chosen.epoch_time(one.first).median_s}
+        | {other_name: 1e3 * chosen.epoch_time(one.second).median_s, ratio_name: one.ratio.value}
         | {"low": one.ratio.interval.low, "high": one.ratio.interval.high}
         | {"verdict": "no difference" if one.ratio.undecided and not isnan(one.ratio.interval.low) else ""}
         for one in found

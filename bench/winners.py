@@ -3,7 +3,6 @@
 from collections import defaultdict
 
 from bench.cells import Cell
-from bench.ratios import compare, of_cells
 from bench.selection import Selection
 
 MARKED = "Marked: faster than every other backend, by the intervals of their ratios."
@@ -16,10 +15,10 @@ def fastest(chosen: Selection) -> frozenset[Cell]:
     turns with each other, have no ratio, and so none of them is the fastest.
     """
     groups: dict[Cell, set[Cell]] = defaultdict(set)
-    for cell in of_cells(chosen.records):
+    for cell in chosen.timed:
         groups[cell.model_copy(update={"backend": None, "installation": None})].add(cell)
     beaten: dict[Cell, set[Cell]] = defaultdict(set)
-    for one in (one for of_run in chosen.by_run for one in compare(of_run, "backend")):
+    for one in chosen.compared("backend"):
         if one.ratio.interval.low > 1:
             beaten[one.second].add(one.first)
         elif one.ratio.interval.high < 1:

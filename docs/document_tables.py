@@ -10,13 +10,16 @@ import pandas as pd
 from bench.figures import say_backend
 from bench.intervals import mean_interval
 from bench.memory_tables import patience_order, say_patience
+from bench.names import say_count
 from bench.printing import format_value, frame_to_markdown
 from bench.ratios import Compared, compare
-from bench.records import Accuracy
-from bench.selection import Row, select
+from bench.records import Accuracy, Baseline
+from bench.resuming import place_of_record
+from bench.selection import Row, Table, select, sort_rows
 from bench.speed_tables import controls_table
 from bench.statistics import Ratio
 from bench.store import Run, load_runs
+from bench.tables import TABLES
 
 PRINTED = {("simple_rnn", 4): 0.11, ("simple_rnn", 12): 3.29}
 """The val_loss that the article printed, by model and length."""
@@ -187,6 +190,99 @@ def torch_table(document: dict[str, Any]) -> str:
         for one in document["measured"]
     ]
     return frame_to_markdown(pd.DataFrame(rows))
+
+
+def noise_sources_table(run: Run) -> str:
+    """Tabulate what became of the spread and the speed with each source of noise taken away."""
+    chosen = select([run])
+    plain = {(one.first.side, one.second.side): one.ratio for one in chosen.compared("backend")}
+    rows = []
+    for cell in chosen.timed:
+        time, found = chosen.epoch_time(cell), plain.get((cell.side, cell.backend))
+        rows.append(
+            {
+                "backend": cell.backend,
+                "taken away": "nothing" if cell.side == cell.backend else cell.installation.replace("-", " "),
+                "processes": time.processes,
+                "epoch ms": 1e3 * time.median_s,
+                "between processes %": 100 * time.spread,
+                "times as long as plain": None if found is None else _said(found),
+            }
+        )
+    table = sort_rows(pd.DataFrame(rows), ["backend"])
+    machine = run.header.machine
+    return f"{frame_to_markdown(table)}\n\nOn {machine.cpu}, {machine.cores} cores, {run.header.started_at[:10]}."
+
+
+def resumed_block(whole: Run, resumed: Run) -> str:
+    """Compare what an undisturbed run holds with one that was killed in its middle and resumed."""
+    rows = []
+    for kind in ("speed", "accuracy", "baseline"):
+        there, here = (_by_place(run, kind) for run in (whole, resumed))
+        both = there.keys() & here.keys()
+        alike = sum(there[place] == here[place] for place in both)
+        rows.append(
+            {
+                "records": kind,
+                "undisturbed": str(len(there)),
+                "killed and resumed": str(len(here)),
+                "of the same trials": str(len(both)),
+                "equal in every digit": "" if kind == "speed" else f"{alike} of {len(both)}",
+            }
+        )
+    tables = {name: [_labels(TABLES[name](select([run]))) for run in (whole, resumed)] for name in TABLES}
+    same = [name for name, (there, here) in tables.items() if there and there == here]
+    more = [name for name, (there, here) in tables.items() if there < here]
+    lacking = [name for name, (there, here) in tables.items() if not there <= here]
+    again = resumed.resumed[0]
+    lines = [
+        f"Tables with the same rows: {', '.join(same)}.",
+        f"With more rows, of the controls: {', '.join(more) or 'none'}.",
+        f"With a row missing: {', '.join(lacking) or 'none'}.",
+        f"Begun at {resumed.header.started_at}, resumed at {again.at}: {say_count(len(again.dropped), 'record')} of "
+        f"processes that had not ended were measured again; {say_count(len(resumed.problems), 'damaged line')}.",
+    ]
+    return f"{frame_to_markdown(pd.DataFrame(rows))}\n\n{' '.join(lines)}"
+
+
+def _by_place(run: Run, kind: str) -> dict[Any, Any]:
+    """Return the records of a kind that are no controls, by what they are of."""
+    found = {}
+    for record in run.records:
+        if record.kind != kind or getattr(record, "twin", False):
+            continue
+        own = (record.name, record.length) if isinstance(record, Baseline) else place_of_record(record)
+        found[own, getattr(record, "patience", None)] = record
+    return found
+
+
+def _labels(table: Table) -> set[tuple[str, ...]]:
+    """Return what the rows of a table are of."""
+    names = [name for name in ("model", "length", "backend", "ratio of", "against", "patience") if name in table.frame]
+    return {tuple(map(str, row)) for row in table.frame[names].itertuples(index=False)}
+
+
+def ray_table(document: dict[str, Any]) -> str:
+    """Tabulate what `tests/ray_overhead.py` measured, and what Ray adds to a unit and a trial."""
+    runs = document["runs"]
+    rows = [
+        {name: one[name] for name in ("kind", "executor", "trials", "units", "seconds", "missing")}
+        | {"ms a trial": 1e3 * one["seconds"] / one["trials"]}
+        for one in runs
+    ]
+    table = frame_to_markdown(pd.DataFrame(rows))
+    added = []
+    for kind in dict.fromkeys(one["kind"] for one in runs):
+        local, by_ray = (next(one for one in runs if (one["kind"], one["executor"]) == (kind, e)) for e in EXECUTORS)
+        more_s = by_ray["seconds"] - local["seconds"]
+        added.append(
+            f"{kind}, {more_s / by_ray['units']:.1f} s a unit, {1e3 * more_s / by_ray['trials']:.0f} ms a trial"
+        )
+    machine = document["machine"]
+    return f"{table}\n\nRay adds, its start included: {'; '.join(added)}. {machine['cpu']}, {machine['cores']} cores."
+
+
+EXECUTORS = ("local", "ray")
 
 
 def faults_table(counted: Sequence[dict[str, Any]]) -> str:

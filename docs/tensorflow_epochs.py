@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.interpreters import worker_settings
+from bench.local import machine_lock
 from bench.machine import code_commit, describe_machine, usable_cores
-from bench.runner import machine_lock
 from bench.turns import pinned
 
 os.environ.update(worker_settings("tensorflow", "cpu", 1))

@@ -14,8 +14,8 @@ from importlib import import_module
 from typing import Any
 
 from bench.interpreters import worker_settings
+from bench.local import machine_lock
 from bench.machine import code_commit, describe_machine, usable_cores
-from bench.runner import machine_lock
 from bench.turns import pinned
 
 os.environ.update(worker_settings("torch", "cpu", 1))

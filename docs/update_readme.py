@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import document_tables
+from scaling import scaling_block
 
 from bench import variant_tables
 from bench.batching_table import batching_table
@@ -100,6 +101,17 @@ def repeat() -> str:
     return document_tables.repeat_block(timed_runs())
 
 
+def noise_sources() -> str:
+    """Return what sources of noise do, taken away one at a time."""
+    return document_tables.noise_sources_table(document_tables.newest(RESULTS / "noise", "noise"))
+
+
+def resumed() -> str:
+    """Return what a published run that was killed and resumed holds, beside the undisturbed one."""
+    whole, again = (load_runs(RESULTS / folder)[0][-1] for folder in ("reference", "repeat"))
+    return document_tables.resumed_block(whole, again)
+
+
 def drift() -> str:
     """Return what `seqsum compare` says of two published runs of one machine, between which nothing was changed."""
     runs = timed_runs()
@@ -131,6 +143,11 @@ def tensorflow_epochs() -> str:
     """Return how long TensorFlow's epochs take with and without the tuning of its input pipeline."""
     document = json.loads((RESULTS / "tensorflow-epochs.json").read_text("utf-8"))
     return document_tables.tensorflow_table(document)
+
+
+def ray_overhead() -> str:
+    """Return what a run on Ray costs beside one without."""
+    return document_tables.ray_table(json.loads((RESULTS / "ray-overhead.json").read_text("utf-8")))
 
 
 def torch_lstm() -> str:
@@ -231,10 +248,12 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/methodology.md": {
         "controls": controls,
         "repeat": repeat,
+        "noise": noise_sources,
         "overhead": overheads,
         "tensorflow-epochs": tensorflow_epochs,
     },
-    "docs/reliability.md": {"faults": faults, "soak": soak},
+    "docs/scaling.md": {"ray-overhead": ray_overhead, "scaling": scaling_block},
+    "docs/reliability.md": {"faults": faults, "soak": soak, "resumed": resumed},
     "docs/replay.md": {"replays": replays},
     "docs/replicas.md": {"ratios": replicas, "counts": replica_counts},
 }

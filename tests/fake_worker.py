@@ -175,6 +175,8 @@ def fake_speed_trials(behaviour: str) -> Any:
     def turn(trial: Trial, asked: Turn, before: list[Slice], epoch_s: float, tell: Any) -> Slice:
         if len(before) == 1 and behaviour.endswith(" in its second turn"):
             misbehave(behaviour.removesuffix(" in its second turn"), trial.cell.length)
+        if behaviour == "slow":
+            time.sleep(1)
         timing = trial.settings.timing
         warmup, counted = timing.warmup_epochs, asked.epochs or timing.slice_epochs
         if asked.tell:

@@ -26,6 +26,7 @@ from fake_worker import FAULTS, fake_python
 from rich.console import Console
 
 from bench.cells import BACKENDS
+from bench.local import ThisMachine
 from bench.progress import Progress
 from bench.protocol import Limits, Timing
 from bench.records import Failure
@@ -101,7 +102,12 @@ def break_workers(folder: Path, kind: str, phase: str, *, silence_s: float = 8.0
     sweep = make_sweep(lengths=(4, 5), models=("lstm",), seeds=2, timing=TIMING, limits=Limits.all_phases(silence_s))
     quiet = Progress(Console(quiet=True))
     written = run_sweep(
-        sweep, profile="faults", command="seqsum run", results=folder / "results", pythons=pythons, progress=quiet
+        sweep,
+        profile="faults",
+        command="seqsum run",
+        results=folder / "results",
+        site=ThisMachine(pythons),
+        progress=quiet,
     )
     run = load_run(written.folder)
     failures = [record for record in run.records if isinstance(record, Failure)]
@@ -124,7 +130,7 @@ def _own_copy(script: str, folder: Path, backend: str) -> str:
 
 def _resumes(run: Path, pythons: dict[str, str]) -> bool:
     """Complete a run, what failed included, and say whether nothing is missing or damaged then."""
-    resume_run(run, command="seqsum run", pythons=pythons, progress=Progress(Console(quiet=True)), retry=True)
+    resume_run(run, command="seqsum run", site=ThisMachine(pythons), progress=Progress(Console(quiet=True)), retry=True)
     failed = any(isinstance(record, Failure) for record in load_run(run).records)
     return not failed and verify_run(run).holds
 

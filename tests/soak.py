@@ -22,6 +22,7 @@ from rich.console import Console
 
 from bench.cells import BACKENDS, Group, Trial
 from bench.lines import checksum, seal
+from bench.local import ThisMachine
 from bench.progress import Progress
 from bench.protocol import Timing
 from bench.records import Record
@@ -59,7 +60,7 @@ def soak(folder: Path, *, processes: int, seeds: int) -> dict[str, Any]:
     progress = Watched()
     pythons: dict[str, str] = {backend: fake_python(folder) for backend in BACKENDS}
     written = run_sweep(
-        sweep, profile="soak", command="soak", results=folder / "results", pythons=pythons, progress=progress
+        sweep, profile="soak", command="soak", results=folder / "results", site=ThisMachine(pythons), progress=progress
     )
     timed = processes * len(BACKENDS)
     return {

@@ -14,6 +14,7 @@ from test_runner import TIMING, run, sweep
 from bench.cells import Group, Trial
 from bench.differences import differences
 from bench.errors import UserError
+from bench.local import ThisMachine
 from bench.progress import Progress
 from bench.records import Accuracy, Record, Speed
 from bench.resuming import count_missing, missing_trials, stale_lines
@@ -108,7 +109,7 @@ def test_what_changed_is_named_with_both_values() -> None:
 def resume(folder: Path, written: Path, *, retry: bool = False, behaviour: str = "good") -> None:
     pythons = {backend: fake_python(folder, behaviour) for backend in ("jax", "torch", "tensorflow")}
     quiet = Progress(Console(quiet=True))
-    resume_run(written, command="seqsum run --resume", pythons=pythons, progress=quiet, retry=retry)
+    resume_run(written, command="seqsum run --resume", site=ThisMachine(pythons), progress=quiet, retry=retry)
 
 
 def content(records: Sequence[Record]) -> set[Any]:

@@ -16,12 +16,13 @@ from fake_worker import fake_python
 from rich.console import Console
 
 from bench.errors import UserError
+from bench.local import ThisMachine, machine_lock
 from bench.plan import Sweep
 from bench.progress import Progress
 from bench.protocol import Limits, Runtime, Timing
 from bench.ratios import compare
 from bench.records import Accuracy, Baseline, Failure, Speed
-from bench.runner import machine_lock, run_sweep
+from bench.runner import run_sweep
 from bench.store import RunWriter, load_run
 
 pytestmark = pytest.mark.usefixtures("own_lock")
@@ -44,7 +45,7 @@ def run(
         profile="test",
         command="seqsum run",
         results=folder / "results",
-        pythons={backend: fake_python(folder, behaviour) for backend, behaviour in told.items()},
+        site=ThisMachine({backend: fake_python(folder, behaviour) for backend, behaviour in told.items()}),
         progress=progress or Progress(Console(quiet=True)),
     )
 
@@ -108,7 +109,7 @@ def test_a_second_installation_is_timed_in_turns_with_the_first_and_not_trained(
     chosen = sweep(backends=("jax",), models=("lstm",), lengths=(4,), rivals=("jax@old",))
     quiet = Progress(Console(quiet=True))
     written = run_sweep(
-        chosen, profile="test", command="x", results=tmp_path / "results", pythons=pythons, progress=quiet
+        chosen, profile="test", command="x", results=tmp_path / "results", site=ThisMachine(pythons), progress=quiet
     )
     loaded = load_run(written.folder)
     assert {worker.side for worker in loaded.header.workers} == {"jax", "jax@old"}
@@ -212,6 +213,11 @@ def test_a_gpu_that_others_use_is_refused_before_anything_starts(
     monkeypatch.setattr("bench.gpus.other_users", lambda: [7, 12])
     with pytest.raises(UserError, match="one that process 7, 12 uses"):
         run_sweep(
-            make_sweep(device="gpu"), profile="any", command="any", results=tmp_path, pythons={}, progress=Progress()
+            make_sweep(device="gpu"),
+            profile="any",
+            command="any",
+            results=tmp_path,
+            site=ThisMachine({}),
+            progress=Progress(),
         )
     assert not list(tmp_path.iterdir())

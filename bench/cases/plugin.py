@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bench import interpreters, runner, store, sweeps
+from bench import interpreters, local, store, sweeps
 from bench.cells import BACKENDS, BackendName, Cell, Trial
 from bench.errors import UserError
 from bench.machine import pin, typed_command, usable_cores
@@ -25,6 +25,7 @@ from bench.printing import print_tables
 from bench.processes import WorkerProcess
 from bench.progress import Progress
 from bench.records import Accuracy, Header
+from bench.runner import new_header
 from bench.selection import select
 from bench.store import RunWriter
 from bench.turns import timing_cores, worker_cores
@@ -138,7 +139,7 @@ def clocks(request: pytest.FixtureRequest) -> Iterator[list[str]]:
     """Hold the machine, and print at the end how the clocks compare."""
     lines: list[str] = request.config.stash.setdefault(CLOCKS, [])
     try:
-        with runner.machine_lock():
+        with local.machine_lock():
             yield lines
     except UserError as error:
         pytest.exit(f"seqsum: {error}", returncode=2)
@@ -190,19 +191,18 @@ def run(request: pytest.FixtureRequest, sweep: Sweep) -> Iterator[tuple[Header, 
     capture = request.config.pluginmanager.getplugin("capturemanager")
     try:
         store.check_writable(results)
-        with ExitStack() as stack, runner.machine_lock(), capture.global_and_fixture_disabled():
-            runner.check_devices(sweep)
-            workers = runner.prove_workers(sweep, here)
-            header = runner.new_header(
+        with ExitStack() as stack, local.machine_lock(), capture.global_and_fixture_disabled():
+            local.check_devices(sweep)
+            header = new_header(
                 sweep,
-                workers,
+                local.prove_here(sweep, here),
                 profile=_label(request.config),
                 command=typed_command("pytest"),
                 harness="pytest",
             )
             writer = stack.enter_context(closing(store.start_run(results, header)))
-            progress.begin(sweep.accuracy_groups(), slots=runner.slots(sweep))
-            runner.train_for_accuracy(sweep, here, writer, progress)
+            progress.begin(sweep.accuracy_groups(), slots=local.slots(sweep))
+            local.train_for_accuracy(sweep, here, writer, progress)
             count = len(sweep.accuracy_trials())
             progress.say(f"Trained {count} times for accuracy; timing follows. Records: {writer.folder}")
             yield header, writer

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench import certificate_tables, interpreters, replay_tables, replays, runner, sides, verifying
+from bench import certificate_tables, interpreters, local, replay_tables, replays, sides, verifying
 from bench import doctor as doctoring
 from bench.commands.app import Json, Pythons, app, errors, say, screen
 from bench.progress import Progress
@@ -59,7 +59,7 @@ def replay(
     progress = Progress(errors)
     for reason in missing.values():
         progress.say(reason)
-    with runner.machine_lock():
+    with local.machine_lock():
         result = replays.replay_all(chosen, found, missing, progress)
     if json_:
         print(json.dumps(replay_tables.document(result), indent=2))

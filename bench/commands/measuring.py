@@ -1,7 +1,7 @@
 """Commands that measure: `run`, `replicas`, `overhead`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,11 +9,16 @@ from typing import Annotated, Any
 import typer
 
 from bench import interpreters, overhead, printing, replica_speed, runner, selection, store, sweeps, variants
+from bench.cluster.executor import OnCluster
+from bench.cluster.ray_cluster import RayCluster
 from bench.commands.app import Json, Pythons, Results, app, errors, say, screen
 from bench.errors import UserError
+from bench.local import ThisMachine
 from bench.machine import typed_command
+from bench.names import choose_name
 from bench.progress import Progress
 from bench.records import Failure
+from bench.sites import Site
 
 
 @app.command()
@@ -50,6 +55,10 @@ def run(
         Path | None, typer.Option(metavar="RUN", help="Go on with a run that was interrupted: its folder.")
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="With --resume: measure again what failed.")] = False,
+    executor: Annotated[str, typer.Option(help="Where: local, or ray for the nodes of a cluster.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of a running Ray cluster: HOST:PORT or auto. Default: a Ray of this machine.")
+    ] = None,
     python: Pythons = [],
 ) -> None:
     """Measure speed and accuracy, and print the tables.
@@ -57,11 +66,12 @@ def run(
     Example: seqsum run --profile smoke --backend jax --model lstm --length 12
     """
     pythons = interpreters.parse_pythons(python, rivals=True)
+    site = _site(executor, address, pythons)
     if resume is not None:
         _only_with_resume(context)
         with _measuring(resume) as progress:
             written = runner.resume_run(
-                resume, command=typed_command("seqsum"), pythons=pythons, progress=progress, retry=retry
+                resume, command=typed_command("seqsum"), site=site, progress=progress, retry=retry
             )
         return _show(written)
     if retry:
@@ -76,7 +86,7 @@ def run(
         changes["axes"] = axes
     changes["timing"] = _timing_changes(rigorous, processes, rounds, precision, budget)
     measured = sweeps.read_sweep(sweep, changes) if sweep else sweeps.read_profile(profile, changes)
-    if not backend and not (sweep and "backends" in measured.model_fields_set):
+    if not backend and not address and not (sweep and "backends" in measured.model_fields_set):
         found = interpreters.available_backends(device=measured.device, pythons=pythons)
         measured = measured.model_copy(update={"backends": tuple(found)})
     with _measuring(results) as progress:
@@ -85,17 +95,29 @@ def run(
             profile=sweep.stem if sweep else profile,
             command=typed_command("seqsum"),
             results=results,
-            pythons=pythons,
+            site=site,
             progress=progress,
         )
     _show(written)
+
+
+WITH_RESUME = ("resume", "retry", "executor", "address", "python")
+
+
+def _site(executor: str, address: str | None, pythons: Mapping[str, str]) -> Site:
+    """Return where to measure."""
+    if choose_name(executor, ("local", "ray"), "executor") == "ray":
+        return OnCluster(RayCluster(address), pythons)
+    if address is not None:
+        raise UserError(f"`--address` is that of a Ray cluster. Received: {address} without it. Add --executor ray.")
+    return ThisMachine(pythons)
 
 
 def _only_with_resume(context: typer.Context) -> None:
     """Refuse what a run has settled already."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     typed = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-    if given := [f"--{name}" for name in typed if name not in ("resume", "retry", "python")]:
+    if given := [f"--{name}" for name in typed if name not in WITH_RESUME]:
         raise UserError(
             f"`--resume` takes its cells and settings from the run. Received: {', '.join(given)}. Leave that out."
         )
