@@ -37,9 +37,9 @@ def run_sweep(sweep: Sweep, *, profile: str, command: str, results: Path, site: 
     Raises:
         UserError: if anything the user gave is wrong; nothing was measured then.
     """
-    check_writable(results)
     with site:
         proved = site.prove(sweep, progress)
+        check_writable(results)
         if sweep.seeds > 1 and (own := [model for model in sweep.models if model not in MODELS]):
             progress.say(
                 f"{', '.join(own)}: trained one seed after another; only this project's models can be replicas."

@@ -152,7 +152,7 @@ def test_what_the_user_must_mend_is_said_before_anything_is_measured(
 ) -> None:
     with pytest.raises(UserError, match=message):
         run(tmp_path, {"jax": behaviour}, models=("lstm", "x:y"))
-    assert not list((tmp_path / "results").iterdir())
+    assert not (tmp_path / "results").exists()
 
 
 def test_second_run_is_refused_and_told_who_measures(tmp_path: Path) -> None:
