@@ -188,7 +188,7 @@ def test_own_model_runs_and_a_wrong_one_is_refused_before_measuring(tmp_path: Pa
     path = {"PYTHONPATH": str(PROJECT / "tests")}
     wrong = call(tmp_path, *own, "own_models:wrong_output", **path)
     assert wrong.returncode == 2 and "must output shape (batch, 1)" in wrong.stderr
-    assert not list((tmp_path / "results").iterdir())
+    assert not (tmp_path / "results").exists()
     right = call(tmp_path, *own, "own_models:uncompiled", **path)
     assert right.returncode == 0, right.stderr
     assert "own_models:unco" in right.stdout
