@@ -86,8 +86,14 @@ def typed_command(program: str) -> str:
         if word in PLACES:
             next(words, None)
         elif word.partition("=")[0] not in PLACES:
-            kept.append(word)
+            kept.append(_without_place(word))
     return shlex.join(kept)
+
+
+def _without_place(word: str) -> str:
+    """Return a word with no more of an absolute path than the name of the file."""
+    option, sign, value = word.rpartition("=")
+    return option + sign + (Path(value).name if Path(value).is_absolute() else value)
 
 
 def _git(folder: Path, *arguments: str) -> str:

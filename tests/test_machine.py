@@ -128,6 +128,20 @@ def test_making_room_on_a_shared_core_is_counted() -> None:
     assert noise.involuntary_switches > 0
 
 
+def test_the_typed_command_keeps_no_more_of_an_absolute_path_than_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = [
+        "seqsum",
+        "run",
+        "--sweep",
+        "/home/me/own.toml",
+        "--sweep=/home/me/own.toml",
+        "--sweep",
+        "docs/sweeps/units.toml",
+    ]
+    monkeypatch.setattr("sys.argv", typed)
+    assert typed_command("seqsum") == "seqsum run --sweep own.toml --sweep=own.toml --sweep docs/sweeps/units.toml"
+
+
 def test_the_typed_command_leaves_out_where_files_lie(monkeypatch: pytest.MonkeyPatch) -> None:
     words = [
         "x",
