@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.cells import DEFAULT
 from bench.figures import say_backend
 from bench.intervals import mean_interval
 from bench.memory_tables import patience_order, say_patience
@@ -15,7 +16,7 @@ from bench.printing import format_value, frame_to_markdown
 from bench.ratios import Compared, compare
 from bench.records import Accuracy, Baseline
 from bench.resuming import place_of_record
-from bench.selection import Row, Table, select, sort_rows
+from bench.selection import Row, Table, select
 from bench.speed_tables import controls_table
 from bench.statistics import Ratio
 from bench.store import Run, load_runs
@@ -197,7 +198,7 @@ def noise_sources_table(run: Run) -> str:
     chosen = select([run])
     plain = {(one.first.side, one.second.side): one.ratio for one in chosen.compared("backend")}
     rows = []
-    for cell in chosen.timed:
+    for cell in sorted(chosen.timed, key=lambda cell: (cell.backend, cell.installation != DEFAULT)):
         time, found = chosen.epoch_time(cell), plain.get((cell.side, cell.backend))
         rows.append(
             {
@@ -209,9 +210,9 @@ def noise_sources_table(run: Run) -> str:
                 "times as long as plain": None if found is None else _said(found),
             }
         )
-    table = sort_rows(pd.DataFrame(rows), ["backend"])
     machine = run.header.machine
-    return f"{frame_to_markdown(table)}\n\nOn {machine.cpu}, {machine.cores} cores, {run.header.started_at[:10]}."
+    table = frame_to_markdown(pd.DataFrame(rows))
+    return f"{table}\n\nOn {machine.cpu}, {machine.cores} cores, {run.header.started_at[:10]}."
 
 
 def resumed_block(whole: Run, resumed: Run) -> str:

@@ -66,11 +66,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 def call(folder: Path, *options: str) -> tuple[subprocess.CompletedProcess[str], Run]:
     (folder / "sweep.toml").write_text(SWEEP)
-    sweep = (
-        ()
-        if "--resume" in options
-        else ("--sweep", str(folder / "sweep.toml"), "--backend", "jax", "--backend", "torch")
-    )
+    sweep = ("--sweep", str(folder / "sweep.toml"), "--backend", "jax", "--backend", "torch")
     answer = subprocess.run(command(folder, *sweep, *options), capture_output=True, text=True, env=environment(folder))
     return answer, newest(folder)
 
@@ -84,11 +80,12 @@ def content(records: tuple[Record, ...]) -> list[str]:
 
 
 def workers_of(folder: Path) -> list[int]:
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if any(str(folder) in word for word in process.info["cmdline"] or []) and process.pid != os.getpid():
-            found.append(process.pid)
-    return found
+    """Return the played workers that run: their interpreters stand in this folder."""
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if any(word.startswith(f"{folder}/python-") for word in process.info["cmdline"] or [])
+    ]
 
 
 def test_a_ray_of_this_machine_leaves_what_a_local_run_leaves(tmp_path: Path) -> None:
@@ -153,7 +150,7 @@ def test_no_worker_outlives_a_coordinator_that_was_killed(tmp_path: Path) -> Non
         stderr=subprocess.DEVNULL,
         env=environment(tmp_path),
     )
-    wait_until(lambda: list((tmp_path / "results").glob("*/trials.jsonl")) != [])
+    wait_until(lambda: any((tmp_path / "results").glob("*/trials.jsonl")) and workers_of(tmp_path) != [])
     running.send_signal(signal.SIGKILL)
     running.wait()
     wait_until(lambda: not workers_of(tmp_path))

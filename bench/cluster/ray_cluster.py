@@ -61,9 +61,7 @@ class RayCluster:
 
     def __init__(self, address: str | None) -> None:
         if find_spec("ray") is None:
-            raise UserError(
-                "`--executor` ray needs Ray. Received: a Python without it. Install it: pip install 'seqsum[ray]'"
-            )
+            raise UserError("`--executor` ray needs Ray. Received: a Python without it. Install it: pip install ray")
         self._address = address
         self._running: list[Any] = []
 
@@ -167,7 +165,7 @@ class RayCluster:
 
 def _check_address(address: str) -> None:
     """Refuse an address where nothing listens: Ray itself would go on trying for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = address.rpartition(":")
     if address == "auto":
         return
     try:

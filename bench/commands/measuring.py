@@ -69,7 +69,7 @@ def run(
     site = _site(executor, address, pythons)
     if resume is not None:
         _only_with_resume(context)
-        with _measuring(resume) as progress:
+        with _measuring(resume, executor) as progress:
             written = runner.resume_run(
                 resume, command=typed_command("seqsum"), site=site, progress=progress, retry=retry
             )
@@ -89,7 +89,7 @@ def run(
     if not backend and not address and not (sweep and "backends" in measured.model_fields_set):
         found = interpreters.available_backends(device=measured.device, pythons=pythons)
         measured = measured.model_copy(update={"backends": tuple(found)})
-    with _measuring(results) as progress:
+    with _measuring(results, executor) as progress:
         written = runner.run_sweep(
             measured,
             profile=sweep.stem if sweep else profile,
@@ -124,7 +124,7 @@ def _only_with_resume(context: typer.Context) -> None:
 
 
 @contextmanager
-def _measuring(place: Path) -> Iterator[Progress]:
+def _measuring(place: Path, executor: str) -> Iterator[Progress]:
     """Show progress; Ctrl-C ends with a line that says how to go on."""
     progress = Progress(errors)
     before = set(place.glob(f"*/{store.HEADER}"))
@@ -134,7 +134,12 @@ def _measuring(place: Path) -> Iterator[Progress]:
         progress.close()
         begun = [header.parent for header in {*place.glob(f"*/{store.HEADER}")} - before] or [place]
         kept = (begun[0] / store.HEADER).exists()
-        how = f"what was measured is kept. Go on: seqsum run --resume {begun[0]}" if kept else "nothing was measured."
+        where = "" if executor == "local" else f"--executor {executor} "
+        how = (
+            f"what was measured is kept. Go on: seqsum run {where}--resume {begun[0]}"
+            if kept
+            else "nothing was measured."
+        )
         say(f"seqsum: interrupted; {how}")
         raise typer.Exit(130) from None
     finally:
