@@ -26,6 +26,8 @@ from bench.records import Record, Slice, Speed
 from bench.resuming import place_of, timed_places
 from bench.store import RunWriter
 
+StartWorker = Callable[[Trial], WorkerProcess]
+
 
 def time_cells(
     sweep: Sweep,
@@ -50,9 +52,6 @@ def time_cells(
     """
     timing, timed = sweep.timing, timed_places(writer.records)
 
-    def start(trial: Trial) -> WorkerProcess:
-        return start_worker(interpreters, trial.cell, sweep, worker_cores(trial.cell, cores))
-
     def ends(trial: Trial, record: Record) -> None:
         writer.append(record)
         if isinstance(record, Speed) and (count := sum(turn.disturbed for turn in record.slices)):
@@ -65,8 +64,7 @@ def time_cells(
             return
         Block(trials, timing, start=start, begun_s=begun_s, begins=progress.trial_begins, ends=ends).measure()
 
-    cores = usable_cores()
-    with pinned(timing_cores(1, cores)[1] if 1 in sweep.threads else cores):
+    with ready_to_time(sweep, interpreters) as start:
         for process in range(timing.processes):
             for block in blocks:
                 measure(block, process)
@@ -143,12 +141,19 @@ def pinned(cores: list[int]) -> Iterator[None]:
         pin(before)
 
 
+@contextmanager
+def ready_to_time(sweep: Sweep, interpreters: Mapping[str, str]) -> Iterator[StartWorker]:
+    """Keep off the cores of the workers that are timed, and return what starts them."""
+    cores = usable_cores()
+    with pinned(timing_cores(1, cores)[1] if 1 in sweep.threads else cores):
+        yield lambda trial: start_worker(interpreters, trial.cell, sweep, worker_cores(trial.cell, cores))
+
+
 def start_worker(interpreters: Mapping[str, str], cell: Cell, sweep: Sweep, cores: list[int]) -> WorkerProcess:
     """Start a worker for the cells of a sweep that have the backend and threads of this one."""
     return WorkerProcess(interpreters[cell.side], cell, cores=cores, limits=sweep.limits, runtime=sweep.runtime)
 
 
-StartWorker = Callable[[Trial], WorkerProcess]
 Done = TypeVar("Done")
 
 

@@ -11,7 +11,7 @@ from time import monotonic, time
 
 import psutil
 
-from bench.cells import Cell, Group, Trial
+from bench.cells import Cell, Group
 from bench.cluster.units import Unit
 from bench.errors import UserError
 from bench.faults import failure
@@ -22,7 +22,7 @@ from bench.machine import usable_cores
 from bench.plan import Sweep
 from bench.processes import WorkerProcess
 from bench.records import LINE, Machine, Record, Worker
-from bench.turns import Block, pinned, start_worker, timing_cores, worker_cores
+from bench.turns import Block, ready_to_time, start_worker
 from seqsum_core import __version__
 
 
@@ -132,17 +132,11 @@ def records_of(answer: str, node: str) -> list[Record]:
 
 
 def _time(order: Order) -> list[Record]:
-    sweep, cores = order.sweep, usable_cores()
-    interpreters = find_sides(sweep, order.pythons)
     records: list[Record] = []
-
-    def start(trial: Trial) -> WorkerProcess:
-        return start_worker(interpreters, trial.cell, sweep, worker_cores(trial.cell, cores))
-
-    with pinned(timing_cores(1, cores)[1] if 1 in sweep.threads else cores):
+    with ready_to_time(order.sweep, find_sides(order.sweep, order.pythons)) as start:
         Block(
             order.unit.trials,
-            sweep.timing,
+            order.sweep.timing,
             start=start,
             begun_s=monotonic() - (time() - order.begun_at),
             begins=lambda _: None,
