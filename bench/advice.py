@@ -15,12 +15,13 @@ from bench.cells import BackendName, Cell, Device, Settings, Trial
 from bench.errors import UserError
 from bench.interpreters import check_keras_backend, find_interpreters
 from bench.local import machine_lock
-from bench.machine import usable_cores
+from bench.machine import pinned, usable_cores
+from bench.pace import Pace
 from bench.processes import WorkerProcess
 from bench.protocol import Limits, Timing
 from bench.records import Failure, Record, Speed
 from bench.statistics import Ratio, median_ratio
-from bench.turns import Block, pinned, timing_cores
+from bench.turns import Block, timing_cores
 from seqsum_core.settings import NetworkSettings, TaskSettings, TrainingSettings, VariantSettings
 from seqsum_core.task import check_length
 
@@ -200,6 +201,7 @@ class _Search:
         self._task, self._settings, self._interpreters, self._cores = task, settings, interpreters, cores
         self._say = say
         self._begun_s, self._budget_s = monotonic(), budget_s
+        self._pace = Pace()
         self._found: dict[Cell, Candidate] = {}
 
     def run(self) -> Advice:
@@ -256,6 +258,7 @@ class _Search:
             trials,
             self._settings.timing,
             start=self._start,
+            pace=self._pace,
             begun_s=self._begun_s,
             begins=lambda _: None,
             ends=self._keep,

@@ -11,12 +11,11 @@ from bench.records import Accuracy
 from bench.selection import USUAL, Row, Selection, Table, axes, name_usual, sort_rows
 from bench.statistics import median
 from bench.targets import longest
-from bench.variant_tables import compared_with
 
 
 def batching_table(chosen: Selection) -> Table:
     """Tabulate padding, shapes and speed of each way to make batches, where a run has more than one."""
-    found = compared_with(chosen, padded)
+    found = chosen.against(padded)
     ratios = {one.first: one.ratio for one in found}
     shown = ratios.keys() | {one.second for one in found}
     trained = {cell: longest(trials) for cell, trials in chosen.cells(Accuracy)}

@@ -7,13 +7,12 @@ import pandas as pd
 from bench.cells import Cell
 from bench.intervals import LEAST_SEEDS
 from bench.selection import USUAL, Row, Selection, Table, axes, name_usual, sort_rows, without_figures
-from bench.variant_tables import compared_with
 
 
 def devices_table(chosen: Selection) -> Table:
     """Tabulate how much faster cells are on several devices than on one."""
     rows: list[Row] = []
-    for one in compared_with(chosen, alone):
+    for one in chosen.against(alone):
         count, ratio = one.first.variant.devices, one.ratio
         rows.append(
             axes(one.first)

@@ -19,7 +19,6 @@ from bench.escaping import frame_for_spreadsheet
 from bench.frames import Kind, frame_of
 from bench.records import Speed
 from bench.selection import Selection
-from bench.statistics import epoch_time
 
 ExportFormat = Literal["pytest-benchmark", "github-action", "csv", "parquet"]
 
@@ -71,8 +70,8 @@ def github_action(chosen: Selection) -> list[dict[str, Any]]:
         https://github.com/benchmark-action/github-action-benchmark, "Custom benchmark"
     """
     points = []
-    for cell, trials in _timed(chosen):
-        time = epoch_time(trials)
+    for cell, _ in _timed(chosen):
+        time = chosen.epoch_time(cell)
         point: dict[str, Any] = {"name": f"{cell} epoch", "unit": "ms", "value": 1e3 * time.median_s}
         low, high = (format_value(1e3 * end) for end in (time.interval.low, time.interval.high))
         if low:

@@ -10,10 +10,10 @@ from itertools import combinations
 from typing import Any
 
 from bench.cells import Cell
-from bench.ratios import Compared, controls
+from bench.ratios import Compared
 from bench.records import Slice, Speed
 from bench.selection import Selection
-from bench.statistics import EpochTime, Overtaking, epoch_time, median, overtaking
+from bench.statistics import EpochTime, Overtaking, median, overtaking
 
 PARTS = ("process start", "import", "build", "first epoch")
 
@@ -74,7 +74,7 @@ class Findings:
     @cached_property
     def cells(self) -> list[Timed]:
         """Return the cells that were timed, by model, length, threads and backend."""
-        found = [_timed(cell, trials) for cell, trials in self._chosen.timed.items()]
+        found = [_timed(cell, trials, self._chosen.epoch_time(cell)) for cell, trials in self._chosen.timed.items()]
         return sorted(found, key=lambda one: (one.cell.model, one.cell.length, str(one.cell.threads), one.cell.side))
 
     @property
@@ -91,7 +91,7 @@ class Findings:
     @cached_property
     def controls(self) -> list[Compared]:
         """Return the ratios of cells to themselves."""
-        return _by_place(one for of_run in self._chosen.by_run for one in controls(of_run))
+        return _by_place(self._chosen.controls)
 
     @cached_property
     def break_evens(self) -> list[BreakEven]:
@@ -118,7 +118,7 @@ def place(cell: Cell) -> Cell:
     return cell.model_copy(update={"backend": None, "installation": None})
 
 
-def _timed(cell: Cell, trials: list[Speed]) -> Timed:
+def _timed(cell: Cell, trials: list[Speed], time: EpochTime) -> Timed:
     parts = (
         median(trial.process_start_s for trial in trials),
         median(trial.import_s for trial in trials),
@@ -127,7 +127,7 @@ def _timed(cell: Cell, trials: list[Speed]) -> Timed:
     )
     return Timed(
         cell=cell,
-        time=epoch_time(trials),
+        time=time,
         rows_per_epoch=trials[0].rows_per_epoch,
         start_s=median(trial.start_s for trial in trials) or 0.0,
         parts_s=tuple(part or 0.0 for part in parts),

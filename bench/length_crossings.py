@@ -23,7 +23,6 @@ from bench.length_costs import (
     resampled_medians,
     step_s,
 )
-from bench.ratios import of_cells
 from bench.records import Speed
 from bench.selection import Selection
 
@@ -66,8 +65,8 @@ def crossings(chosen: Selection) -> list[Crossing]:
     Only cells of the same run are compared. Processes of the same number took turns, and are drawn together.
     """
     places: dict[Cell, dict[Cell, dict[int, tuple[int, list[Speed]]]]] = defaultdict(lambda: defaultdict(dict))
-    for run, records in enumerate(chosen.by_run):
-        for cell, trials in of_cells(records).items():
+    for run, timed in enumerate(chosen.timed_by_run):
+        for cell, trials in timed.items():
             side = cell.model_copy(update={"length": 0})
             places[place(side)][side][cell.length] = run, trials
     found: list[Crossing] = []

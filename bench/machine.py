@@ -8,6 +8,8 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import process_time
@@ -48,6 +50,17 @@ def pin(cores: list[int]) -> None:
     """Keep this process on the given cores, where the system can do that."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
+
+
+@contextmanager
+def pinned(cores: list[int]) -> Iterator[None]:
+    """Keep this process on some cores for a while."""
+    before = usable_cores()
+    pin(cores)
+    try:
+        yield
+    finally:
+        pin(before)
 
 
 BUSY_LOAD = 0.5

@@ -25,6 +25,7 @@ class Timing(Frozen):
         slice_s: at least so long together.
         validations: timed calls of `evaluate`, the first of which compiles.
         repeats: how often a disturbed turn is measured again.
+        calm_s: how long a run may wait, all in all, where the host slows a worker's core when its turn comes.
         control: time a cell of every block twice, as if it were two cells: "one" of the first model, on
             each length another backend; "each" backend of that model; or "none".
         precision: go on with more processes until no interval of a block is wider than this share to
@@ -40,6 +41,7 @@ class Timing(Frozen):
     slice_s: Annotated[float, Field(ge=0)] = 0.5
     validations: Annotated[int, Field(ge=2)] = 6
     repeats: Annotated[int, Field(ge=0)] = 2
+    calm_s: Annotated[float, Field(ge=0)] = 0.0
     control: Literal["one", "each", "none"] = "one"
     precision: Annotated[float, Field(gt=0, lt=1)] | None = None
     budget_s: Annotated[float, Field(ge=0)] = 600.0

@@ -4,7 +4,7 @@ Ratios of cells that took turns with each other; `bench.statistics` computes the
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import inf, isnan, nan
@@ -13,7 +13,8 @@ from bench.cells import Cell, by_cell
 from bench.records import Record, Speed
 from bench.statistics import Ratio, epoch_time, ratio
 
-Key = Callable[[Cell], str]
+Timed = Mapping[Cell, list[Speed]]
+"""The processes of each cell that took turns with each other."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,16 @@ def of_cells(records: Iterable[Record], *, twins: bool = False) -> dict[Cell, li
     return dict(by_cell(record for record in records if isinstance(record, Speed) and record.twin == twins))
 
 
-def compare(records: Iterable[Record], side: str) -> list[Compared]:
+def compare(cells: Timed, side: str) -> list[Compared]:
     """Compare every two cells that differ in nothing but one field.
 
     Args:
-        records: of runs that may stand in one table.
+        cells: of one run.
         side: the field: "backend" (installations of one are compared like backends), "model" or "threads".
 
     Returns:
         The ratios, always later name / earlier name.
     """
-    cells = of_cells(records)
     alike: dict[Cell, list[Cell]] = defaultdict(list)
     for cell in cells:
         alike[cell.model_copy(update={side: None} | ({"installation": None} if side == "backend" else {}))].append(cell)
@@ -56,9 +56,8 @@ def side_name(cell: Cell, side: str) -> str:
     return cell.side if side == "backend" else str(getattr(cell, side))
 
 
-def against(records: Iterable[Record], other: Callable[[Cell], Cell]) -> list[Compared]:
+def against(cells: Timed, other: Callable[[Cell], Cell]) -> list[Compared]:
     """Compare every cell with the one that `other` names for it, if that was timed and is another one."""
-    cells = of_cells(records)
     pairs = [(cell, other(cell)) for cell in cells]
     return [
         Compared(cell, partner, ratio(cells[cell], cells[partner]))
@@ -67,9 +66,8 @@ def against(records: Iterable[Record], other: Callable[[Cell], Cell]) -> list[Co
     ]
 
 
-def controls(records: Sequence[Record]) -> list[Compared]:
+def controls(cells: Timed, twins: Timed) -> list[Compared]:
     """Compare every cell with its control: the ratio should be 1."""
-    cells, twins = of_cells(records), of_cells(records, twins=True)
     return [Compared(cell, cell, ratio(twins[cell], cells[cell])) for cell in cells if cell in twins]
 
 
@@ -85,8 +83,9 @@ def widest_interval(records: Sequence[Record], block: Sequence[Cell]) -> float:
         nothing to compare. Infinite with too few processes, NaN with none at all.
     """
     inside = [record for record in records if isinstance(record, Speed) and record.cell in block]
-    widths = [found.ratio.half_width for found in (*compare(inside, "backend"), *controls(inside))]
+    cells, twins = of_cells(inside), of_cells(inside, twins=True)
+    widths = [found.ratio.half_width for found in (*compare(cells, "backend"), *controls(cells, twins))]
     if not widths:
-        times = [epoch_time(trials) for trials in of_cells(inside).values()]
+        times = [epoch_time(trials) for trials in cells.values()]
         widths = [max(time.interval.high / time.median_s, time.median_s / time.interval.low) - 1 for time in times]
     return max((inf if isnan(width) else width for width in widths), default=nan)

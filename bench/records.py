@@ -132,6 +132,9 @@ class Slice(Frozen):
         involuntary_switches: how often the worker had to make room on its core.
         energy_j: joules that the GPU used meanwhile; None without one, and in older records.
         late_s: from stopping the last epoch's clock until the device had nothing left to do; None in older records.
+        probes_s: a fixed piece of work on the worker's core, just before the turn and just after it: `bench.pace`.
+            None in older records, and where nobody asked.
+        fastest_probe_s: the least that such a piece had taken on that core, since the run began or went on.
     """
 
     round: int
@@ -143,6 +146,8 @@ class Slice(Frozen):
     involuntary_switches: int
     energy_j: float | None = None
     late_s: Seconds | None = None
+    probes_s: tuple[Seconds, Seconds] | None = None
+    fastest_probe_s: Seconds | None = None
 
     @property
     def steady_s(self) -> tuple[float, ...]:
@@ -155,12 +160,24 @@ class Slice(Frozen):
         return median(self.steady_s)
 
     @property
+    def slowdown(self) -> float | None:
+        """Return how many times as long the host let a piece of work take as it can; None where nobody asked."""
+        return None if not (self.probes_s and self.fastest_probe_s) else max(self.probes_s) / self.fastest_probe_s
+
+    @property
+    def slowed(self) -> bool:
+        """Tell whether the host withheld a part of the core just before or just after."""
+        return (self.slowdown or 1.0) > SLOW_HOST
+
+    @property
     def disturbed(self) -> bool:
-        """Tell whether other processes took more than a tenth of a core meanwhile."""
-        return self.others_cpu_s > DISTURBED_SHARE * sum(self.epochs_s)
+        """Tell whether the host slowed the core, or other processes took more than a tenth of a core meanwhile."""
+        return self.slowed or self.others_cpu_s > DISTURBED_SHARE * sum(self.epochs_s)
 
 
 DISTURBED_SHARE = 0.1
+SLOW_HOST = 1.25
+"""From which slowdown on a host disturbs."""
 
 
 class Witness(Frozen):

@@ -15,13 +15,13 @@ from bench.faults import WorkerLostError
 from bench.frozen import Frozen
 from bench.interpreters import check_keras_backend, find_interpreters
 from bench.local import machine_lock
-from bench.machine import code_commit, describe_machine, usable_cores
+from bench.machine import code_commit, describe_machine, pinned, usable_cores
 from bench.processes import WorkerProcess
 from bench.protocol import Limits
 from bench.records import Machine, Way, Worker
 from bench.selection import Row, Table
 from bench.statistics import median
-from bench.turns import pinned, timing_cores
+from bench.turns import timing_cores
 from seqsum_core.settings import TaskSettings, TrainingSettings
 from seqsum_core.task import check_length
 

@@ -18,6 +18,7 @@ from bench.figures import (
     shown_name,
 )
 from bench.findings import Findings, Turn
+from bench.pace import disturbers
 from bench.selection import Selection
 
 
@@ -45,13 +46,13 @@ def draw_samples(chosen: Selection) -> Figure:
         row[0].set_ylabel("ms per epoch", fontsize=8)
     for panel in panels[-1]:
         panel.set_xlabel("minutes since the run began", fontsize=8)
-    disturbed = sum(turn.slice.disturbed for turn in turns)
+    disturbed = [turn.slice for turn in turns if turn.slice.disturbed]
+    rings = f" Rings: disturbed by {disturbers(disturbed)}, {len(disturbed):,} of them." if disturbed else ""
     finish(
         figure,
         labelled,
         title="Every turn when it was measured: what drifts, jumps or was disturbed",
-        note=f"Median epoch of each of {len(turns):,} turns. Crosses: controls. "
-        f"Rings: disturbed by other processes, {disturbed:,} of them.",
+        note=f"Median epoch of each of {len(turns):,} turns. Crosses: controls.{rings}",
     )
     return figure
 

@@ -13,7 +13,8 @@ import pandas as pd
 
 from bench.cells import Cell, by_cell
 from bench.machine import BUSY_LOAD
-from bench.ratios import Compared, compare, of_cells
+from bench.pace import disturbers
+from bench.ratios import Compared, Timed, against, compare, controls, of_cells
 from bench.records import Accuracy, Baseline, Failure, Record, Speed, Worker
 from bench.statistics import EpochTime, epoch_time
 from bench.store import Run
@@ -88,9 +89,14 @@ class Selection:
         return self._cells[kind]
 
     @cached_property
-    def timed(self) -> dict[Cell, list[Speed]]:
-        """Return of each cell the processes that count for it: all but the controls."""
-        return of_cells(self.of(Speed))
+    def timed_by_run(self) -> tuple[Timed, ...]:
+        """Return of each run, and of each of its cells, the processes that count for it: all but the controls."""
+        return tuple(map(of_cells, self.by_run))
+
+    @cached_property
+    def timed(self) -> Timed:
+        """Return the same of all runs; a cell stands in one of them only."""
+        return {cell: trials for timed in self.timed_by_run for cell, trials in timed.items()}
 
     def epoch_time(self, cell: Cell) -> EpochTime:
         """Summarise the processes of a cell."""
@@ -101,8 +107,18 @@ class Selection:
     def compared(self, side: str) -> list[Compared]:
         """Compare cells that took turns in one run: see `bench.ratios.compare`."""
         if side not in self._compared:
-            self._compared[side] = [one for of_run in self.by_run for one in compare(of_run, side)]
+            self._compared[side] = [one for timed in self.timed_by_run for one in compare(timed, side)]
         return self._compared[side]
+
+    def against(self, other: Callable[[Cell], Cell]) -> list[Compared]:
+        """Compare every cell with the one that `other` names for it, if both took turns in one run."""
+        return [one for timed in self.timed_by_run for one in against(timed, other)]
+
+    @cached_property
+    def controls(self) -> list[Compared]:
+        """Compare cells with their controls."""
+        runs = zip(self.timed_by_run, self.by_run, strict=True)
+        return [one for timed, records in runs for one in controls(timed, of_cells(records, twins=True))]
 
     @cached_property
     def _times(self) -> dict[Cell, EpochTime]:
@@ -261,8 +277,8 @@ def provenance(chosen: Selection) -> list[str]:
     turns = [turn for record in chosen.of(Speed) for turn in record.slices]
     if disturbed := sum(turn.disturbed for turn in turns):
         lines.append(
-            f"Other processes disturbed {disturbed} of {len(turns)} turns; they were measured again, and count only "
-            "where that did not help."
+            f"{disturbers(turns).capitalize()} disturbed {disturbed} of {len(turns)} turns; they were measured again, "
+            "and count only where that did not help."
         )
     if machine.governor not in ("performance", "unknown"):
         lines.append(f"The CPU frequency governor was {machine.governor}: epochs may be slower than they need be.")

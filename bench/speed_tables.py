@@ -1,16 +1,16 @@
 """Tables of speed: steady epochs, ratios, controls, what starting costs, noise. Derived from raw records, as frames."""
 
-from itertools import combinations
 from math import isfinite, isnan
 
 import numpy as np
 import pandas as pd
 
+from bench.findings import Findings
 from bench.intervals import LEAST_SEEDS, Interval
-from bench.ratios import controls, side_name
-from bench.records import Speed
+from bench.ratios import side_name
+from bench.records import SLOW_HOST, Speed
 from bench.selection import USUAL, Row, Selection, Table, axes, cell_frame, name_usual, sort_rows, without_figures
-from bench.statistics import Overtaking, median, overtaking
+from bench.statistics import Overtaking, median
 from bench.winners import MARKED, fastest
 
 
@@ -114,7 +114,7 @@ def _sorted(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
 def controls_table(chosen: Selection) -> Table:
     """Compare cells with themselves: what a ratio says where there is no difference."""
     rows: list[Row] = []
-    for one in (one for of_run in chosen.by_run for one in controls(of_run)):
+    for one in chosen.controls:
         known = not isnan(one.ratio.interval.low)
         rows.append(
             axes(one.first)
@@ -164,21 +164,13 @@ def start_table(chosen: Selection) -> Table:
 
 def overtaking_table(chosen: Selection) -> Table:
     """Say for every two backends after how many epochs, start included, the one with faster epochs is ahead."""
-    cells = chosen.timed
-    rows: list[Row] = []
-    for one, other in combinations(cells, 2):
-        if one.model_copy(update={"backend": other.backend}) != other:
-            continue
-        first, second = sorted((one, other), key=lambda cell: chosen.epoch_time(cell).median_s)
-        found = overtaking(cells[first], cells[second])
-        same = axes(first)
-        del same["backend"]
-        start_s = [float(np.median([trial.start_s for trial in cells[cell]])) for cell in (first, second)]
-        rows.append(
-            same
-            | {"faster epochs": first.backend, "against": second.backend}
-            | {"start s": start_s[0], "against's start s": start_s[1], "ahead after epoch": say_ahead(found)}
-        )
+    rows: list[Row] = [
+        {name: value for name, value in axes(one.faster.cell).items() if name != "backend"}
+        | {"faster epochs": one.faster.cell.side, "against": one.other.cell.side}
+        | {"start s": one.faster.start_s, "against's start s": one.other.start_s}
+        | {"ahead after epoch": say_ahead(one.found)}
+        for one in Findings(chosen).break_evens
+    ]
     notes = (
         "Start: process start, import, build and first epoch. Ahead: the first epoch, from 1, at whose end the backend "
         "with the faster epochs has done as many in less time, with its 95 % interval. 1: it is ahead from the start.",
@@ -205,20 +197,25 @@ def noise_table(chosen: Selection) -> Table:
         turns = [turn for trial in trials for turn in trial.slices]
         seconds = sum(sum(turn.epochs_s) for turn in turns)
         rounds = [np.std(np.log([turn.median_s for turn in trial.rounds.values()])) for trial in trials]
-        return {
+        figures: Row = {
             "between processes %": 100 * chosen.epoch_time(trials[0].cell).spread,
             "between rounds %": 100 * float(np.median(rounds)),
             "turns": len(turns),
             "disturbed": sum(turn.disturbed for turn in turns),
+            "slowed": sum(turn.slowed for turn in turns),
             "others cores": sum(turn.others_cpu_s for turn in turns) / seconds,
             "stolen cores": sum(turn.steal_s for turn in turns) / seconds,
             "switches per s": sum(turn.involuntary_switches for turn in turns) / seconds,
             "late %": median(None if turn.late_s is None else 100 * turn.late_s / sum(turn.steady_s) for turn in turns),
         }
+        if all(turn.slowdown is None for turn in turns):
+            del figures["slowed"]
+        return figures
 
     notes = (
-        "Standard deviations of the medians of processes and, within them, of rounds. Disturbed: others took more than "
-        "a tenth of a core meanwhile. Others, stolen: cores that other processes and the hypervisor used. "
+        "Standard deviations of the medians of processes and, within them, of rounds. Disturbed: other processes took "
+        f"more than a tenth of a core meanwhile, or the host slowed the core, {SLOW_HOST:g} times or more, just before "
+        "or just after; slowed: the latter. Others, stolen: cores that other processes and the hypervisor used. "
         "Switches: the worker had to make room on its core. Late: how much longer the device worked after the clock "
         "had stopped; a clock that waits for it is late by next to nothing.",
     )

@@ -172,15 +172,15 @@ def overtaking(first: Sequence[Speed], second: Sequence[Speed]) -> Overtaking:
         return Overtaking(value, Interval(nan, nan))
     resamples = max(999, min(RESAMPLES, MANY * RESAMPLES // len(paired)))  # many processes would fill the memory
     drawn = np.random.default_rng(0).integers(len(paired), size=(resamples, len(paired)))
-    left, right = (np.median(np.array([side[number] for number in paired])[drawn], axis=1) for side in sides)
-    epochs = _epoch_ahead(left, right)
+    of_processes = (np.array([side[number] for number in paired]).T for side in sides)
+    epochs = _epoch_ahead(*(np.median(both[:, drawn], axis=-1, overwrite_input=True) for both in of_processes))
     low, high = np.quantile(epochs, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="nearest")
     return Overtaking(value, Interval(float(low), float(high)))
 
 
 def _epoch_ahead(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the first epoch at whose end the left side is ahead; arrays of start and epoch, shape (..., 2)."""
-    lag, gain = left[..., 0] - right[..., 0], right[..., 1] - left[..., 1]
+    """Return the first epoch at whose end the left side is ahead; arrays of start and epoch, shape (2, ...)."""
+    lag, gain = left[0] - right[0], right[1] - left[1]
     with np.errstate(divide="ignore", invalid="ignore"):
         later = np.floor(lag / gain) + 2
     return np.where(lag < 0, 1.0, np.where(gain > 0, later, np.inf))

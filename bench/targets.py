@@ -23,7 +23,6 @@ from bench.intervals import CONFIDENCE, Interval
 from bench.memory_tables import patience_order
 from bench.records import Accuracy, Speed
 from bench.selection import Selection
-from bench.statistics import epoch_time
 
 ENOUGH_SEEDS = 10
 """Seeds from which on a share of misses says something."""
@@ -149,7 +148,7 @@ def _of_cell(cell: Cell, trials: list[Accuracy], timed: list[Speed], target: flo
         paired=all(trial.start == "numpy" for trial in trials),
         rows=rows,
         first_s=float(np.median([trial.start_s for trial in timed])) if timed else nan,
-        epoch_s=epoch_time(timed).median_s if timed else nan,
+        epoch_s=float(np.median([trial.median_s for trial in timed])) if timed else nan,
     )
 
 

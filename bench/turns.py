@@ -5,6 +5,7 @@ a turn, in an order of its own. A worker that is lost leaves a failure, and the 
 """
 
 import random
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -15,8 +16,9 @@ from typing import TypeVar
 from bench.cells import Cell, Trial
 from bench.errors import UserError
 from bench.faults import WorkerLostError, failure
-from bench.machine import pin, usable_cores
+from bench.machine import pinned, usable_cores
 from bench.messages import Turn
+from bench.pace import Pace, Probe, disturbers
 from bench.plan import Sweep
 from bench.processes import WorkerProcess
 from bench.progress import Progress
@@ -55,15 +57,18 @@ def time_cells(
     def ends(trial: Trial, record: Record) -> None:
         writer.append(record)
         if isinstance(record, Speed) and (count := sum(turn.disturbed for turn in record.slices)):
-            progress.say(f"{trial}: {count} of {len(record.slices)} turns disturbed by other processes; kept, marked")
+            by = disturbers(record.slices)
+            progress.say(f"{trial}: {count} of {len(record.slices)} turns disturbed by {by}; kept, marked")
         progress.trial_ends(trial, record)
 
     def measure(block: list[Cell], process: int) -> None:
         trials = sweep.turns(block, process=process)
         if all(place_of(trial) in timed for trial in trials):
             return
-        Block(trials, timing, start=start, begun_s=begun_s, begins=progress.trial_begins, ends=ends).measure()
+        begins = progress.trial_begins
+        Block(trials, timing, start=start, pace=pace, begun_s=begun_s, begins=begins, ends=ends).measure()
 
+    pace = Pace(timing.calm_s)
     with ready_to_time(sweep, interpreters) as start:
         for process in range(timing.processes):
             for block in blocks:
@@ -131,17 +136,6 @@ def worker_cores(cell: Cell, cores: list[int]) -> list[int]:
 
 
 @contextmanager
-def pinned(cores: list[int]) -> Iterator[None]:
-    """Keep this process on some cores for a while."""
-    before = usable_cores()
-    pin(cores)
-    try:
-        yield
-    finally:
-        pin(before)
-
-
-@contextmanager
 def ready_to_time(sweep: Sweep, interpreters: Mapping[str, str]) -> Iterator[StartWorker]:
     """Keep off the cores of the workers that are timed, and return what starts them."""
     cores = usable_cores()
@@ -164,6 +158,7 @@ class Block:
         trials: what is measured in turns, in the order of starting.
         timing: rounds and repeats.
         start: starts the worker of a trial.
+        pace: asked how fast the host lets the worker's cores be.
         begun_s: when the run began, by the monotonic clock.
         begins: told which trial has its turn.
         ends: told each trial with its record, as soon as there is one.
@@ -175,13 +170,15 @@ class Block:
         timing: Timing,
         *,
         start: StartWorker,
+        pace: Pace,
         begun_s: float,
         begins: Callable[[Trial], None],
         ends: Callable[[Trial, Record], None],
     ) -> None:
         self._trials, self._timing, self._start, self._begun_s = trials, timing, start, begun_s
-        self._begins, self._ends = begins, ends
+        self._pace, self._begins, self._ends = pace, begins, ends
         self._workers: dict[Trial, WorkerProcess] = {}
+        self._probes: dict[Trial, list[tuple[Probe, Probe]]] = defaultdict(list)
 
     def measure(self) -> None:
         """Start all workers, give them their turns, and collect their records."""
@@ -193,15 +190,15 @@ class Block:
                 except WorkerLostError as lost:
                     self._ends(trial, failure(trial, "start", lost))
                     continue
-                self._attempt(trial, worker, partial(_warm_up, trial=trial))
+                self._attempt(trial, worker, partial(self._warm_up, trial=trial))
             for number in range(self._timing.rounds):
                 for trial in self._order(number):
                     self._begins(trial)
-                    self._attempt(trial, self._workers[trial], partial(self._take_turn, number=number))
+                    self._attempt(trial, self._workers[trial], partial(self._take_turn, trial=trial, number=number))
             for trial, worker in list(self._workers.items()):
                 self._begins(trial)
                 if isinstance(record := self._attempt(trial, worker, WorkerProcess.leave), Speed):
-                    self._ends(trial, record)
+                    self._ends(trial, self._with_probes(trial, record))
 
     def _order(self, number: int) -> list[Trial]:
         """Shuffle those that are still there, differently in every round, alike in every run."""
@@ -218,15 +215,26 @@ class Block:
             self._ends(trial, failure(trial, worker.phase, lost))
             return None
 
-    def _take_turn(self, worker: WorkerProcess, number: int) -> Slice:
+    def _warm_up(self, worker: WorkerProcess, trial: Trial) -> None:
+        worker.ready()
+        worker.park(trial)
+        self._pace.probe(worker.cores)  # the more often it is asked, the better it knows what the cores can do
+
+    def _take_turn(self, worker: WorkerProcess, trial: Trial, number: int) -> None:
         """Run a turn, and again while others disturb it and repeats are left."""
         for _ in range(1 + self._timing.repeats):
+            before = self._pace.calm(worker.cores)
             turn = worker.run_turn(Turn(round=number, begun_at_s=monotonic() - self._begun_s))
-            if not turn.disturbed:
+            self._probes[trial].append((before, self._pace.probe(worker.cores)))
+            if not _with_probes(turn, *self._probes[trial][-1]).disturbed:
                 break
-        return turn
+
+    def _with_probes(self, trial: Trial, record: Speed) -> Speed:
+        turns = zip(record.slices, self._probes[trial], strict=True)
+        return record.model_copy(update={"slices": tuple(_with_probes(turn, *probes) for turn, probes in turns)})
 
 
-def _warm_up(worker: WorkerProcess, trial: Trial) -> None:
-    worker.ready()
-    worker.park(trial)
+def _with_probes(turn: Slice, before: Probe, after: Probe) -> Slice:
+    """Write into a turn what was found of the host just before and just after it."""
+    found = {"probes_s": (before.seconds, after.seconds), "fastest_probe_s": after.fastest_s}
+    return Slice.model_validate(dict(turn) | found)

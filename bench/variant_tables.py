@@ -1,13 +1,11 @@
 """Tables of variants: what the framework itself would need, and what Keras' settings change. Derived on reading."""
 
-from collections.abc import Callable
 from math import isnan
 
 import pandas as pd
 
-from bench.cells import Cell
 from bench.intervals import LEAST_SEEDS
-from bench.ratios import Compared, against
+from bench.ratios import Compared
 from bench.selection import USUAL, Row, Selection, Table, axes, name_usual, sort_rows, without_figures
 from bench.variants import ceiling_of
 
@@ -25,7 +23,7 @@ def tax_table(chosen: Selection) -> Table:
 
 def taxes(chosen: Selection) -> list[Compared]:
     """Compare every cell with its ceiling."""
-    return compared_with(chosen, lambda cell: cell.model_copy(update={"variant": ceiling_of(cell.variant)}))
+    return chosen.against(lambda cell: cell.model_copy(update={"variant": ceiling_of(cell.variant)}))
 
 
 def variants_table(chosen: Selection) -> Table:
@@ -42,12 +40,7 @@ def variants_table(chosen: Selection) -> Table:
 def changes(chosen: Selection) -> list[Compared]:
     """Compare every cell with that of the first variant of the newest run."""
     base = chosen.runs[-1].header.sweep.variants[0]
-    return compared_with(chosen, lambda cell: cell.model_copy(update={"variant": base}))
-
-
-def compared_with(chosen: Selection, other: Callable[[Cell], Cell]) -> list[Compared]:
-    """Compare every cell with the one that `other` names for it, if both took turns in one run."""
-    return [one for of_run in chosen.by_run for one in against(of_run, other)]
+    return chosen.against(lambda cell: cell.model_copy(update={"variant": base}))
 
 
 def _table(

@@ -1,26 +1,21 @@
-"""Tables that only the documents have, from what is in results/. `update_readme.py` writes them."""
+"""Tables of the documents on what is trained, from what is in results/. `update_readme.py` writes them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.cells import DEFAULT
 from bench.figures import say_backend
 from bench.intervals import mean_interval
 from bench.memory_tables import patience_order, say_patience
-from bench.names import say_count
 from bench.printing import format_value, frame_to_markdown
-from bench.ratios import Compared, compare
-from bench.records import Accuracy, Baseline
-from bench.resuming import place_of_record
-from bench.selection import Row, Table, select
-from bench.speed_tables import controls_table
+from bench.ratios import Compared
+from bench.records import Accuracy
+from bench.selection import Row
 from bench.statistics import Ratio
 from bench.store import Run, load_runs
-from bench.tables import TABLES
 
 PRINTED = {("simple_rnn", 4): 0.11, ("simple_rnn", 12): 3.29}
 """The val_loss that the article printed, by model and length."""
@@ -90,45 +85,8 @@ def _by_cell(runs: Iterable[Run], row: Callable[[Run, list[Accuracy]], Row]) -> 
     return pd.DataFrame([row for _, row in sorted(rows, key=lambda one: one[0])])
 
 
-def controls_block(runs: Iterable[Run]) -> str:
-    """Tabulate every control of some runs."""
-    frames = []
-    for run in runs:
-        frame = controls_table(select([run])).frame
-        frame.insert(0, "run", run.header.run.removeprefix(run.header.run[:11]))
-        frames.append(frame)
-    whole = pd.concat(frames, ignore_index=True)
-    judged = whole[whole["verdict"] != ""]
-    missed = int((judged["verdict"] == "misses 1").sum())
-    return f"{frame_to_markdown(whole)}\n\n{missed} of {len(judged)} intervals miss 1."
-
-
-def repeat_block(runs: Sequence[Run]) -> str:
-    """Tabulate the ratios that the first and the last run have in common, and whether their intervals overlap."""
-    first, last = (
-        {(one.first, one.second): one.ratio for one in compare(run.records, "backend")} for run in (runs[0], runs[-1])
-    )
-    rows: list[Row] = []
-    for first_cell, second_cell in sorted(first.keys() & last.keys(), key=lambda pair: (pair[0].length, str(pair))):
-        ratios = [side[first_cell, second_cell] for side in (first, last)]
-        low, high = max(one.interval.low for one in ratios), min(one.interval.high for one in ratios)
-        rows.append(
-            {
-                "model": first_cell.model,
-                "length": first_cell.length,
-                "ratio of": f"{first_cell.backend} / {second_cell.backend}",
-                "first run": _said(ratios[0]),
-                "second run": _said(ratios[1]),
-                "intervals": "overlap" if low <= high else "apart",
-            }
-        )
-    count = sum(row["intervals"] == "overlap" for row in rows)
-    begun = [run.header.started_at for run in (runs[0], runs[-1])]
-    table = frame_to_markdown(pd.DataFrame(rows))
-    return f"{table}\n\n{count} of {len(rows)} overlap. The runs began at {begun[0]} and {begun[1]}."
-
-
-def _said(found: Ratio) -> str:
+def say_ratio(found: Ratio) -> str:
+    """Write a ratio with its interval."""
     low, high = (format_value(end) for end in (found.interval.low, found.interval.high))
     return f"{format_value(found.value)} ({low} to {high})"
 
@@ -145,7 +103,7 @@ def pairs_by_variant(found: Iterable[Compared], *, beside: str = "") -> str:
         cell = one.first
         if str(cell.variant) != beside:
             row = rows.setdefault((cell.model, cell.length), {"model": cell.model, "length": cell.length})
-            row[say_backend(cell)] = _said(one.ratio)
+            row[say_backend(cell)] = say_ratio(one.ratio)
     return frame_to_markdown(pd.DataFrame(list(rows.values())))
 
 
@@ -168,16 +126,6 @@ def _of_val_loss(bars: list[dict[str, Any]]) -> int:
     return max(place for place, bar in enumerate(bars) if "val_loss" in bar["name"])
 
 
-def tensorflow_table(document: dict[str, Any]) -> str:
-    """Tabulate what `docs/tensorflow_epochs.py` measured: medians, and quartiles in brackets."""
-    rows: dict[tuple[str, int], Row] = {}
-    for one in document["measured"]:
-        quarter, middle, three_quarters = 1e3 * np.percentile(one["epochs_s"], (25, 50, 75))
-        row = rows.setdefault((one["model"], one["length"]), {"model": one["model"], "length": one["length"]})
-        row[f"{one['way']} ms"] = f"{middle:.0f} ({quarter:.0f} to {three_quarters:.0f})"
-    return frame_to_markdown(pd.DataFrame(list(rows.values())))
-
-
 def torch_table(document: dict[str, Any]) -> str:
     """Tabulate what `docs/torch_lstm.py` measured."""
     rows = [
@@ -191,125 +139,3 @@ def torch_table(document: dict[str, Any]) -> str:
         for one in document["measured"]
     ]
     return frame_to_markdown(pd.DataFrame(rows))
-
-
-def noise_sources_table(run: Run) -> str:
-    """Tabulate what became of the spread and the speed with each source of noise taken away."""
-    chosen = select([run])
-    plain = {(one.first.side, one.second.side): one.ratio for one in chosen.compared("backend")}
-    rows = []
-    for cell in sorted(chosen.timed, key=lambda cell: (cell.backend, cell.installation != DEFAULT)):
-        time, found = chosen.epoch_time(cell), plain.get((cell.side, cell.backend))
-        rows.append(
-            {
-                "backend": cell.backend,
-                "taken away": "nothing" if cell.side == cell.backend else cell.installation.replace("-", " "),
-                "processes": time.processes,
-                "epoch ms": 1e3 * time.median_s,
-                "between processes %": 100 * time.spread,
-                "times as long as plain": None if found is None else _said(found),
-            }
-        )
-    machine = run.header.machine
-    table = frame_to_markdown(pd.DataFrame(rows))
-    return f"{table}\n\nOn {machine.cpu}, {machine.cores} cores, {run.header.started_at[:10]}."
-
-
-def resumed_block(whole: Run, resumed: Run) -> str:
-    """Compare what an undisturbed run holds with one that was killed in its middle and resumed."""
-    rows = []
-    for kind in ("speed", "accuracy", "baseline"):
-        there, here = (_by_place(run, kind) for run in (whole, resumed))
-        both = there.keys() & here.keys()
-        alike = sum(there[place] == here[place] for place in both)
-        rows.append(
-            {
-                "records": kind,
-                "undisturbed": str(len(there)),
-                "killed and resumed": str(len(here)),
-                "of the same trials": str(len(both)),
-                "equal in every digit": "" if kind == "speed" else f"{alike} of {len(both)}",
-            }
-        )
-    tables = {name: [_labels(TABLES[name](select([run]))) for run in (whole, resumed)] for name in TABLES}
-    same = [name for name, (there, here) in tables.items() if there and there == here]
-    more = [name for name, (there, here) in tables.items() if there < here]
-    lacking = [name for name, (there, here) in tables.items() if not there <= here]
-    again = resumed.resumed[0]
-    lines = [
-        f"Tables with the same rows: {', '.join(same)}.",
-        f"With more rows, of the controls: {', '.join(more) or 'none'}.",
-        f"With a row missing: {', '.join(lacking) or 'none'}.",
-        f"Begun at {resumed.header.started_at}, resumed at {again.at}: {say_count(len(again.dropped), 'record')} of "
-        f"processes that had not ended were measured again; {say_count(len(resumed.problems), 'damaged line')}.",
-    ]
-    return f"{frame_to_markdown(pd.DataFrame(rows))}\n\n{' '.join(lines)}"
-
-
-def _by_place(run: Run, kind: str) -> dict[Any, Any]:
-    """Return the records of a kind that are no controls, by what they are of."""
-    found = {}
-    for record in run.records:
-        if record.kind != kind or getattr(record, "twin", False):
-            continue
-        own = (record.name, record.length) if isinstance(record, Baseline) else place_of_record(record)
-        found[own, getattr(record, "patience", None)] = record
-    return found
-
-
-def _labels(table: Table) -> set[tuple[str, ...]]:
-    """Return what the rows of a table are of."""
-    names = [name for name in ("model", "length", "backend", "ratio of", "against", "patience") if name in table.frame]
-    return {tuple(map(str, row)) for row in table.frame[names].itertuples(index=False)}
-
-
-def ray_table(document: dict[str, Any]) -> str:
-    """Tabulate what `tests/ray_overhead.py` measured, and what Ray adds to a unit and a trial."""
-    runs = document["runs"]
-    rows = [
-        {name: one[name] for name in ("kind", "executor", "trials", "units", "seconds", "missing")}
-        | {"ms a trial": 1e3 * one["seconds"] / one["trials"]}
-        for one in runs
-    ]
-    table = frame_to_markdown(pd.DataFrame(rows))
-    added = []
-    for kind in dict.fromkeys(one["kind"] for one in runs):
-        local, by_ray = (next(one for one in runs if (one["kind"], one["executor"]) == (kind, e)) for e in EXECUTORS)
-        more_s = by_ray["seconds"] - local["seconds"]
-        added.append(
-            f"{kind}, {more_s / by_ray['units']:.1f} s a unit, {1e3 * more_s / by_ray['trials']:.0f} ms a trial"
-        )
-    machine = document["machine"]
-    return f"{table}\n\nRay adds, its start included: {'; '.join(added)}. {machine['cpu']}, {machine['cores']} cores."
-
-
-EXECUTORS = ("local", "ray")
-
-
-def faults_table(counted: Sequence[dict[str, Any]]) -> str:
-    """Tabulate what injected faults did: a row for each kind, and their sum."""
-    frame = pd.DataFrame(counted)
-    numbers = ["injected", "survived", "records_lost", "not_resumed", "orphans"]
-    frame["hits"] = ["coordinator" if phase == "run" else "worker" for phase in frame["phase"]]
-    rows = frame.groupby(["hits", "kind"], sort=False)[numbers].sum().reset_index()
-    rows["phases"] = frame.groupby(["hits", "kind"], sort=False)["phase"].nunique().to_numpy()
-    total = {"hits": "all", "kind": "", "phases": frame["phase"].nunique() - 1} | rows[numbers].sum().to_dict()
-    whole = pd.concat([rows, pd.DataFrame([total])], ignore_index=True)[["hits", "kind", "phases", *numbers]]
-    return frame_to_markdown(whole.rename(columns=lambda name: name.replace("_", " ")))
-
-
-def soak_tables(found: dict[str, Any]) -> str:
-    """Tabulate what thousands of trials took at the beginning and at the end, and how long reading takes."""
-    quarters = [
-        {
-            "trials": f"{found[kind]['trials']:,} {kind}",
-            "": place.replace("_", " "),
-            "s a trial": found[kind][f"{place}_s"],
-            "memory MiB": found[kind][f"{place}_rss_mib"],
-            "open files": int(found[kind][f"{place}_files"]),
-        }
-        for kind in ("timed", "trained")
-        for place in ("first_quarter", "last_quarter")
-    ]
-    reading = pd.DataFrame(found["read"]).rename(columns={"load_s": "load s", "tables_s": "all tables s"})
-    return f"{frame_to_markdown(pd.DataFrame(quarters))}\n\n{frame_to_markdown(reading)}"

@@ -15,8 +15,7 @@ from typing import Any
 
 from bench.interpreters import worker_settings
 from bench.local import machine_lock
-from bench.machine import code_commit, describe_machine, usable_cores
-from bench.turns import pinned
+from bench.machine import code_commit, describe_machine, pinned, usable_cores
 
 os.environ.update(worker_settings("torch", "cpu", 1))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import document_tables
+import measuring_tables
 from scaling import scaling_block
 
 from bench import variant_tables
@@ -93,23 +94,23 @@ def all_tables(folder: Path) -> str:
 
 def controls() -> str:
     """Return the A/A ratios of the published runs."""
-    return document_tables.controls_block(timed_runs())
+    return measuring_tables.controls_block(timed_runs())
 
 
 def repeat() -> str:
     """Return the ratios that two published runs have in common."""
-    return document_tables.repeat_block(timed_runs())
+    return measuring_tables.repeat_block(timed_runs())
 
 
 def noise_sources() -> str:
     """Return what sources of noise do, taken away one at a time."""
-    return document_tables.noise_sources_table(document_tables.newest(RESULTS / "noise", "noise"))
+    return measuring_tables.noise_sources_table(document_tables.newest(RESULTS / "noise", "noise"))
 
 
 def resumed() -> str:
     """Return what a published run that was killed and resumed holds, beside the undisturbed one."""
     whole, again = (load_runs(RESULTS / folder)[0][-1] for folder in ("reference", "repeat"))
-    return document_tables.resumed_block(whole, again)
+    return measuring_tables.resumed_block(whole, again)
 
 
 def drift() -> str:
@@ -139,15 +140,21 @@ def overheads() -> str:
     return f"{table}\n\nMeasured by `{found.command}` on {machine.cpu}, {machine.cores} cores, commit {found.commit}."
 
 
+def clocks() -> str:
+    """Return what pytest-benchmark's clock and that of `seqsum run` say of the same fits."""
+    files = (RESULTS / "clocks").glob("*.json")
+    return measuring_tables.clocks_table(json.loads(path.read_text("utf-8")) for path in files)
+
+
 def tensorflow_epochs() -> str:
     """Return how long TensorFlow's epochs take with and without the tuning of its input pipeline."""
     document = json.loads((RESULTS / "tensorflow-epochs.json").read_text("utf-8"))
-    return document_tables.tensorflow_table(document)
+    return measuring_tables.tensorflow_table(document)
 
 
 def ray_overhead() -> str:
     """Return what a run on Ray costs beside one without."""
-    return document_tables.ray_table(json.loads((RESULTS / "ray-overhead.json").read_text("utf-8")))
+    return measuring_tables.ray_table(json.loads((RESULTS / "ray-overhead.json").read_text("utf-8")))
 
 
 def torch_lstm() -> str:
@@ -217,12 +224,12 @@ def fused() -> str:
 
 def faults() -> str:
     """Return what was lost of runs that were broken on purpose."""
-    return document_tables.faults_table(json.loads((RESULTS / "faults.json").read_text("utf-8")))
+    return measuring_tables.faults_table(json.loads((RESULTS / "faults.json").read_text("utf-8")))
 
 
 def soak() -> str:
     """Return what thousands of trials take."""
-    return document_tables.soak_tables(json.loads((RESULTS / "soak.json").read_text("utf-8")))
+    return measuring_tables.soak_tables(json.loads((RESULTS / "soak.json").read_text("utf-8")))
 
 
 LENGTH_COLUMNS = (
@@ -250,6 +257,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "repeat": repeat,
         "noise": noise_sources,
         "overhead": overheads,
+        "clocks": clocks,
         "tensorflow-epochs": tensorflow_epochs,
     },
     "docs/scaling.md": {"ray-overhead": ray_overhead, "scaling": scaling_block},

@@ -1,13 +1,13 @@
 """Ratios: which cells are compared with which, the controls, and the widest interval of a block."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import inf, isnan
 
 import pytest
 from factories import make_accuracy, make_baseline, make_cell, make_failure, make_processes, make_speed
 
 from bench.cells import Cell
-from bench.ratios import compare, controls, of_cells, widest_interval
+from bench.ratios import Compared, compare, controls, of_cells, widest_interval
 from bench.records import Record
 
 JAX, TORCH, TENSORFLOW = (make_cell(backend) for backend in ("jax", "torch", "tensorflow"))
@@ -15,7 +15,11 @@ STEADY = (1.0, 1.1, 0.9, 1.05, 0.95)
 
 
 def pairs(records: Iterable[Record], side: str) -> list[tuple[Cell, Cell]]:
-    return [(found.first, found.second) for found in compare(records, side)]
+    return [(found.first, found.second) for found in compare(of_cells(records), side)]
+
+
+def controls_of(records: Sequence[Record]) -> list[Compared]:
+    return controls(of_cells(records), of_cells(records, twins=True))
 
 
 def test_processes_are_found_by_cell_and_controls_apart() -> None:
@@ -35,7 +39,7 @@ def test_every_two_backends_are_compared_once_later_name_first() -> None:
 
 def test_a_ratio_is_that_of_the_first_to_the_second() -> None:
     records = [*make_processes(JAX, seconds=(1.0, 2.0)), *make_processes(TORCH, seconds=(3.0, 6.0))]
-    (found,) = compare(records, "backend")
+    (found,) = compare(of_cells(records), "backend")
     assert (found.first, found.second) == (TORCH, JAX)
     assert found.ratio.processes == 2 and found.ratio.value == pytest.approx(3.0)
 
@@ -60,10 +64,10 @@ def test_cells_that_differ_in_two_fields_are_not_compared() -> None:
 
 def test_a_control_is_not_taken_for_its_cell() -> None:
     records = [make_speed(JAX, steady_s=(1.0,)), make_speed(JAX, twin=True, steady_s=(50.0,))]
-    (found,) = compare([*records, make_speed(TORCH, steady_s=(2.0,))], "backend")
+    (found,) = compare(of_cells([*records, make_speed(TORCH, steady_s=(2.0,))]), "backend")
     assert found.ratio.value == pytest.approx(2.0) and found.ratio.processes == 1
     alone = [make_speed(JAX, twin=True), make_speed(TORCH)]
-    assert compare(alone, "backend") == [], "a control alone is no cell"
+    assert compare(of_cells(alone), "backend") == [], "a control alone is no cell"
 
 
 def test_a_control_is_compared_with_its_own_cell() -> None:
@@ -72,20 +76,20 @@ def test_a_control_is_compared_with_its_own_cell() -> None:
         *make_processes(JAX, seconds=(1.5, 1.5), twin=True),
         *make_processes(TORCH, seconds=(9.0, 9.0)),
     ]
-    (found,) = controls(records)
+    (found,) = controls_of(records)
     assert (found.first, found.second) == (JAX, JAX)
     assert found.ratio.processes == 2 and found.ratio.value == pytest.approx(1.5)
 
 
 def test_cells_without_a_control_and_controls_without_a_cell_are_left_out() -> None:
-    assert controls([make_speed(JAX), make_speed(TORCH, twin=True)]) == []
+    assert controls_of([make_speed(JAX), make_speed(TORCH, twin=True)]) == []
 
 
 def test_the_widest_interval_is_that_of_the_noisiest_comparison() -> None:
     calm = make_processes(JAX, seconds=(1.0,) * 5)
     noisy = make_processes(TORCH, seconds=STEADY)
     wide = make_processes(JAX, seconds=(1.0, 1.4, 0.7, 1.2, 0.8), twin=True)
-    (backends,), (control,) = compare([*calm, *noisy], "backend"), controls([*calm, *wide])
+    (backends,), (control,) = compare(of_cells([*calm, *noisy]), "backend"), controls_of([*calm, *wide])
     assert 0 < backends.ratio.half_width < control.ratio.half_width
     assert widest_interval([*calm, *noisy], [JAX, TORCH]) == backends.ratio.half_width
     assert widest_interval([*calm, *noisy, *wide], [JAX, TORCH]) == control.ratio.half_width

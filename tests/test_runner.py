@@ -20,7 +20,7 @@ from bench.local import ThisMachine, machine_lock
 from bench.plan import Sweep
 from bench.progress import Progress
 from bench.protocol import Limits, Runtime, Timing
-from bench.ratios import compare
+from bench.ratios import compare, of_cells
 from bench.records import Accuracy, Baseline, Failure, Speed
 from bench.runner import run_sweep
 from bench.store import RunWriter, load_run
@@ -116,7 +116,7 @@ def test_a_second_installation_is_timed_in_turns_with_the_first_and_not_trained(
     speeds = [record for record in loaded.records if isinstance(record, Speed)]
     assert sorted(speed.cell.side for speed in speeds) == ["jax", "jax@old"]
     assert {record.cell.side for record in loaded.records if isinstance(record, Accuracy)} == {"jax"}
-    (compared,) = compare(loaded.records, "backend")
+    (compared,) = compare(of_cells(loaded.records), "backend")
     assert (compared.first.side, compared.second.side, compared.ratio.value) == ("jax@old", "jax", 1.0)
 
 

@@ -17,12 +17,13 @@ from test_runner import TIMING, run, wait_for
 
 from bench.cells import BACKENDS, Cell, Settings, Trial
 from bench.errors import UserError
-from bench.machine import usable_cores
+from bench.machine import pinned, usable_cores
+from bench.pace import Pace
 from bench.processes import WorkerProcess
 from bench.progress import Progress
 from bench.protocol import Limits, Timing
 from bench.records import Failure, Record, Speed
-from bench.turns import WORKER_BYTES, Block, fitting_blocks, pinned, timing_cores, worker_cores
+from bench.turns import WORKER_BYTES, Block, fitting_blocks, timing_cores, worker_cores
 
 pytestmark = pytest.mark.usefixtures("own_lock")
 
@@ -45,6 +46,7 @@ class Measured:
         *,
         rounds: int = ROUNDS,
         limit_s: float = 60.0,
+        pace: Pace | None = None,
         look: Callable[[dict[Trial, WorkerProcess]], None] = lambda _: None,
         **changes: Any,
     ) -> None:
@@ -68,7 +70,9 @@ class Measured:
             assert trial.cell.backend not in self.records, "a trial left two records"
             self.records[trial.cell.backend] = record
 
-        Block(self.trials, timing, start=start, begun_s=monotonic(), begins=begins, ends=ends).measure()
+        Block(
+            self.trials, timing, start=start, pace=pace or Pace(), begun_s=monotonic(), begins=begins, ends=ends
+        ).measure()
 
     def speed(self, backend: str) -> Speed:
         record = self.records[backend]

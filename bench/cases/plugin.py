@@ -241,7 +241,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
-    """Add the machine as seqsum describes it to what pytest-benchmark saves."""
+    """Add the machine as seqsum describes it to what pytest-benchmark saves, and leave out what it is called."""
     from bench.machine import describe_machine
 
+    machine_info["node"] = ""
     machine_info["seqsum"] = describe_machine().model_dump(mode="json")

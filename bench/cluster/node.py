@@ -19,6 +19,7 @@ from bench.frozen import Frozen
 from bench.interpreters import find_sides
 from bench.local import check_devices, machine_lock, prove_here, train_groups
 from bench.machine import usable_cores
+from bench.pace import Pace
 from bench.plan import Sweep
 from bench.processes import WorkerProcess
 from bench.records import LINE, Machine, Record, Worker
@@ -138,6 +139,7 @@ def _time(order: Order) -> list[Record]:
             order.unit.trials,
             order.sweep.timing,
             start=start,
+            pace=Pace(order.sweep.timing.calm_s),
             begun_s=monotonic() - (time() - order.begun_at),
             begins=lambda _: None,
             ends=lambda _, record: records.append(record),

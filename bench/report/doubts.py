@@ -7,6 +7,7 @@ from math import isnan
 from bench.findings import Findings
 from bench.machine import BUSY_LOAD
 from bench.names import say_count
+from bench.pace import disturbers
 from bench.printing import format_value
 from bench.records import PROTOCOL_VERSION, Failure
 from bench.report.headlines import Answer
@@ -69,11 +70,12 @@ def _control_fact(found: Findings) -> Fact | None:
 def _disturbed(found: Findings) -> Fact | None:
     if not found.turns:
         return None
-    count, turns = sum(turn.slice.disturbed for turn in found.turns), len(found.turns)
+    slices = [turn.slice for turn in found.turns]
+    count, turns = sum(turn.disturbed for turn in slices), len(slices)
     if not count:
         return Fact(True, f"No other process disturbed any of the {turns:,} turns.")
     verb = "was" if count == 1 else "were"
-    text = f"{count:,} of {turns:,} turns {verb} disturbed by other processes and measured again."
+    text = f"{count:,} of {turns:,} turns {verb} disturbed by {disturbers(slices)} and measured again."
     return Fact(count < MANY_DISTURBED * turns, text)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from bench.figures import BACKEND_STYLES, GREY, say_backend
 from bench.findings import Findings, Timed, Turn
+from bench.pace import disturbers
 from bench.printing import format_value
 from bench.ratios import Compared
 from bench.report.chart_parts import (
@@ -136,9 +137,10 @@ def sample_charts(found: Findings) -> list[Chart]:
             sides[say_backend(turn.cell), turn.twin].append(turn)
         traces = [_turns_trace(name, of_side) for (name, _), of_side in sorted(sides.items())]
         layout = layout_of({"title": {"text": "minutes since the run began"}}, log_axis("ms per epoch", traces))
-        disturbed = sum(turn.slice.disturbed for turn in turns)
+        disturbed = [turn.slice for turn in turns if turn.slice.disturbed]
         title = f"{model_name(model)}, length {length}: every turn when it was measured"
-        summary = f"{title}. {len(turns)} turns, {disturbed} of them disturbed by other processes."
+        by = f" by {disturbers(disturbed)}" if disturbed else ""
+        summary = f"{title}. {len(turns)} turns, {len(disturbed)} of them disturbed{by}."
         charts.append(Chart("samples", title, summary, "noise", {"data": traces, "layout": layout}))
     return charts
 

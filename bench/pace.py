@@ -1,0 +1,82 @@
+"""How fast the host lets a core work: it can give the core to other machines, or share it, without telling.
+
+A fixed piece of work is timed on the worker's core just before and just after each turn, by the coordinator, while the
+worker is parked. What it takes beyond the least that it has taken is what the host withholds. Times are seconds.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import inf
+from time import monotonic, perf_counter, sleep
+
+from bench.machine import pinned
+from bench.records import SLOW_HOST, Slice
+
+SQUARES = 100_000
+"""So many make a piece of work that takes some milliseconds: longer than what a hypervisor gives a core away for."""
+
+LOOK_AGAIN_S = 0.05
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A piece of work on one core.
+
+    Args:
+        seconds: what it took.
+        fastest_s: the least that it has taken on that core so far.
+    """
+
+    seconds: float
+    fastest_s: float
+
+    @property
+    def slowdown(self) -> float:
+        """Return how many times as long it took as it can."""
+        return self.seconds / self.fastest_s
+
+
+class Pace:
+    """Compares what cores do with the most that they have done since this was made.
+
+    Args:
+        wait_s: how long `calm` may wait in all.
+    """
+
+    def __init__(self, wait_s: float = 0.0) -> None:
+        self._left_s = wait_s
+        self._fastest_s: dict[int, float] = {}
+
+    def probe(self, cores: Sequence[int]) -> Probe:
+        """Time the piece of work on each of some cores, and return the one that the host slows most."""
+        return max((self._on(core) for core in cores), key=lambda probe: probe.slowdown)
+
+    def calm(self, cores: Sequence[int]) -> Probe:
+        """Wait until the host does not slow the cores, while there is time left for that, and return the last probe."""
+        begin_s = monotonic()
+        probe = self.probe(cores)
+        while probe.slowdown > SLOW_HOST and monotonic() - begin_s < self._left_s:
+            sleep(LOOK_AGAIN_S)
+            probe = self.probe(cores)
+        self._left_s -= monotonic() - begin_s
+        return probe
+
+    def _on(self, core: int) -> Probe:
+        with pinned([core]):
+            seconds = _work_s()
+        fastest_s = self._fastest_s[core] = min(seconds, self._fastest_s.get(core, inf))
+        return Probe(seconds, fastest_s)
+
+
+def _work_s() -> float:
+    start, total = perf_counter(), 0
+    for number in range(SQUARES):
+        total += number * number
+    return perf_counter() - start
+
+
+def disturbers(turns: Iterable[Slice]) -> str:
+    """Name who has disturbed those of some turns that are disturbed: other processes, the host, or both."""
+    slowed = {turn.slowed for turn in turns if turn.disturbed}
+    names = (("other processes", False), ("the host", True))
+    return " and ".join(name for name, by_host in names if by_host in slowed)
