@@ -12,11 +12,14 @@ from bench.faults import WorkerLostError
 from bench.frozen import Frozen
 from bench.interpreters import check_keras_backend, find_interpreter
 from bench.machine import BUSY_LOAD, Noise, Watch, describe_machine, load_average, usable_cores
+from bench.pace import LOOK_AGAIN_S, Pace
 from bench.processes import WorkerProcess
 from bench.protocol import Limits
-from bench.records import Machine, Worker
+from bench.records import SLOW_HOST, Machine, Worker
+from bench.turns import timing_cores
 
 WATCHED_S = 1.0
+PROBES = 40
 
 
 class Diagnosis(Frozen):
@@ -27,6 +30,7 @@ class Diagnosis(Frozen):
         load_average: mean number of running processes over the last minute.
         others_cpu_share: cores that other processes used during one second just now.
         steal_share: cores that the hypervisor gave to other machines meanwhile.
+        slowed_share: how many of some probes of a worker's core, in the two seconds after, found it slowed by the host.
         workers: the backends that start here, proved.
         interpreters: the Python of each of them.
         missing: why the others do not.
@@ -37,6 +41,7 @@ class Diagnosis(Frozen):
     load_average: float
     others_cpu_share: float
     steal_share: float
+    slowed_share: float
     workers: tuple[Worker, ...]
     interpreters: dict[str, str]
     missing: dict[str, str]
@@ -44,11 +49,11 @@ class Diagnosis(Frozen):
 
 
 def diagnose(*, device: Device, pythons: dict[str, str]) -> Diagnosis:
-    """Watch the machine for a second, then start every backend once."""
+    """Watch the machine for a second, probe it for two, then start every backend once."""
     watch = Watch()
     sleep(WATCHED_S)
     noise = watch.noise()
-    load = load_average()
+    load, slowed = load_average(), _slowed_share()
     with ThreadPoolExecutor(len(usable_cores())) as pool:
         answers = list(pool.map(lambda backend: _try_backend(backend, device, pythons), BACKENDS))
     found = dict(zip(BACKENDS, answers, strict=True))
@@ -57,10 +62,11 @@ def diagnose(*, device: Device, pythons: dict[str, str]) -> Diagnosis:
         load_average=load,
         others_cpu_share=round(noise.others_cpu_s / WATCHED_S, 2),
         steal_share=round(noise.steal_s / WATCHED_S, 2),
+        slowed_share=round(slowed, 2),
         workers=tuple(answer[0] for answer in answers if isinstance(answer, tuple)),
         interpreters={name: answer[1] for name, answer in found.items() if isinstance(answer, tuple)},
         missing={name: answer for name, answer in found.items() if isinstance(answer, str)},
-        obstacles=tuple(_obstacles(noise, load)),
+        obstacles=tuple(_obstacles(noise, load, slowed)),
     )
 
 
@@ -75,13 +81,25 @@ def _try_backend(backend: BackendName, device: Device, pythons: dict[str, str]) 
         return str(error)
 
 
-def _obstacles(noise: Noise, load: float) -> list[str]:
+def _slowed_share() -> float:
+    pace, probes_s = Pace(), []
+    for _ in range(PROBES):
+        probes_s.append(pace.probe(timing_cores(1, usable_cores())[0]).seconds)
+        sleep(LOOK_AGAIN_S)
+    return sum(seconds > SLOW_HOST * min(probes_s) for seconds in probes_s) / PROBES
+
+
+def _obstacles(noise: Noise, load: float, slowed: float) -> list[str]:
     obstacles = []
     share, steal = noise.others_cpu_s / WATCHED_S, noise.steal_s / WATCHED_S
     if steal > 0.02:
         obstacles.append(f"The hypervisor takes {steal:.2f} cores away: measure when its other machines rest.")
     if share - steal > 0.1:
         obstacles.append(f"Other processes use {share - steal:.1f} cores right now: end them before measuring.")
+    if slowed > 0.1:
+        obstacles.append(
+            f"The core of the workers is slow {slowed:.0%} of the time: its host is busy. Give turns calm_s."
+        )
     if load > BUSY_LOAD:
         obstacles.append(f"The load of the last minute was {load:.1f}: wait until it is below {BUSY_LOAD}.")
     if len(usable_cores()) < 2:
@@ -107,7 +125,7 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
         console.print(gpu, markup=False)
     console.print(
         f"load {diagnosis.load_average:.2f}, others use {diagnosis.others_cpu_share:.2f} cores, "
-        f"the hypervisor takes {diagnosis.steal_share:.2f}\n"
+        f"the hypervisor takes {diagnosis.steal_share:.2f}, the host slows the core {diagnosis.slowed_share:.0%} of the time\n"
     )
     shown = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("backend", "version", "keras", "device", "threads", "python"):

@@ -76,7 +76,9 @@ def _work_s() -> float:
 
 
 def disturbers(turns: Iterable[Slice]) -> str:
-    """Name who has disturbed those of some turns that are disturbed: other processes, the host, or both."""
-    slowed = {turn.slowed for turn in turns if turn.disturbed}
-    names = (("other processes", False), ("the host", True))
-    return " and ".join(name for name, by_host in names if by_host in slowed)
+    """Name who has disturbed those of some turns that are disturbed: other processes, the host, or both.
+
+    A core that is slow while other processes are at work is slowed by them.
+    """
+    found = {"other processes" if turn.crowded else "the host" for turn in turns if turn.disturbed}
+    return " and ".join(sorted(found))

@@ -170,9 +170,14 @@ class Slice(Frozen):
         return (self.slowdown or 1.0) > SLOW_HOST
 
     @property
+    def crowded(self) -> bool:
+        """Tell whether other processes took more than a tenth of a core meanwhile."""
+        return self.others_cpu_s > DISTURBED_SHARE * sum(self.epochs_s)
+
+    @property
     def disturbed(self) -> bool:
-        """Tell whether the host slowed the core, or other processes took more than a tenth of a core meanwhile."""
-        return self.slowed or self.others_cpu_s > DISTURBED_SHARE * sum(self.epochs_s)
+        """Tell whether other processes or the host disturbed it."""
+        return self.crowded or self.slowed
 
 
 DISTURBED_SHARE = 0.1

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from document_tables import say_ratio
 
-from bench.cells import DEFAULT
+from bench.cells import DEFAULT, by_cell
 from bench.intervals import Interval
 from bench.names import say_count
 from bench.printing import frame_to_markdown
 from bench.ratios import compare, of_cells
-from bench.records import Baseline
+from bench.records import Baseline, Speed
 from bench.resuming import place_of_record
 from bench.selection import Row, Table, select
 from bench.speed_tables import controls_table
@@ -82,6 +82,28 @@ def noise_sources_table(run: Run) -> str:
     machine = run.header.machine
     table = frame_to_markdown(pd.DataFrame(rows))
     return f"{table}\n\nOn {machine.cpu}, {machine.cores} cores, {run.header.started_at[:10]}."
+
+
+def host_block(run: Run) -> str:
+    """Tabulate how long epochs took in turns that the host slowed, by its probes, and in the others."""
+    rows: list[Row] = []
+    speeds = [record for record in run.records if isinstance(record, Speed)]
+    for cell, trials in sorted(by_cell(speeds), key=lambda item: (item[0].length, item[0].side)):
+        turns = [turn for trial in trials for turn in trial.slices if not turn.crowded]
+        calm, slowed = ([turn.median_s for turn in turns if turn.slowed == wanted] for wanted in (False, True))
+        rows.append(
+            {"model": cell.model, "length": cell.length, "backend": cell.side, "turns": len(turns)}
+            | {"slowed": len(slowed), "calm ms": 1e3 * np.median(calm) if calm else None}
+            | {"slowed ms": 1e3 * np.median(slowed) if slowed else None}
+            | {"times as long": float(np.median(slowed) / np.median(calm)) if calm and slowed else None}
+            | {"steal s": sum(turn.steal_s for turn in turns)}
+        )
+    probes = [seconds for trial in speeds for turn in trial.slices for seconds in turn.probes_s or ()]
+    low, middle, high = 1e3 * np.percentile(probes, (5, 50, 95))
+    return (
+        f"{frame_to_markdown(pd.DataFrame(rows))}\n\nThe piece of work took {low:.1f} to {high:.1f} ms (5 to 95 % of "
+        f"{len(probes)} probes), {middle:.1f} in the middle. On {run.header.machine.cpu}, {run.header.started_at[:10]}."
+    )
 
 
 def tensorflow_table(document: dict[str, Any]) -> str:

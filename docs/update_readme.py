@@ -36,7 +36,7 @@ from bench.target_tables import target_table
 
 PROJECT = Path(__file__).parent.parent
 RESULTS = PROJECT / "results"
-STUDIES = ("ceilings", "lengths", "batch-sizes", "batching", "target", "units")
+STUDIES = ("ceilings", "lengths", "batch-sizes", "batching", "target", "units", "devices", "controls")
 ARTICLE_SWEEPS = ("padding-before", "padding-before-masked", "padding-after", "padding-after-masked")
 
 
@@ -94,7 +94,7 @@ def all_tables(folder: Path) -> str:
 
 def controls() -> str:
     """Return the A/A ratios of the published runs."""
-    return measuring_tables.controls_block(timed_runs())
+    return measuring_tables.controls_block([*timed_runs(), *load_runs(RESULTS / "controls")[0]])
 
 
 def repeat() -> str:
@@ -138,6 +138,11 @@ def overheads() -> str:
     table = to_markdown(overhead_table(found)).partition("\n\n")[2]
     machine = found.machine
     return f"{table}\n\nMeasured by `{found.command}` on {machine.cpu}, {machine.cores} cores, commit {found.commit}."
+
+
+def host() -> str:
+    """Return what became of epochs while the host slowed the core."""
+    return measuring_tables.host_block(document_tables.newest(RESULTS / "controls", "controls"))
 
 
 def clocks() -> str:
@@ -256,6 +261,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "controls": controls,
         "repeat": repeat,
         "noise": noise_sources,
+        "host": host,
         "overhead": overheads,
         "clocks": clocks,
         "tensorflow-epochs": tensorflow_epochs,

@@ -1,10 +1,15 @@
 """Markers for what needs a backend or runs whole commands, and figures kept small enough to be quick."""
 
+import os
+import tempfile
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from bench import pace
 
 settings.register_profile("thousands", max_examples=2500)
 
@@ -15,6 +20,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "backend: runs Keras in this process, on the backend of KERAS_BACKEND")
     config.addinivalue_line("markers", "parsers: gives what reads files any input; tox -e faults gives it thousands")
     config.addinivalue_line("markers", "end_to_end: calls the real commands, on every backend that is installed")
+    if "PYTEST_XDIST_WORKER" in os.environ:  # tests that run side by side must not take each other for another run
+        folder = tempfile.TemporaryDirectory(prefix="seqsum-tests-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["TMPDIR"] = tempfile.tempdir = folder.name
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,6 +39,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def installed_backends() -> list[str]:
     """Return the backends that can be run here."""
     return [backend for backend in BACKENDS if find_spec(backend)]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def real_work() -> Iterator[Callable[[], float]]:
+    """Let tests meet a host that is always equally fast, whatever theirs does; return what asks the real one."""
+    real = pace._work_s
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pace, "_work_s", lambda: 0.005)
+        yield real
 
 
 @pytest.fixture

@@ -41,6 +41,8 @@ SLICES = st.builds(
     others_cpu_s=SECONDS,
     steal_s=SECONDS,
     involuntary_switches=COUNTS,
+    probes_s=st.none() | st.tuples(SECONDS, SECONDS),
+    fastest_probe_s=st.none() | SECONDS,
 )
 WITNESSES = st.builds(Witness, recurrence=TEXT, xla=st.booleans(), compilations=COUNTS, evidence=TEXT)
 SPEEDS = st.builds(

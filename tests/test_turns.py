@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable
 from io import StringIO
-from itertools import count, pairwise
+from itertools import chain, count, pairwise, repeat
 from pathlib import Path
 from time import monotonic
 from types import SimpleNamespace
@@ -238,6 +238,22 @@ def test_disturbed_turns_are_said(tmp_path: Path) -> None:
     _, said = speeds(tmp_path, {"jax": "disturbed once"}, timing=timing)
     assert "speed jax lstm 4 process 1: 2 of 4 turns disturbed by other processes; kept, marked" in said
     assert "speed torch lstm 4 process 1: 2 of" not in said
+
+
+def test_a_turn_that_the_host_slows_is_measured_again_and_both_are_kept_with_their_probes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warm = [0.005] * len(THREE)
+    monkeypatch.setattr("bench.pace._work_s", chain([*warm, 0.005, 0.008], repeat(0.005)).__next__)
+    block = Measured(tmp_path, rounds=1, repeats=2)
+    turns = [turn for backend in BACKENDS for turn in block.speed(backend).slices]
+    assert sorted((turn.probes_s, turn.slowed) for turn in turns) == [
+        *[((0.005, 0.005), False)] * len(THREE),
+        ((0.005, 0.008), True),
+    ]
+    assert all(turn.fastest_probe_s == 0.005 for turn in turns)
+    slowed = next(block.speed(backend) for backend in BACKENDS if len(block.speed(backend).slices) == 2)
+    assert slowed.slices[0].slowed and slowed.rounds == {0: slowed.slices[1]}
 
 
 def precise(**changes: Any) -> Timing:
