@@ -98,7 +98,7 @@ def _obstacles(noise: Noise, load: float, slowed: float) -> list[str]:
         obstacles.append(f"Other processes use {share - steal:.1f} cores right now: end them before measuring.")
     if slowed > 0.1:
         obstacles.append(
-            f"The core of the workers is slow {slowed:.0%} of the time: its host is busy. Give turns calm_s."
+            f"The host slows the workers' core {slowed:.0%} of the time: measure later, or with a longer calm_s."
         )
     if load > BUSY_LOAD:
         obstacles.append(f"The load of the last minute was {load:.1f}: wait until it is below {BUSY_LOAD}.")
@@ -125,7 +125,8 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
         console.print(gpu, markup=False)
     console.print(
         f"load {diagnosis.load_average:.2f}, others use {diagnosis.others_cpu_share:.2f} cores, "
-        f"the hypervisor takes {diagnosis.steal_share:.2f}, the host slows the core {diagnosis.slowed_share:.0%} of the time\n"
+        f"the hypervisor takes {diagnosis.steal_share:.2f};\n"
+        f"the host slowed the core of the workers in {diagnosis.slowed_share:.0%} of {PROBES} probes\n"
     )
     shown = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("backend", "version", "keras", "device", "threads", "python"):

@@ -203,7 +203,7 @@ def test_doctor_tells_backends_and_obstacles_as_json(tmp_path: Path, pythons: li
     assert answer.returncode == 0
     assert [worker["backend"] for worker in told["workers"]] == ["jax", "torch", "tensorflow"]
     assert told["machine"]["cores"] >= 1 and told["missing"] == {}
-    assert told["steal_share"] >= 0 and told["others_cpu_share"] >= 0
+    assert told["steal_share"] >= 0 and told["others_cpu_share"] >= 0 and 0 <= told["slowed_share"] < 1
     assert all(obstacle.endswith(".") for obstacle in told["obstacles"])
 
 
