@@ -129,7 +129,7 @@ def _of_speed(record: Record) -> list[Row]:
         "import_s": record.import_s,
         "build_s": record.build_s,
         "first_epoch_s": record.first_epoch_s,
-        "validation_s": float(pd.Series(record.validation_s[1:], dtype=float).median()),
+        "validation_s": record.steady_validation_s,
         "rows_per_epoch": record.rows_per_epoch,
         "steps_per_epoch": record.steps_per_epoch,
         "padding_share": record.padding_share,

@@ -121,7 +121,7 @@ def _cost(cell: Cell, by_length: dict[int, list[Speed]]) -> LengthCost:
     lengths = np.array(list(by_length), np.float64)
     times = [np.array([step_s(trial) for trial in trials]) for trials in by_length.values()]
     medians, memory = _medians(by_length, step_s), _medians(by_length, lambda trial: float(trial.peak_rss_bytes))
-    validation = _medians(by_length, lambda trial: float(np.median(trial.validation_s[1:] or nan)))
+    validation = _medians(by_length, lambda trial: trial.steady_validation_s)
     fixed, slope = line_intervals(lengths, times)
     return LengthCost(
         cell=cell,

@@ -44,7 +44,8 @@ class Pace:
     """
 
     def __init__(self, wait_s: float = 0.0) -> None:
-        self._left_s = wait_s
+        self.waited_s = 0.0
+        self._wait_s = wait_s
         self._fastest_s: dict[int, float] = {}
 
     def probe(self, cores: Sequence[int]) -> Probe:
@@ -53,12 +54,12 @@ class Pace:
 
     def calm(self, cores: Sequence[int]) -> Probe:
         """Wait until the host does not slow the cores, while there is time left for that, and return the last probe."""
-        begin_s = monotonic()
         probe = self.probe(cores)
-        while probe.slowdown > SLOW_HOST and monotonic() - begin_s < self._left_s:
+        while probe.slowdown > SLOW_HOST and self.waited_s < self._wait_s:
+            begin_s = monotonic()
             sleep(LOOK_AGAIN_S)
             probe = self.probe(cores)
-        self._left_s -= monotonic() - begin_s
+            self.waited_s += monotonic() - begin_s
         return probe
 
     def _on(self, core: int) -> Probe:

@@ -6,6 +6,7 @@ unequal protocols are not compared. Times are seconds of a monotonic clock, size
 
 from collections.abc import Callable
 from functools import cached_property
+from math import nan
 from statistics import median
 from typing import Annotated, Any, Literal
 
@@ -242,6 +243,11 @@ class Speed(Frozen):
     def first_epoch_s(self) -> float:
         """Return the epoch that contains tracing and compilation."""
         return self.start_epochs_s[0]
+
+    @property
+    def steady_validation_s(self) -> float:
+        """Return the median call of `evaluate`, the compiling one left out; NaN without any."""
+        return median(self.validation_s[1:] or (nan,))
 
     @property
     def start_s(self) -> float:

@@ -147,7 +147,7 @@ def start_table(chosen: Selection) -> Table:
             "together s": median(trial.start_s for trial in trials),
             "steady epoch ms": 1e3 * chosen.epoch_time(trials[0].cell).median_s,
             "compilations": median(trial.witness.compilations for trial in trials if trial.witness),
-            "validation ms": median(1e3 * np.median(trial.validation_s[1:]) for trial in trials),
+            "validation ms": median(1e3 * trial.steady_validation_s for trial in trials),
             "memory MiB": median(trial.peak_rss_bytes / 2**20 for trial in trials),
         }
         if any(trial.peak_device_bytes for trial in trials):

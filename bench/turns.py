@@ -75,6 +75,8 @@ def time_cells(
                 measure(block, process)
         if timing.precision is not None:
             _narrow(blocks, timing, writer, progress, measure)
+    if pace.waited_s:
+        progress.say(f"Turns waited {pace.waited_s:.0f} of {timing.calm_s:.0f} s for a core that the host slowed")
 
 
 def _narrow(

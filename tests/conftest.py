@@ -7,11 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from bench import pace
 
-settings.register_profile("thousands", max_examples=2500)
+if find_spec("hypothesis"):  # benchmark cases load this file, too, where nothing but a backend is installed
+    from hypothesis import settings
+
+    settings.register_profile("thousands", max_examples=2500)
 
 BACKENDS = ("jax", "torch", "tensorflow")
 
