@@ -285,6 +285,28 @@ def benchmarked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+ONLY_A_BACKEND = """
+import sys
+sys.modules |= dict.fromkeys(["hypothesis", "pyarrow", "tox", "xdist"])  # as where they are not installed
+import pytest
+sys.exit(pytest.main(sys.argv[1:]))
+"""
+
+
+def test_cases_are_found_in_the_checkout_where_no_test_library_is_installed() -> None:
+    """As `tox -e jax` calls them: pytest looks into the tests, too, before it leaves them out."""
+    options = ["-c", "pyproject.toml", "-p", "pytest_benchmark.plugin", "--benchmark-only", "--collect-only", "-q"]
+    answer = subprocess.run(
+        [sys.executable, "-c", ONLY_A_BACKEND, *options],
+        cwd=PROJECT,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "KERAS_BACKEND": installed_backends()[0]},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "bench/cases/test_training.py::test_training[lstm-12]" in answer.stdout
+
+
 def saved(folder: Path) -> Any:
     *_, newest = sorted(folder.glob("saved/*/*.json"))
     return json.loads(newest.read_text())

@@ -55,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     option: Any = config.option
     if option.benchmark_storage == parser_default_storage():
         option.benchmark_storage = f"file://.benchmarks/{backend}"
-    option.benchmark_autosave = True
+    option.benchmark_autosave = not option.collectonly
 
 
 SWEEP = pytest.StashKey[Sweep]()
