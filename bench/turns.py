@@ -180,7 +180,7 @@ class Block:
         self._trials, self._timing, self._start, self._begun_s = trials, timing, start, begun_s
         self._pace, self._begins, self._ends = pace, begins, ends
         self._workers: dict[Trial, WorkerProcess] = {}
-        self._probes: dict[Trial, list[tuple[Probe, Probe]]] = defaultdict(list)
+        self._turns: dict[Trial, list[Slice]] = defaultdict(list)
 
     def measure(self) -> None:
         """Start all workers, give them their turns, and collect their records."""
@@ -200,7 +200,7 @@ class Block:
             for trial, worker in list(self._workers.items()):
                 self._begins(trial)
                 if isinstance(record := self._attempt(trial, worker, WorkerProcess.leave), Speed):
-                    self._ends(trial, self._with_probes(trial, record))
+                    self._ends(trial, record.model_copy(update={"slices": tuple(self._turns[trial])}))
 
     def _order(self, number: int) -> list[Trial]:
         """Shuffle those that are still there, differently in every round, alike in every run."""
@@ -227,16 +227,13 @@ class Block:
         for _ in range(1 + self._timing.repeats):
             before = self._pace.calm(worker.cores)
             turn = worker.run_turn(Turn(round=number, begun_at_s=monotonic() - self._begun_s))
-            self._probes[trial].append((before, self._pace.probe(worker.cores)))
-            if not _with_probes(turn, *self._probes[trial][-1]).disturbed:
+            turn = _probed(turn, before, self._pace.probe(worker.cores))
+            self._turns[trial].append(turn)
+            if not turn.disturbed:
                 break
 
-    def _with_probes(self, trial: Trial, record: Speed) -> Speed:
-        turns = zip(record.slices, self._probes[trial], strict=True)
-        return record.model_copy(update={"slices": tuple(_with_probes(turn, *probes) for turn, probes in turns)})
 
-
-def _with_probes(turn: Slice, before: Probe, after: Probe) -> Slice:
-    """Write into a turn what was found of the host just before and just after it."""
+def _probed(turn: Slice, before: Probe, after: Probe) -> Slice:
+    """Write into a turn what was found of the host just before it and just after."""
     found = {"probes_s": (before.seconds, after.seconds), "fastest_probe_s": after.fastest_s}
     return Slice.model_validate(dict(turn) | found)
