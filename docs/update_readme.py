@@ -36,7 +36,7 @@ from bench.target_tables import target_table
 
 PROJECT = Path(__file__).parent.parent
 RESULTS = PROJECT / "results"
-STUDIES = ("ceilings", "lengths", "batch-sizes", "batching", "target", "units", "devices", "controls")
+STUDIES = ("ceilings", "lengths", "batch-sizes", "batching", "target", "units", "controls")
 ARTICLE_SWEEPS = ("padding-before", "padding-before-masked", "padding-after", "padding-after-masked")
 
 
@@ -142,7 +142,7 @@ def overheads() -> str:
 
 def host() -> str:
     """Return what became of epochs while the host slowed the core."""
-    return measuring_tables.host_block(document_tables.newest(RESULTS / "controls", "controls"))
+    return measuring_tables.host_block(load_runs(RESULTS / "controls")[0][0])
 
 
 def clocks() -> str:
