@@ -175,7 +175,7 @@ class Slice(Frozen):
         """Tell whether other processes took more than a tenth of a core meanwhile."""
         return self.others_cpu_s > DISTURBED_SHARE * sum(self.epochs_s)
 
-    @property
+    @cached_property
     def disturbed(self) -> bool:
         """Tell whether other processes or the host disturbed it."""
         return self.crowded or self.slowed

@@ -6,6 +6,7 @@ them too would count their noise twice. docs/methodology.md says what was tried 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import exp, isnan, nan
 from statistics import median as middle
 
@@ -44,7 +45,8 @@ class EpochTime:
 def epoch_time(trials: Sequence[Speed]) -> EpochTime:
     """Summarise the processes of one cell; medians, since single outliers ruin means."""
     medians_s = np.array([trial.median_s for trial in trials])
-    quarter_s, three_quarters_s = np.percentile(np.concatenate([trial.steady_s for trial in trials]), [25, 75])
+    steady_s = np.fromiter(chain.from_iterable(trial.steady_s for trial in trials), np.float64)
+    quarter_s, three_quarters_s = np.percentile(steady_s, [25, 75])
     return EpochTime(
         processes=len(trials),
         median_s=float(np.median(medians_s)),
@@ -170,7 +172,7 @@ def overtaking(first: Sequence[Speed], second: Sequence[Speed]) -> Overtaking:
     paired = sorted(sides[0].keys() & sides[1].keys())
     if len(paired) < LEAST_SEEDS:
         return Overtaking(value, Interval(nan, nan))
-    resamples = max(999, min(RESAMPLES, MANY * RESAMPLES // len(paired)))  # many processes would fill the memory
+    resamples = max(199, min(RESAMPLES, MANY * RESAMPLES // len(paired)))  # of many processes few say the same
     drawn = np.random.default_rng(0).integers(len(paired), size=(resamples, len(paired)))
     of_processes = (np.array([side[number] for number in paired]).T for side in sides)
     epochs = _epoch_ahead(*(np.median(both[:, drawn], axis=-1, overwrite_input=True) for both in of_processes))

@@ -1,5 +1,6 @@
 """Commands that read what was measured: `table`."""
 
+import gc
 import textwrap
 from dataclasses import replace
 from pathlib import Path
@@ -65,4 +66,5 @@ def load(runs: list[Path] | None, results: Path) -> tuple[list[store.Run], list[
     problems = [*problems, *(problem for run in loaded for problem in run.problems)]
     for problem in problems:
         say(problem)
+    gc.freeze()  # to search all records for garbage again and again takes longer than to make a table of them
     return loaded, problems

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from bench import selection, store, targets
+from bench import selection, targets
 from bench.commands.app import Results, Target, app, say
+from bench.commands.reading import load
 from bench.selection import Selection
 
 NAMES = (
@@ -27,17 +28,16 @@ def plot(
 
     Example: seqsum plot --out docs/pictures --format svg --show speed --show ratios
     """
-    chosen, problems = _read(results, targets.parse_target(target))
+    chosen, _ = _read(results, targets.parse_target(target))
     written: list[Path] = []
     if chosen:
         from bench import plots  # Matplotlib takes half a second to import
 
         written, missing = plots.write_plots(chosen, out, format, show)
-        problems += [f"Not drawn: {reason}" for reason in missing]
+        for reason in missing:
+            say(f"Not drawn: {reason}")
     for path in written:
         print(path)
-    for problem in problems:
-        say(problem)
     if not written:
         raise typer.Exit(1)
 
@@ -57,8 +57,6 @@ def report(
 
     check_target(out, "--out", (".html", ".htm"))
     chosen, problems = _read(results, targets.parse_target(target))
-    for problem in problems:
-        say(problem)
     if chosen:
         page.write_page(chosen, out)
         print(out)
@@ -68,6 +66,5 @@ def report(
 
 def _read(results: Path, target: float) -> tuple[Selection | None, list[str]]:
     """Read what is comparable in a folder of runs, and say what could not be read."""
-    loaded, problems = store.load_runs(results)
-    problems += [problem for run in loaded for problem in run.problems]
+    loaded, problems = load(None, results)
     return (replace(selection.select(loaded), target=target) if loaded else None), problems
