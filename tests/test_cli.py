@@ -212,7 +212,9 @@ def test_doctor_for_a_person_names_what_is_missing(tmp_path: Path, pythons: list
     answer = seqsum(tmp_path, "doctor", *pythons, f"--python=jax={absent}")
     assert answer.returncode == 0
     assert "torch" in answer.stdout and "missing: ended with exit code 3" in answer.stdout
-    assert re.search(r"load [\d.]+, others use [\d.]+ cores, the hypervisor takes [\d.]+;\nthe host slowed", answer.stdout)
+    assert re.search(
+        r"load [\d.]+, others use [\d.]+ cores, the hypervisor takes [\d.]+;\nthe host slowed", answer.stdout
+    )
 
 
 def test_version_and_help_have_what_they_promise(tmp_path: Path) -> None:

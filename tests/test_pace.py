@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
+from typing import Any
 
 import pytest
 from factories import make_slice
@@ -126,5 +127,5 @@ def test_a_piece_of_work_outlasts_what_a_clock_can_tell(real_work: Callable[[], 
         ([{"probes_s": (0.009, 0.005), "fastest_probe_s": 0.005, "others_cpu_s": 9.0}], "other processes"),
     ],
 )
-def test_who_disturbed_is_named(turns: list[dict[str, object]], expected: str) -> None:
+def test_who_disturbed_is_named(turns: list[dict[str, Any]], expected: str) -> None:
     assert disturbers([make_slice((1.0, 1.0), **changes) for changes in turns]) == expected
