@@ -135,10 +135,10 @@ def median_ratio(ratios: Sequence[float]) -> Ratio:
 
 
 def _of_rounds(first: Speed, second: Speed) -> float:
-    left, right = first.rounds, second.rounds
-    rounds = left.keys() & right.keys()
-    calm = {number for number in rounds if not (left[number].disturbed or right[number].disturbed)}
-    ratios = [left[number].median_s / right[number].median_s for number in calm or rounds]
+    others = second.rounds
+    both = [(turn, others[number]) for number, turn in first.rounds.items() if number in others]
+    calm = [(one, other) for one, other in both if not (one.disturbed or other.disturbed)]
+    ratios = [one.median_s / other.median_s for one, other in calm or both]
     return middle(ratios) if ratios else nan
 
 

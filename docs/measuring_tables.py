@@ -213,7 +213,7 @@ def soak_tables(found: dict[str, Any]) -> str:
         for kind in ("timed", "trained")
         for place in ("first_quarter", "last_quarter")
     ]
-    reading = pd.DataFrame(found["read"]).rename(columns={"load_s": "load s", "tables_s": "all tables s"})
+    reading = pd.DataFrame(found["read"]).rename(columns=lambda name: name.replace("_s", " s").replace("_", " "))
     return f"{frame_to_markdown(pd.DataFrame(quarters))}\n\n{frame_to_markdown(reading)}"
 
 
