@@ -116,6 +116,17 @@ def tensorflow_table(document: dict[str, Any]) -> str:
     return frame_to_markdown(pd.DataFrame(list(rows.values())))
 
 
+def pauses_table(document: dict[str, Any]) -> str:
+    """Tabulate epochs of TensorFlow behind a pause and the others, and what of them passed before the first batch."""
+    rows: dict[tuple[str, int], Row] = {}
+    for one in document["pauses"]:
+        row = rows.setdefault((one["model"], one["length"]), {"model": one["model"], "length": one["length"]})
+        which = "behind a pause" if one["behind a pause"] else "behind another"
+        row[f"{which} ms"] = 1e3 * float(np.median(one["epochs_s"]))
+        row[f"{which}, to first batch ms"] = 1e3 * float(np.median(one["to_first_batch_s"]))
+    return frame_to_markdown(pd.DataFrame(list(rows.values())))
+
+
 def clocks_table(documents: Iterable[dict[str, Any]]) -> str:
     """Tabulate what `pytest --benchmark-only --clocks` saved: the figures of both clocks for a steady epoch."""
     rows: list[Row] = []

@@ -1,11 +1,12 @@
 """Measure TensorFlow's epochs with and without the tuning thread of its input pipeline.
 
-`python docs/tensorflow_epochs.py > results/tensorflow-epochs.json` wherever TensorFlow is installed; a minute on one
-core. What came out stands in docs/methodology.md, "TensorFlow's epochs come in steps".
+`python docs/tensorflow_epochs.py > results/tensorflow-epochs.json` wherever TensorFlow is installed; two minutes on
+one core. What came out stands in docs/methodology.md, "TensorFlow's epochs come in steps".
 """
 
 import json
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ from seqsum_core.training import EpochClock
 
 CELLS = (("simple_rnn", 4), ("simple_rnn", 12), ("lstm", 12), ("gru", 12), ("lstm", 25), ("simple_rnn", 50))
 WARMUP, EPOCHS, BATCH = 3, 20, 100
+PAUSE_EVERY, PAUSE_S = 4, 1.0
 
 
 def arrays(rows: Sequences) -> dict[str, Any]:
@@ -56,6 +58,47 @@ def epochs_s(model: str, length: int, way: str) -> list[float]:
     return clock.epochs_s[WARMUP:]
 
 
+class FirstBatch(keras.callbacks.Callback):  # type: ignore[misc] # keras has no types
+    """Notes what passes between the beginning of an epoch and its first batch, and pauses after every fourth epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits_s: list[float] = []
+        self.totals_s: list[float] = []
+
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+        """Start the clock."""
+        self._begun_s = time.perf_counter()
+
+    def on_train_batch_begin(self, batch: int, logs: object = None) -> None:
+        """Note how long the first batch let wait."""
+        if batch == 0:
+            self.waits_s.append(time.perf_counter() - self._begun_s)
+
+    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+        """Stop the clock, and pause as a parked fit does."""
+        self.totals_s.append(time.perf_counter() - self._begun_s)
+        if epoch % PAUSE_EVERY == PAUSE_EVERY - 1:
+            time.sleep(PAUSE_S)
+
+
+def paused(model: str, length: int) -> list[dict[str, Any]]:
+    """Return the seconds of epochs behind a pause and of the others, and those until the first batch."""
+    keras.utils.clear_session()
+    rows = task.split(task.draw(TaskSettings(), length=length), TaskSettings()).fitted
+    seen = FirstBatch()
+    models.build(model, length=length).fit(**arrays(rows), epochs=10 * PAUSE_EVERY, verbose=0, callbacks=[seen])
+    return [
+        {
+            "behind a pause": behind,
+            "epochs_s": [seen.totals_s[epoch] for epoch in epochs],
+            "to_first_batch_s": [seen.waits_s[epoch] for epoch in epochs],
+        }
+        for behind in (False, True)
+        for epochs in [[e for e in range(PAUSE_EVERY, 10 * PAUSE_EVERY) if (e % PAUSE_EVERY == 0) == behind]]
+    ]
+
+
 def main() -> None:
     """Measure every way of every cell and print one JSON document."""
     with machine_lock(), pinned(usable_cores()[-1:]):
@@ -64,9 +107,10 @@ def main() -> None:
             for model, length in CELLS
             for way in WAYS
         ]
+        pauses = [{"model": model, "length": length} | one for model, length in CELLS for one in paused(model, length)]
     versions = {"keras": keras.__version__, "tensorflow": tensorflow.__version__}
     document = {"commit": code_commit(), "machine": describe_machine().model_dump(), "versions": versions}
-    print(json.dumps(document | {"measured": measured}, indent=1))
+    print(json.dumps(document | {"measured": measured, "pauses": pauses}, indent=1))
 
 
 if __name__ == "__main__":

@@ -157,6 +157,12 @@ def tensorflow_epochs() -> str:
     return measuring_tables.tensorflow_table(document)
 
 
+def tensorflow_pauses() -> str:
+    """Return what a pause does to the epoch behind it on TensorFlow."""
+    document = json.loads((RESULTS / "tensorflow-epochs.json").read_text("utf-8"))
+    return measuring_tables.pauses_table(document)
+
+
 def ray_overhead() -> str:
     """Return what a run on Ray costs beside one without."""
     return measuring_tables.ray_table(json.loads((RESULTS / "ray-overhead.json").read_text("utf-8")))
@@ -265,6 +271,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "overhead": overheads,
         "clocks": clocks,
         "tensorflow-epochs": tensorflow_epochs,
+        "tensorflow-pauses": tensorflow_pauses,
     },
     "docs/scaling.md": {"ray-overhead": ray_overhead, "scaling": scaling_block},
     "docs/reliability.md": {"faults": faults, "soak": soak, "resumed": resumed},
