@@ -159,7 +159,7 @@ def tensorflow_epochs() -> str:
 
 def tensorflow_pauses() -> str:
     """Return what a pause does to the epoch behind it on TensorFlow."""
-    document = json.loads((RESULTS / "tensorflow-epochs.json").read_text("utf-8"))
+    document = json.loads((RESULTS / "tensorflow-pauses.json").read_text("utf-8"))
     return measuring_tables.pauses_table(document)
 
 
