@@ -53,7 +53,7 @@ def diagnose(*, device: Device, pythons: dict[str, str]) -> Diagnosis:
     watch = Watch()
     sleep(WATCHED_S)
     noise = watch.noise()
-    load, slowed = load_average(), _slowed_share()
+    load, slowed = load_average(), round(_slowed_share(), 2)
     with ThreadPoolExecutor(len(usable_cores())) as pool:
         answers = list(pool.map(lambda backend: _try_backend(backend, device, pythons), BACKENDS))
     found = dict(zip(BACKENDS, answers, strict=True))
@@ -62,7 +62,7 @@ def diagnose(*, device: Device, pythons: dict[str, str]) -> Diagnosis:
         load_average=load,
         others_cpu_share=round(noise.others_cpu_s / WATCHED_S, 2),
         steal_share=round(noise.steal_s / WATCHED_S, 2),
-        slowed_share=round(slowed, 2),
+        slowed_share=slowed,
         workers=tuple(answer[0] for answer in answers if isinstance(answer, tuple)),
         interpreters={name: answer[1] for name, answer in found.items() if isinstance(answer, tuple)},
         missing={name: answer for name, answer in found.items() if isinstance(answer, str)},
@@ -96,7 +96,7 @@ def _obstacles(noise: Noise, load: float, slowed: float) -> list[str]:
         obstacles.append(f"The hypervisor takes {steal:.2f} cores away: measure when its other machines rest.")
     if share - steal > 0.1:
         obstacles.append(f"Other processes use {share - steal:.1f} cores right now: end them before measuring.")
-    if slowed > 0.1:
+    elif slowed > 0.1:  # a core that others use is slow because of them
         obstacles.append(
             f"The host slows the workers' core {slowed:.0%} of the time: measure later, or with a longer calm_s."
         )
