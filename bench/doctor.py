@@ -84,7 +84,7 @@ def _try_backend(backend: BackendName, device: Device, pythons: dict[str, str]) 
 def _slowed_share() -> float:
     pace, probes_s = Pace(), []
     for _ in range(PROBES):
-        probes_s.append(pace.probe(timing_cores(1, usable_cores())[0]).seconds)
+        probes_s.append(pace.probe(timing_cores(1, usable_cores())[0][-1]).seconds)
         sleep(LOOK_AGAIN_S)
     return sum(seconds > SLOW_HOST * min(probes_s) for seconds in probes_s) / PROBES
 

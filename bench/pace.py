@@ -4,7 +4,7 @@ A fixed piece of work is timed on the worker's core just before and just after e
 worker is parked. What it takes beyond the least that it has taken is what the host withholds. Times are seconds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 from time import monotonic, perf_counter, sleep
@@ -48,25 +48,22 @@ class Pace:
         self._wait_s = wait_s
         self._fastest_s: dict[int, float] = {}
 
-    def probe(self, cores: Sequence[int]) -> Probe:
-        """Time the piece of work on each of some cores, and return the one that the host slows most."""
-        return max((self._on(core) for core in cores), key=lambda probe: probe.slowdown)
-
-    def calm(self, cores: Sequence[int]) -> Probe:
-        """Wait until the host does not slow the cores, while there is time left for that, and return the last probe."""
-        probe = self.probe(cores)
-        while probe.slowdown > SLOW_HOST and self.waited_s < self._wait_s:
-            begin_s = monotonic()
-            sleep(LOOK_AGAIN_S)
-            probe = self.probe(cores)
-            self.waited_s += monotonic() - begin_s
-        return probe
-
-    def _on(self, core: int) -> Probe:
+    def probe(self, core: int) -> Probe:
+        """Time the piece of work on a core."""
         with pinned([core]):
             seconds = _work_s()
         fastest_s = self._fastest_s[core] = min(seconds, self._fastest_s.get(core, inf))
         return Probe(seconds, fastest_s)
+
+    def calm(self, core: int) -> Probe:
+        """Wait until the host does not slow a core, while there is time left for that, and return the last probe."""
+        probe = self.probe(core)
+        while probe.slowdown > SLOW_HOST and self.waited_s < self._wait_s:
+            begin_s = monotonic()
+            sleep(LOOK_AGAIN_S)
+            probe = self.probe(core)
+            self.waited_s += monotonic() - begin_s
+        return probe
 
 
 def _work_s() -> float:

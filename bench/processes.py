@@ -65,7 +65,7 @@ class WorkerProcess:
     def __init__(
         self, python: str, cell: Cell, *, cores: list[int], limits: Limits, runtime: Runtime | None = None
     ) -> None:
-        self.cores = cores
+        self.core = cores[-1]
         self._limits = limits
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         runtime = runtime or Runtime()

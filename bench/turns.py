@@ -160,7 +160,7 @@ class Block:
         trials: what is measured in turns, in the order of starting.
         timing: rounds and repeats.
         start: starts the worker of a trial.
-        pace: asked how fast the host lets the worker's cores be.
+        pace: asked how fast the host lets the worker's core be: its last one, if it has several.
         begun_s: when the run began, by the monotonic clock.
         begins: told which trial has its turn.
         ends: told each trial with its record, as soon as there is one.
@@ -220,14 +220,14 @@ class Block:
     def _warm_up(self, worker: WorkerProcess, trial: Trial) -> None:
         worker.ready()
         worker.park(trial)
-        self._pace.probe(worker.cores)  # the more often it is asked, the better it knows what the cores can do
+        self._pace.probe(worker.core)  # the more often it is asked, the better it knows what the core can do
 
     def _take_turn(self, worker: WorkerProcess, trial: Trial, number: int) -> None:
         """Run a turn, and again while others disturb it and repeats are left."""
         for _ in range(1 + self._timing.repeats):
-            before = self._pace.calm(worker.cores)
+            before = self._pace.calm(worker.core)
             turn = worker.run_turn(Turn(round=number, begun_at_s=monotonic() - self._begun_s))
-            turn = _probed(turn, before, self._pace.probe(worker.cores))
+            turn = _probed(turn, before, self._pace.probe(worker.core))
             self._turns[trial].append(turn)
             if not turn.disturbed:
                 break
