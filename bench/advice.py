@@ -19,7 +19,8 @@ from bench.machine import pinned, usable_cores
 from bench.pace import Pace
 from bench.processes import WorkerProcess
 from bench.protocol import Limits, Timing
-from bench.records import Failure, Record, Speed
+from bench.records import Failure, Record
+from bench.speed_records import Speed
 from bench.statistics import Ratio, median_ratio
 from bench.turns import Block, timing_cores
 from seqsum_core.settings import NetworkSettings, TaskSettings, TrainingSettings, VariantSettings

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from bench.names import choose_name
-from bench.records import Accuracy, Failure, Speed
+from bench.records import Accuracy, Failure
 from bench.selection import Selection, Table
+from bench.speed_records import Speed
 
 AXES = ("model", "length", "patience", "backend", "threads", "variant", "ratio of", "against", "true length", "k")
 SIDES = ("backend", "model", "ratio of", "against", "faster epochs")

@@ -28,7 +28,8 @@ from bench.intervals import (
     verdicts,
 )
 from bench.ratios import of_cells
-from bench.records import Accuracy, Failure, Record, Speed
+from bench.records import Accuracy, Failure, Record
+from bench.speed_records import Speed
 from bench.store import Run
 
 SpeedVerdict = Literal["slower", "faster", "no difference", "too few processes"]

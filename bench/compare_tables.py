@@ -15,8 +15,8 @@ from bench.documents import Document
 from bench.gate import Gate
 from bench.intervals import LEAST_SEEDS
 from bench.memory_tables import say_patience
-from bench.records import Speed
 from bench.selection import Row, Table, axes, name_usual
+from bench.speed_records import Speed
 from bench.store import Run
 
 

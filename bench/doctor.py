@@ -11,15 +11,17 @@ from bench.errors import UserError
 from bench.faults import WorkerLostError
 from bench.frozen import Frozen
 from bench.interpreters import check_keras_backend, find_interpreter
-from bench.machine import BUSY_LOAD, Noise, Watch, describe_machine, load_average, usable_cores
-from bench.pace import LOOK_AGAIN_S, Pace
+from bench.machine import BUSY_LOAD, Noise, Watch, describe_machine, load_average, pinned, usable_cores
+from bench.pace import work_s
 from bench.processes import WorkerProcess
 from bench.protocol import Limits
-from bench.records import SLOW_HOST, Machine, Worker
+from bench.records import Machine, Worker
+from bench.speed_records import SLOW_HOST
 from bench.turns import timing_cores
 
 WATCHED_S = 1.0
 PROBES = 40
+BETWEEN_PROBES_S = 0.05
 
 
 class Diagnosis(Frozen):
@@ -82,10 +84,11 @@ def _try_backend(backend: BackendName, device: Device, pythons: dict[str, str]) 
 
 
 def _slowed_share() -> float:
-    pace, probes_s = Pace(), []
-    for _ in range(PROBES):
-        probes_s.append(pace.probe(timing_cores(1, usable_cores())[0][-1]).seconds)
-        sleep(LOOK_AGAIN_S)
+    probes_s = []
+    with pinned(timing_cores(1, usable_cores())[0]):
+        for _ in range(PROBES):
+            probes_s.append(work_s())
+            sleep(BETWEEN_PROBES_S)
     return sum(seconds > SLOW_HOST * min(probes_s) for seconds in probes_s) / PROBES
 
 

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from bench.records import Speed
 from bench.selection import Row, Selection, Table, cell_frame
+from bench.speed_records import Speed
 from bench.statistics import median
 
 

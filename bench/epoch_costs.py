@@ -13,8 +13,8 @@ import pandas as pd
 from bench.cells import Cell
 from bench.intervals import LEAST_SEEDS, Interval
 from bench.length_costs import Array, Line, fit_line, line_intervals
-from bench.records import Speed
 from bench.selection import USUAL, Selection, Table, axes, name_usual, sort_rows
+from bench.speed_records import Speed
 
 LEAST_SIZES = 3
 

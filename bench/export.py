@@ -17,8 +17,8 @@ from bench.digits import format_value
 from bench.errors import UserError
 from bench.escaping import frame_for_spreadsheet
 from bench.frames import Kind, frame_of
-from bench.records import Speed
 from bench.selection import Selection
+from bench.speed_records import Speed
 
 ExportFormat = Literal["pytest-benchmark", "github-action", "csv", "parquet"]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from bench.cells import Cell
 from bench.ratios import Compared
-from bench.records import Slice, Speed
 from bench.selection import Selection
+from bench.speed_records import Slice, Speed
 from bench.statistics import EpochTime, Overtaking, median, overtaking
 
 PARTS = ("process start", "import", "build", "first epoch")

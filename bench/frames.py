@@ -14,7 +14,8 @@ import pandas as pd
 from bench.cells import Cell
 from bench.errors import UserError
 from bench.names import choose_name
-from bench.records import Accuracy, Baseline, Failure, Record, Speed
+from bench.records import Accuracy, Baseline, Failure, Record
+from bench.speed_records import Speed
 from bench.store import HEADER, Run, load_run, load_runs
 from seqsum_core.settings import VariantSettings
 
@@ -41,6 +42,7 @@ OF_SPEED = (
     "begun_at_s",
     "disturbed",
     "slowdown",
+    "slow_epochs",
     "others_cpu_s",
     "steal_s",
     "involuntary_switches",
@@ -148,6 +150,7 @@ def _of_speed(record: Record) -> list[Row]:
             "begun_at_s": turn.begun_at_s,
             "disturbed": turn.disturbed,
             "slowdown": turn.slowdown,
+            "slow_epochs": len(turn.slow_s),
             "others_cpu_s": turn.others_cpu_s,
             "steal_s": turn.steal_s,
             "involuntary_switches": turn.involuntary_switches,

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench.cells import Cell
 from bench.intervals import CONFIDENCE, LEAST_SEEDS, RESAMPLES, Interval
-from bench.records import Speed
 from bench.selection import Selection
+from bench.speed_records import Speed
 from bench.statistics import MANY, median_interval
 
 LEAST_LENGTHS = 3

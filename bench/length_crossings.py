@@ -23,8 +23,8 @@ from bench.length_costs import (
     resampled_medians,
     step_s,
 )
-from bench.records import Speed
 from bench.selection import Selection
+from bench.speed_records import Speed
 
 Pair = tuple[int, list[Speed], list[Speed]]
 """A length and the processes of both sides at it."""

@@ -12,7 +12,8 @@ from pydantic import Field, TypeAdapter
 from bench.cells import Backend, Device, Group, Trial
 from bench.frozen import Frozen
 from bench.protocol import Runtime
-from bench.records import Accuracy, Failure, Slice, Speed, Way, Worker
+from bench.records import Accuracy, Failure, Way, Worker
+from bench.speed_records import Slice, Speed
 from seqsum_core.parity_case import Case, Quantity
 
 
@@ -58,6 +59,9 @@ class Turn(Frozen):
         begun_at_s: since the run began.
         epochs: how many counted ones; None: as many as the settings say.
         tell: whether the end of the warm-up and of each counted epoch is told.
+        calm_s: how many seconds of epochs that the host slows may run before the turn gives up finding others;
+            None: nobody asks how fast the host is.
+        fastest_probe_s: the least that a probe of the host has taken so far, or None.
     """
 
     do: Literal["turn"] = "turn"
@@ -65,6 +69,8 @@ class Turn(Frozen):
     begun_at_s: float = 0.0
     epochs: int | None = None
     tell: bool = False
+    calm_s: float | None = None
+    fastest_probe_s: float | None = None
 
 
 class Leave(Frozen):

@@ -1,82 +1,95 @@
 """How fast the host lets a core work: it can give the core to other machines, or share it, without telling.
 
-A fixed piece of work is timed on the worker's core just before and just after each turn, by the coordinator, while the
-worker is parked. What it takes beyond the least that it has taken is what the host withholds. Times are seconds.
+The thread that trains does a fixed piece of work now and then, between two epochs and outside of their clocks. What it
+takes beyond the least that it has ever taken is what the host withholds. Times are seconds.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from math import inf
-from time import monotonic, perf_counter, sleep
+from collections.abc import Sequence
+from time import thread_time
+from typing import Any
 
-from bench.machine import pinned
-from bench.records import SLOW_HOST, Slice
+from bench.messages import Turn
+from bench.speed_records import SLOW_HOST, Slice, slowdowns
 
-SQUARES = 100_000
-"""So many make a piece of work that takes some milliseconds: longer than what a hypervisor gives a core away for."""
+SQUARES = 20_000
+"""So many make a piece of work of half a millisecond or so, hardly felt by the epochs around it."""
 
-LOOK_AGAIN_S = 0.05
+PROBE_EVERY_S = 0.1
+"""After so many seconds of epochs comes the next probe."""
+
+MOST_SLOW_S = 10.0
+"""A turn runs no more than so many seconds of epochs that the host slows to find others."""
 
 
-@dataclass(frozen=True)
-class Probe:
-    """A piece of work on one core.
+def work_s() -> float:
+    """Do the piece of work and return the CPU seconds that it took this thread: other threads do not lengthen it."""
+    start, total = thread_time(), 0
+    for number in range(SQUARES):
+        total += number * number
+    return thread_time() - start
+
+
+class Probes:
+    """The probes of one turn, taken by the thread that trains.
 
     Args:
-        seconds: what it took.
-        fastest_s: the least that it has taken on that core so far.
+        fastest_s: the least that one has taken elsewhere; None: not known.
     """
 
-    seconds: float
-    fastest_s: float
+    def __init__(self, fastest_s: float | None) -> None:
+        self._known_s = () if fastest_s is None else (fastest_s,)
+        self.seconds: list[float] = []
+        self.after: list[int] = []
 
     @property
-    def slowdown(self) -> float:
-        """Return how many times as long it took as it can."""
-        return self.seconds / self.fastest_s
+    def fastest_s(self) -> float:
+        """Return the least that one has taken."""
+        return min(*self._known_s, *self.seconds)
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """Return what a record keeps of them."""
+        return {
+            "probes_s": tuple(self.seconds),
+            "probed_after": tuple(self.after),
+            "fastest_probe_s": self.fastest_s,
+        }
+
+    def take(self, epochs: int) -> None:
+        """Take one behind so many epochs of the turn."""
+        self.seconds.append(work_s())
+        self.after.append(epochs)
+
+    def due(self, epochs_s: Sequence[float]) -> bool:
+        """Tell whether it is time for the next one."""
+        return sum(epochs_s[self.after[-1] :]) >= PROBE_EVERY_S
+
+    def calm(self) -> list[bool]:
+        """Return for each epoch up to the last probe whether the host let it run."""
+        return [one <= SLOW_HOST for one in slowdowns(self.seconds, self.after, self.fastest_s)]
 
 
 class Pace:
-    """Compares what cores do with the most that they have done since this was made.
+    """What the turns of a run share: the least that a probe has taken, and the time for going on.
+
+    Processes of one side run the same Python, so that their probes can be compared.
 
     Args:
-        wait_s: how long `calm` may wait in all.
+        calm_s: how many seconds of epochs that the host slows turns may run, all in all, to find others.
     """
 
-    def __init__(self, wait_s: float = 0.0) -> None:
-        self.waited_s = 0.0
-        self._wait_s = wait_s
-        self._fastest_s: dict[int, float] = {}
+    def __init__(self, calm_s: float = 0.0) -> None:
+        self.spent_s = 0.0
+        self._calm_s = calm_s
+        self._fastest_s: dict[str, float] = {}
 
-    def probe(self, core: int) -> Probe:
-        """Time the piece of work on a core."""
-        with pinned([core]):
-            seconds = _work_s()
-        fastest_s = self._fastest_s[core] = min(seconds, self._fastest_s.get(core, inf))
-        return Probe(seconds, fastest_s)
+    def turn(self, side: str, *, number: int, begun_at_s: float) -> Turn:
+        """Return the next turn of a side."""
+        calm_s = max(0.0, min(self._calm_s - self.spent_s, MOST_SLOW_S))
+        return Turn(round=number, begun_at_s=begun_at_s, calm_s=calm_s, fastest_probe_s=self._fastest_s.get(side))
 
-    def calm(self, core: int) -> Probe:
-        """Wait until the host does not slow a core, while there is time left for that, and return the last probe."""
-        probe = self.probe(core)
-        while probe.slowdown > SLOW_HOST and self.waited_s < self._wait_s:
-            begin_s = monotonic()
-            sleep(LOOK_AGAIN_S)
-            probe = self.probe(core)
-            self.waited_s += monotonic() - begin_s
-        return probe
-
-
-def _work_s() -> float:
-    start, total = perf_counter(), 0
-    for number in range(SQUARES):
-        total += number * number
-    return perf_counter() - start
-
-
-def disturbers(turns: Iterable[Slice]) -> str:
-    """Name who has disturbed those of some turns that are disturbed: other processes, the host, or both.
-
-    A core that is slow while other processes are at work is slowed by them.
-    """
-    found = {"other processes" if turn.crowded else "the host" for turn in turns if turn.disturbed}
-    return " and ".join(sorted(found))
+    def learn(self, side: str, turn: Slice) -> None:
+        """Take in what a turn has found."""
+        self.spent_s += sum(turn.slow_s)
+        if turn.fastest_probe_s is not None:
+            self._fastest_s[side] = turn.fastest_probe_s

@@ -44,7 +44,8 @@ from bench.messages import (
     Wrong,
 )
 from bench.protocol import Limits, Runtime
-from bench.records import Accuracy, Failure, Slice, Speed, Way, Worker
+from bench.records import Accuracy, Failure, Way, Worker
+from bench.speed_records import Slice, Speed
 from seqsum_core.parity_case import Case, Quantity
 
 

@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 from rich.progress import Progress as Bar
 
 from bench.cells import Group, Trial
-from bench.records import Accuracy, Failure, Record, Speed
+from bench.records import Accuracy, Failure, Record
+from bench.speed_records import Speed
 
 
 class Progress:

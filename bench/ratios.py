@@ -10,7 +10,8 @@ from itertools import combinations
 from math import inf, isnan, nan
 
 from bench.cells import Cell, by_cell
-from bench.records import Record, Speed
+from bench.records import Record
+from bench.speed_records import Speed
 from bench.statistics import Ratio, epoch_time, ratio
 
 Timed = Mapping[Cell, list[Speed]]

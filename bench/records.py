@@ -4,18 +4,14 @@
 unequal protocols are not compared. Times are seconds of a monotonic clock, sizes are bytes.
 """
 
-from collections.abc import Callable
-from functools import cached_property
-from math import nan
-from statistics import median
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, GetCoreSchemaHandler, TypeAdapter
-from pydantic_core import core_schema
+from pydantic import Field, TypeAdapter
 
 from bench.cells import DEFAULT, Backend, Cell, Device, side_of
-from bench.frozen import Frozen
+from bench.frozen import Frozen, Rounded
 from bench.plan import Sweep
+from bench.speed_records import Speed
 from seqsum_core.metrics import Errors
 
 SCHEMA_VERSION = 4
@@ -102,177 +98,6 @@ class Header(Frozen):
     sweep: Sweep
     workers: tuple[Worker, ...]
     nodes: tuple[Node, ...] = ()
-
-
-class Rounded:
-    """Round a float where a record is made; what is read was rounded when it was written, and is read fast."""
-
-    def __init__(self, digits: Callable[[float], float]) -> None:
-        self._digits = digits
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        number = handler(source)
-        rounded = core_schema.no_info_after_validator_function(self._digits, number)
-        return core_schema.json_or_python_schema(json_schema=number, python_schema=rounded)
-
-
-Seconds = Annotated[float, Rounded(lambda value: round(value, 9))]
-"""Of a monotonic clock, whose digits end at nanoseconds."""
-
-
-class Slice(Frozen):
-    """One turn of a worker: epochs that ran behind each other in its fit.
-
-    Args:
-        round: which of the turns, from 0; a disturbed turn is measured again under the same number.
-        begun_at_s: since the run began.
-        epochs_s: every epoch of the turn: the warm-up, then the counted ones.
-        warmup_epochs: how many of them are warm-up.
-        others_cpu_s: CPU seconds that other processes took meanwhile, the hypervisor's steal included.
-        steal_s: CPU seconds that the hypervisor gave to other machines.
-        involuntary_switches: how often the worker had to make room on its core.
-        energy_j: joules that the GPU used meanwhile; None without one, and in older records.
-        late_s: from stopping the last epoch's clock until the device had nothing left to do; None in older records.
-        probes_s: a fixed piece of work on the worker's core, just before the turn and just after it: `bench.pace`.
-            None in older records, and where nobody asked.
-        fastest_probe_s: the least that such a piece had taken on that core, since the run began or went on.
-    """
-
-    round: int
-    begun_at_s: Seconds
-    epochs_s: tuple[Seconds, ...]
-    warmup_epochs: int
-    others_cpu_s: Seconds
-    steal_s: Seconds
-    involuntary_switches: int
-    energy_j: float | None = None
-    late_s: Seconds | None = None
-    probes_s: tuple[Seconds, Seconds] | None = None
-    fastest_probe_s: Seconds | None = None
-
-    @property
-    def steady_s(self) -> tuple[float, ...]:
-        """Return the counted epochs."""
-        return self.epochs_s[self.warmup_epochs :]
-
-    @cached_property
-    def median_s(self) -> float:
-        """Return the median of the counted epochs."""
-        return median(self.steady_s)
-
-    @property
-    def slowdown(self) -> float | None:
-        """Return how many times as long the host let a piece of work take as it can; None where nobody asked."""
-        return None if not (self.probes_s and self.fastest_probe_s) else max(self.probes_s) / self.fastest_probe_s
-
-    @property
-    def slowed(self) -> bool:
-        """Tell whether the host withheld a part of the core just before or just after."""
-        return (self.slowdown or 1.0) > SLOW_HOST
-
-    @property
-    def crowded(self) -> bool:
-        """Tell whether other processes took more than a tenth of a core meanwhile."""
-        return self.others_cpu_s > DISTURBED_SHARE * sum(self.epochs_s)
-
-    @cached_property
-    def disturbed(self) -> bool:
-        """Tell whether other processes or the host disturbed it."""
-        return self.crowded or self.slowed
-
-
-DISTURBED_SHARE = 0.1
-SLOW_HOST = 1.25
-"""From which slowdown on a host disturbs."""
-
-
-class Witness(Frozen):
-    """Which recurrent path ran: `seqsum_core.witness.Witness`, as it is stored."""
-
-    recurrence: str
-    xla: bool
-    compilations: int
-    evidence: str
-
-    def __str__(self) -> str:
-        return self.recurrence.replace("_", " ") + (", XLA" if self.xla else "")
-
-
-class Speed(Frozen):
-    """One cell timed in one fresh process, in turns with the other cells of its block.
-
-    Args:
-        process: which of the fresh processes this was, from 0.
-        twin: whether it is the control: the same cell once more, as if it were another.
-        process_start_s: from starting the process to its first line of Python, or None where the
-            process had other work first (pytest).
-        import_s: importing Keras and the framework, and touching the device.
-        build_s: building and compiling the Keras model.
-        start_epochs_s: epochs before the first turn: the first one (tracing and compilation), then
-            warm-up.
-        slices: the turns, in the order of measuring.
-        validation_s: calls of `evaluate`; the first one compiles.
-        steps_per_epoch: training steps in an epoch.
-        rows_per_epoch: sequences in an epoch.
-        padding_share: of all timesteps of an epoch those that are padding; None where older records do not say.
-        peak_rss_bytes: most memory the process held during the fit, libraries included.
-        peak_device_bytes: most memory held on the GPU, or None.
-        witness: which recurrent path ran; None in records of protocol 1.
-        node: of the cluster that measured it, or None.
-    """
-
-    kind: Literal["speed"] = "speed"
-    cell: Cell
-    process: int
-    twin: bool
-    process_start_s: Seconds | None
-    import_s: Seconds
-    build_s: Seconds
-    start_epochs_s: tuple[Seconds, ...]
-    slices: tuple[Slice, ...]
-    validation_s: tuple[Seconds, ...]
-    steps_per_epoch: int
-    rows_per_epoch: int
-    padding_share: float | None = None
-    peak_rss_bytes: int
-    peak_device_bytes: int | None
-    witness: Witness | None
-    node: str | None = None
-
-    @property
-    def first_epoch_s(self) -> float:
-        """Return the epoch that contains tracing and compilation."""
-        return self.start_epochs_s[0]
-
-    @property
-    def steady_validation_s(self) -> float:
-        """Return the median call of `evaluate`, the compiling one left out; NaN without any."""
-        return median(self.validation_s[1:] or (nan,))
-
-    @property
-    def start_s(self) -> float:
-        """Return the seconds from starting the process to the end of the first epoch."""
-        return (self.process_start_s or 0.0) + self.import_s + self.build_s + self.first_epoch_s
-
-    @cached_property
-    def rounds(self) -> dict[int, Slice]:
-        """Return one turn of each round: the last undisturbed one, or the last one if there is none."""
-        chosen: dict[int, Slice] = {}
-        for turn in self.slices:
-            earlier = chosen.get(turn.round)
-            if earlier is None or earlier.disturbed or not turn.disturbed:
-                chosen[turn.round] = turn
-        return chosen
-
-    @property
-    def steady_s(self) -> tuple[float, ...]:
-        """Return the counted epochs of all rounds."""
-        return tuple(seconds for turn in self.rounds.values() for seconds in turn.steady_s)
-
-    @cached_property
-    def median_s(self) -> float:
-        """Return the median of the rounds' medians."""
-        return median(turn.median_s for turn in self.rounds.values())
 
 
 Single = Annotated[float, Rounded(lambda value: float(f"{value:.9g}"))]

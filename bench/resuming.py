@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from bench.cells import Cell, Group, Trial
 from bench.plan import Sweep
-from bench.records import Accuracy, Failure, Record, Speed
+from bench.records import Accuracy, Failure, Record
+from bench.speed_records import Speed
 from bench.store import Run
 
 Place = tuple[Cell, int, bool]

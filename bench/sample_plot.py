@@ -18,8 +18,8 @@ from bench.figures import (
     shown_name,
 )
 from bench.findings import Findings, Turn
-from bench.pace import disturbers
 from bench.selection import Selection
+from bench.speed_records import disturbers
 
 
 def draw_samples(chosen: Selection) -> Figure:

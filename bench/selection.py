@@ -13,9 +13,9 @@ import pandas as pd
 
 from bench.cells import Cell, by_cell
 from bench.machine import BUSY_LOAD
-from bench.pace import disturbers
 from bench.ratios import Compared, Timed, against, compare, controls, of_cells
-from bench.records import Accuracy, Baseline, Failure, Record, Speed, Worker
+from bench.records import Accuracy, Baseline, Failure, Record, Worker
+from bench.speed_records import Speed, disturbers
 from bench.statistics import EpochTime, epoch_time
 from bench.store import Run
 from seqsum_core.settings import VariantSettings

@@ -8,8 +8,8 @@ import pandas as pd
 from bench.findings import Findings
 from bench.intervals import LEAST_SEEDS, Interval
 from bench.ratios import side_name
-from bench.records import SLOW_HOST, Speed
 from bench.selection import USUAL, Row, Selection, Table, axes, cell_frame, name_usual, sort_rows, without_figures
+from bench.speed_records import FEWEST_CALM, SLOW_HOST, Speed
 from bench.statistics import Overtaking, median
 from bench.winners import MARKED, fastest
 
@@ -203,19 +203,21 @@ def noise_table(chosen: Selection) -> Table:
             "turns": len(turns),
             "disturbed": sum(turn.disturbed for turn in turns),
             "slowed": sum(turn.slowed for turn in turns),
+            "slow epochs %": 100 * sum(len(turn.slow_s) for turn in turns) / sum(len(turn.warm_s) for turn in turns),
             "others cores": sum(turn.others_cpu_s for turn in turns) / seconds,
             "stolen cores": sum(turn.steal_s for turn in turns) / seconds,
             "switches per s": sum(turn.involuntary_switches for turn in turns) / seconds,
             "late %": median(None if turn.late_s is None else 100 * turn.late_s / sum(turn.steady_s) for turn in turns),
         }
-        if all(turn.slowdown is None for turn in turns):
-            del figures["slowed"]
+        if all(turn.probes_s is None for turn in turns):
+            del figures["slowed"], figures["slow epochs %"]
         return figures
 
     notes = (
         "Standard deviations of the medians of processes and, within them, of rounds. Disturbed: other processes took "
-        f"more than a tenth of a core meanwhile, or the host slowed the core, {SLOW_HOST:g} times or more, just before "
-        "or just after; slowed: the latter. Others, stolen: cores that other processes and the hypervisor used. "
+        "more than a tenth of a core meanwhile, or too few epochs were left that are not slow; slowed: the latter. "
+        f"Slow epochs: the host slowed the core {SLOW_HOST:g} times or more beside them; they do not count if at least "
+        f"{FEWEST_CALM} others do. Others, stolen: cores that other processes and the hypervisor used. "
         "Switches: the worker had to make room on its core. Late: how much longer the device worked after the clock "
         "had stopped; a clock that waits for it is late by next to nothing.",
     )

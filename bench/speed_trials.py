@@ -3,9 +3,10 @@
 Imported by the worker only, after the backend was chosen. Times are seconds of `time.perf_counter`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from itertools import compress
 from math import ceil
 from time import perf_counter
 
@@ -13,8 +14,9 @@ from bench import machine, subjects
 from bench.cells import Device, Trial
 from bench.errors import NotAvailableError
 from bench.messages import AtPark, Leave, Parked, Turn, TurnDone
+from bench.pace import Probes
 from bench.protocol import Timing
-from bench.records import Slice, Speed, Witness
+from bench.speed_records import Slice, Speed, Witness
 from bench.trials import Report, build_model, draw_rows
 from seqsum_core import backend, training
 from seqsum_core.batching import buckets_of, padding_share
@@ -152,7 +154,7 @@ class _Turns:
             return True
         if self._turn.tell:
             self._tell(epochs_s[-1])
-        return not self._is_enough(self._turn) or self._end_turn(self._turn)
+        return not self._is_over(self._turn) or self._end_turn(self._turn)
 
     def _begin_turns(self, epochs_s: training.EpochsSoFar) -> bool:
         self.start_epochs_s = list(epochs_s)
@@ -172,6 +174,7 @@ class _Turns:
                 warmup_epochs=self._warmup_epochs,
                 late_s=late_s,
                 **asdict(noise),
+                **(self._probes.found if self._probes else {}),
             )
         )
         return self._next(TurnDone(slice=self.slices[-1]))
@@ -182,6 +185,7 @@ class _Turns:
             return False
         self._turn, self._epochs_s, self._warm = answer, list[float](), False
         self._watch = machine.Watch(gpu=self._device == "gpu")
+        self._probes = None if answer.calm_s is None else Probes(answer.fastest_probe_s)
         self._look_whether_warm(answer)
         return True
 
@@ -189,14 +193,26 @@ class _Turns:
         timing, epochs_s = self._timing, self._epochs_s
         self._warm = len(epochs_s) >= timing.warmup_epochs and sum(epochs_s) >= timing.warmup_s
         self._warmup_epochs = len(epochs_s)
+        if self._probes and (self._warm or not epochs_s):
+            self._probes.take(len(epochs_s))
         if self._warm and turn.tell:
             self._tell(sum(epochs_s))
 
-    def _is_enough(self, turn: Turn) -> bool:
-        timing, counted_s = self._timing, self._epochs_s[self._warmup_epochs :]
+    def _is_over(self, turn: Turn) -> bool:
+        warm_s = self._epochs_s[self._warmup_epochs :]
+        if self._probes is None or turn.calm_s is None:
+            return self._is_enough(warm_s, turn)
+        if not self._probes.due(self._epochs_s):
+            return False
+        self._probes.take(len(self._epochs_s))
+        calm_s = tuple(compress(warm_s, self._probes.calm()[self._warmup_epochs :]))
+        may_give_up = self._is_enough(warm_s, turn) and sum(warm_s) - sum(calm_s) > turn.calm_s
+        return self._is_enough(calm_s, turn) or may_give_up
+
+    def _is_enough(self, epochs_s: Sequence[float], turn: Turn) -> bool:
         if turn.epochs:
-            return len(counted_s) >= turn.epochs
-        return len(counted_s) >= timing.slice_epochs and sum(counted_s) >= timing.slice_s
+            return len(epochs_s) >= turn.epochs
+        return len(epochs_s) >= self._timing.slice_epochs and sum(epochs_s) >= self._timing.slice_s
 
 
 def weigh_harness(trial: Trial, *, fit_s: float, repeats: int) -> tuple[list[float], list[float], list[float]]:
@@ -222,7 +238,7 @@ def weigh_harness(trial: Trial, *, fit_s: float, repeats: int) -> tuple[list[flo
         model.fit(inputs, targets, batch_size=batch_size, epochs=epochs, verbose=0)
 
     def timed() -> None:
-        requests: Iterator[AtPark] = iter([Turn(round=0, epochs=epochs - 3), Leave()])
+        requests: Iterator[AtPark] = iter([Turn(round=0, epochs=epochs - 3, calm_s=0.0), Leave()])
         device = trial.cell.device
         turns = _Turns(timing, lambda _: None, lambda _: next(requests), lambda _: None, device=device)
         inside_s.append(0.0)

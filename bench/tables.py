@@ -20,8 +20,9 @@ from bench.energy_table import energy_table
 from bench.epoch_costs import epoch_cost_table
 from bench.length_tables import crossings_table, length_cost_table
 from bench.memory_tables import gradients_table, memory_table, most_patient, patience_note
-from bench.records import Accuracy, Failure, Speed
+from bench.records import Accuracy, Failure
 from bench.selection import Row, Selection, Table, axes, name_usual
+from bench.speed_records import Speed
 from bench.speed_tables import (
     controls_table,
     model_ratios_table,

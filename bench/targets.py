@@ -21,8 +21,9 @@ from bench.errors import UserError
 from bench.findings import place
 from bench.intervals import CONFIDENCE, Interval
 from bench.memory_tables import patience_order
-from bench.records import Accuracy, Speed
+from bench.records import Accuracy
 from bench.selection import Selection
+from bench.speed_records import Speed
 
 ENOUGH_SEEDS = 10
 """Seeds from which on a share of misses says something."""

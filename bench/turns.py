@@ -17,15 +17,15 @@ from bench.cells import Cell, Trial
 from bench.errors import UserError
 from bench.faults import WorkerLostError, failure
 from bench.machine import pinned, usable_cores
-from bench.messages import Turn
-from bench.pace import Pace, Probe, disturbers
+from bench.pace import Pace
 from bench.plan import Sweep
 from bench.processes import WorkerProcess
 from bench.progress import Progress
 from bench.protocol import Threads, Timing
 from bench.ratios import widest_interval
-from bench.records import Record, Slice, Speed
+from bench.records import Record
 from bench.resuming import place_of, timed_places
+from bench.speed_records import Slice, Speed, disturbers
 from bench.store import RunWriter
 
 StartWorker = Callable[[Trial], WorkerProcess]
@@ -75,8 +75,8 @@ def time_cells(
                 measure(block, process)
         if timing.precision is not None:
             _narrow(blocks, timing, writer, progress, measure)
-    if pace.waited_s:
-        progress.say(f"Turns waited {pace.waited_s:.0f} of {timing.calm_s:.0f} s for a core that the host slowed")
+    if pace.spent_s >= 1:
+        progress.say(f"The host slowed the core during {pace.spent_s:.0f} s of epochs: left out, or their turn marked")
 
 
 def _narrow(
@@ -160,7 +160,7 @@ class Block:
         trials: what is measured in turns, in the order of starting.
         timing: rounds and repeats.
         start: starts the worker of a trial.
-        pace: asked how fast the host lets the worker's core be: its last one, if it has several.
+        pace: told how fast the host lets the workers be.
         begun_s: when the run began, by the monotonic clock.
         begins: told which trial has its turn.
         ends: told each trial with its record, as soon as there is one.
@@ -220,20 +220,13 @@ class Block:
     def _warm_up(self, worker: WorkerProcess, trial: Trial) -> None:
         worker.ready()
         worker.park(trial)
-        self._pace.probe(worker.core)  # the more often it is asked, the better it knows what the core can do
 
     def _take_turn(self, worker: WorkerProcess, trial: Trial, number: int) -> None:
         """Run a turn, and again while others disturb it and repeats are left."""
         for _ in range(1 + self._timing.repeats):
-            before = self._pace.calm(worker.core)
-            turn = worker.run_turn(Turn(round=number, begun_at_s=monotonic() - self._begun_s))
-            turn = _probed(turn, before, self._pace.probe(worker.core))
+            side, begun_at_s = trial.cell.side, monotonic() - self._begun_s
+            turn = worker.run_turn(self._pace.turn(side, number=number, begun_at_s=begun_at_s))
+            self._pace.learn(side, turn)
             self._turns[trial].append(turn)
             if not turn.disturbed:
                 break
-
-
-def _probed(turn: Slice, before: Probe, after: Probe) -> Slice:
-    """Write into a turn what was found of the host just before it and just after."""
-    found = {"probes_s": (before.seconds, after.seconds), "fastest_probe_s": after.fastest_s}
-    return Slice.model_validate(dict(turn) | found)

@@ -12,9 +12,10 @@ from bench.intervals import Interval
 from bench.names import say_count
 from bench.printing import frame_to_markdown
 from bench.ratios import compare, of_cells
-from bench.records import Baseline, Speed
+from bench.records import Baseline
 from bench.resuming import place_of_record
 from bench.selection import Row, Table, select
+from bench.speed_records import Speed
 from bench.speed_tables import controls_table
 from bench.statistics import Ratio, median_interval
 from bench.store import Run
@@ -85,17 +86,21 @@ def noise_sources_table(run: Run) -> str:
 
 
 def host_block(run: Run) -> str:
-    """Tabulate how long epochs took in turns that the host slowed, by its probes, and in the others."""
+    """Tabulate how long epochs took beside which the host slowed the core, by its probes, and the others."""
     rows: list[Row] = []
     speeds = [record for record in run.records if isinstance(record, Speed)]
     for cell, trials in sorted(by_cell(speeds), key=lambda item: (item[0].length, item[0].side)):
         turns = [turn for trial in trials for turn in trial.slices if not turn.crowded]
-        calm, slowed = ([turn.median_s for turn in turns if turn.slowed == wanted] for wanted in (False, True))
+        calm = [one for turn in turns for one in turn.calm_s]
+        slow = [one for turn in turns for one in turn.slow_s]
         rows.append(
             {"model": cell.model, "length": cell.length, "backend": cell.side, "turns": len(turns)}
-            | {"slowed": len(slowed), "calm ms": 1e3 * np.median(calm) if calm else None}
-            | {"slowed ms": 1e3 * np.median(slowed) if slowed else None}
-            | {"times as long": float(np.median(slowed) / np.median(calm)) if calm and slowed else None}
+            | {"slowed": sum(turn.slowed for turn in turns), "epochs": len(calm) + len(slow)}
+            | {"slow %": 100 * len(slow) / (len(calm) + len(slow))}
+            | {
+                f"{name} ms": _quartiles_ms(epochs) if epochs else None
+                for name, epochs in (("calm", calm), ("slow", slow))
+            }
             | {"steal s": sum(turn.steal_s for turn in turns)}
         )
     probes = [seconds for trial in speeds for turn in trial.slices for seconds in turn.probes_s or ()]
@@ -110,10 +115,15 @@ def tensorflow_table(document: dict[str, Any]) -> str:
     """Tabulate what `docs/tensorflow_epochs.py` measured: medians, and quartiles in brackets."""
     rows: dict[tuple[str, int], Row] = {}
     for one in document["measured"]:
-        quarter, middle, three_quarters = 1e3 * np.percentile(one["epochs_s"], (25, 50, 75))
         row = rows.setdefault((one["model"], one["length"]), {"model": one["model"], "length": one["length"]})
-        row[f"{one['way']} ms"] = f"{middle:.0f} ({quarter:.0f} to {three_quarters:.0f})"
+        row[f"{one['way']} ms"] = _quartiles_ms(one["epochs_s"])
     return frame_to_markdown(pd.DataFrame(list(rows.values())))
+
+
+def _quartiles_ms(seconds: Sequence[float]) -> str:
+    quarter, middle, three_quarters = 1e3 * np.percentile(seconds, (25, 50, 75))
+    digits = 0 if middle > 30 else 1
+    return f"{middle:.{digits}f} ({quarter:.{digits}f} to {three_quarters:.{digits}f})"
 
 
 def pauses_table(document: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from scipy import special
 
 from bench.intervals import CONFIDENCE, Interval, mean_interval
 from bench.ratios import of_cells
-from bench.records import Speed
+from bench.speed_records import Speed
 from bench.statistics import median_interval
 from bench.store import load_runs
 

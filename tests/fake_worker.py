@@ -135,7 +135,7 @@ def fake_speed_trials(behaviour: str) -> Any:
     """Play a timed fit whose epochs take no time, but say that they do; parked, it really waits."""
     from bench.cells import Trial
     from bench.messages import Leave, Parked, Turn, TurnDone
-    from bench.records import Slice, Speed, Witness
+    from bench.speed_records import Slice, Speed, Witness
 
     def measure_speed(
         trial: Trial, *, process_start_s: float, import_s: float, report: Any, park: Any, tell: Any
@@ -192,7 +192,14 @@ def fake_speed_trials(behaviour: str) -> Any:
             others_cpu_s=10.0 if behaviour == "disturbed" or (behaviour == "disturbed once" and not again) else 0.0,
             steal_s=0.0,
             involuntary_switches=0,
+            **probes(asked, slowed=behaviour == "slowed" or (behaviour == "slowed once" and not again)),
         )
+
+    def probes(asked: Turn, *, slowed: bool) -> dict[str, Any]:
+        if asked.calm_s is None:
+            return {}
+        fastest_s = (asked.fastest_probe_s or 2.0) / 2
+        return {"probes_s": (fastest_s, fastest_s * (2 if slowed else 1)), "fastest_probe_s": fastest_s}
 
     def weigh_harness(trial: Trial, *, fit_s: float, repeats: int) -> tuple[list[float], list[float], list[float]]:
         misbehave(behaviour, trial.cell.length)

@@ -13,7 +13,7 @@ from bench.advice import VARIANTS, Advice, Candidate, Task, advise
 from bench.advice_text import candidates_table, sentences, snippet
 from bench.cells import BACKENDS
 from bench.errors import UserError
-from bench.records import Speed
+from bench.speed_records import Speed
 
 TASK = Task(model="lstm", length=12, units=16, device="cpu", epochs=100)
 START_S = make_processes(seconds=[0.01])[0].start_s

@@ -19,9 +19,10 @@ from bench.local import ThisMachine
 from bench.plan import Sweep
 from bench.progress import Progress
 from bench.protocol import Limits, Timing
-from bench.records import Accuracy, Baseline, Failure, Record, Speed
+from bench.records import Accuracy, Baseline, Failure, Record
 from bench.resuming import count_missing, place_of_record
 from bench.runner import resume_run, run_sweep
+from bench.speed_records import Speed
 from bench.store import Run, load_run
 from bench.verifying import verify_run
 

@@ -21,7 +21,8 @@ from bench.compare import Comparison, compare_runs, ratio_of_medians
 from bench.compare_tables import comparison_tables, heading, one_side_table
 from bench.differences import differences, warnings
 from bench.errors import UserError
-from bench.records import Record, Witness
+from bench.records import Record
+from bench.speed_records import Witness
 
 SECONDS = (0.0098, 0.0100, 0.0101, 0.0103, 0.0099, 0.0100, 0.0102, 0.0097)
 

@@ -12,7 +12,8 @@ import pytest
 from conftest import installed_backends
 
 from bench.machine import usable_cores
-from bench.records import Accuracy, Failure, Speed
+from bench.records import Accuracy, Failure
+from bench.speed_records import Speed
 from bench.store import load_run
 
 pytestmark = pytest.mark.end_to_end

@@ -1,111 +1,89 @@
-"""The pace of the host: probes, waiting for a calm core within a budget, and who is said to have disturbed."""
+"""The pace of the host: when probes are taken, what they say of epochs, and what the turns of a run share."""
 
+import time
 from collections.abc import Callable, Iterator
-from itertools import chain, repeat
+from itertools import repeat
 from typing import Any
 
 import pytest
 from factories import make_slice
 
 from bench import pace
-from bench.machine import usable_cores
-from bench.pace import Pace, disturbers
-from bench.records import SLOW_HOST
+from bench.pace import MOST_SLOW_S, PROBE_EVERY_S, Pace, Probes
 
-FAST_S, SLOW_S = 0.005, 0.008
-Host = Callable[[Iterator[float]], list[float]]
+FAST_S, SLOW_S = 0.0005, 0.0008
+Host = Callable[[Iterator[float]], None]
 
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Host:
-    """Return what plays a host: told how long each piece of work takes; it returns how long was slept."""
-    slept: list[float] = []
-
-    def play(seconds: Iterator[float]) -> list[float]:
-        monkeypatch.setattr(pace, "_work_s", lambda: next(seconds))
-        monkeypatch.setattr(pace, "sleep", slept.append)
-        monkeypatch.setattr(pace, "monotonic", lambda: sum(slept))
-        return slept
-
-    return play
+    """Return what plays a host: told how long each piece of work takes."""
+    return lambda seconds: monkeypatch.setattr(pace, "work_s", lambda: next(seconds))
 
 
-CORE = usable_cores()[0]
+def probed(*after: int, fastest_s: float | None = None) -> Probes:
+    probes = Probes(fastest_s)
+    for epochs in after:
+        probes.take(epochs)
+    return probes
 
 
-def test_a_probe_is_judged_by_the_fastest_so_far(host: Host) -> None:
-    host(iter([SLOW_S, FAST_S, SLOW_S, SLOW_S]))
-    asked = Pace()
-    probes = [asked.probe(CORE) for _ in range(4)]
-    assert [probe.seconds for probe in probes] == [SLOW_S, FAST_S, SLOW_S, SLOW_S]
-    assert [probe.fastest_s for probe in probes] == [SLOW_S, FAST_S, FAST_S, FAST_S]
-    assert [probe.slowdown for probe in probes] == pytest.approx([1, 1, 1.6, 1.6])
+def test_an_epoch_is_calm_if_the_probes_around_it_are(host: Host) -> None:
+    host(iter([FAST_S, FAST_S, SLOW_S, FAST_S]))
+    assert probed(0, 2, 3, 5).calm() == [True, True, False, False, False]
 
 
-def test_each_core_is_judged_by_itself(host: Host) -> None:
-    host(iter([FAST_S, SLOW_S]))
-    asked = Pace()
-    both = (usable_cores() * 2)[:2]
-    known = [asked.probe(core).slowdown for core in both]
-    assert known[1] == (1 if both[0] != both[1] else SLOW_S / FAST_S), "a core that is always slower is not slowed"
+def test_probes_are_judged_by_the_fastest_of_all_processes(host: Host) -> None:
+    host(repeat(SLOW_S))
+    assert probed(0, 2).calm() == [True, True], "a host that is always equally fast"
+    again = probed(0, 2, fastest_s=FAST_S)
+    assert again.calm() == [False, False] and again.fastest_s == FAST_S
 
 
-def test_nobody_waits_for_a_core_that_is_calm(host: Host) -> None:
-    slept = host(repeat(FAST_S))
-    assert Pace(wait_s=60).calm(CORE).seconds == FAST_S
-    assert slept == []
+def test_a_probe_is_due_when_epochs_have_taken_long_enough(host: Host) -> None:
+    host(repeat(FAST_S))
+    probes = probed(0, 2)
+    assert not probes.due([9.0, 9.0])
+    assert not probes.due([9.0, 9.0, 0.6 * PROBE_EVERY_S])
+    assert probes.due([9.0, 9.0, 0.6 * PROBE_EVERY_S, 0.6 * PROBE_EVERY_S])
 
 
-def test_a_slow_core_is_waited_for_until_it_is_calm(host: Host) -> None:
-    slept = host(chain([FAST_S], [SLOW_S] * 5, repeat(FAST_S)))
-    asked = Pace(wait_s=60)
-    asked.probe(CORE)
-    assert asked.calm(CORE).slowdown == 1
-    assert len(slept) == 5
+def test_a_piece_of_work_takes_longer_than_its_clock_can_tell(real_work: Callable[[], float]) -> None:
+    assert min(real_work() for _ in range(3)) > 100 * time.get_clock_info("thread_time").resolution
 
 
-def test_the_time_for_waiting_is_shared_by_all_turns(host: Host) -> None:
-    slept = host(chain([FAST_S], repeat(SLOW_S)))
-    asked = Pace(wait_s=1.0)
-    asked.probe(CORE)
-    assert asked.calm(CORE).slowdown > SLOW_HOST
-    assert sum(slept) == pytest.approx(1.0, abs=pace.LOOK_AGAIN_S)
-    count = len(slept)
-    assert asked.calm(CORE).slowdown > SLOW_HOST
-    assert len(slept) <= count + 1, "there was no time left"
+def test_a_probe_does_not_count_what_its_thread_waits(
+    real_work: Callable[[], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counts() -> Iterator[int]:
+        time.sleep(0.5)  # as if another thread had the core
+        yield from range(1000)
+
+    monkeypatch.setattr(pace, "range", lambda _: counts(), raising=False)
+    assert real_work() < 0.25
 
 
-def test_without_time_for_it_nobody_waits(host: Host) -> None:
-    slept = host(chain([FAST_S], repeat(SLOW_S)))
-    asked = Pace()
-    asked.probe(CORE)
-    asked.calm(CORE)
-    assert slept == []
+def slow_turn(slow_s: float) -> Any:
+    return make_slice((slow_s,), probes_s=(FAST_S, FAST_S, SLOW_S), probed_after=(0, 1, 2), fastest_probe_s=FAST_S)
 
 
-def test_a_process_gets_its_cores_back() -> None:
-    before = usable_cores()
-    Pace().probe(before[-1])
-    assert usable_cores() == before
+def test_turns_of_a_side_know_the_fastest_probe_so_far() -> None:
+    shared = Pace()
+    assert shared.turn("jax", number=0, begun_at_s=1.0).fastest_probe_s is None
+    shared.learn("jax", slow_turn(1.0))
+    assert shared.turn("jax", number=1, begun_at_s=2.0).fastest_probe_s == FAST_S
+    assert shared.turn("torch", number=1, begun_at_s=3.0).fastest_probe_s is None
 
 
-def test_a_piece_of_work_outlasts_what_a_clock_can_tell(real_work: Callable[[], float]) -> None:
-    assert min(real_work() for _ in range(3)) > 1e-4
+def test_turns_share_the_time_for_going_on() -> None:
+    shared = Pace(calm_s=MOST_SLOW_S + 5)
+    left_s = []
+    for slow_s in (8.0, 4.0, 4.0, 0.0):
+        left_s.append(shared.turn("jax", number=0, begun_at_s=0.0).calm_s)
+        shared.learn("jax", slow_turn(slow_s))
+    assert left_s == [MOST_SLOW_S, 7.0, 3.0, 0.0]
+    assert shared.spent_s == 16.0
 
 
-@pytest.mark.parametrize(
-    ("turns", "expected"),
-    [
-        ([], ""),
-        ([{"others_cpu_s": 0.0}], ""),
-        ([{"others_cpu_s": 9.0}], "other processes"),
-        ([{"probes_s": (0.005, 0.009), "fastest_probe_s": 0.005}], "the host"),
-        (
-            [{"probes_s": (0.009, 0.005), "fastest_probe_s": 0.005}, {"others_cpu_s": 9.0}],
-            "other processes and the host",
-        ),
-        ([{"probes_s": (0.009, 0.005), "fastest_probe_s": 0.005, "others_cpu_s": 9.0}], "other processes"),
-    ],
-)
-def test_who_disturbed_is_named(turns: list[dict[str, Any]], expected: str) -> None:
-    assert disturbers([make_slice((1.0, 1.0), **changes) for changes in turns]) == expected
+def test_without_time_for_it_no_turn_goes_on() -> None:
+    assert Pace().turn("jax", number=0, begun_at_s=0.0).calm_s == 0.0

@@ -14,7 +14,8 @@ from bench.machine import usable_cores
 from bench.messages import OverheadRequest, Turn
 from bench.processes import WorkerProcess
 from bench.protocol import Limits, Runtime, Timing
-from bench.records import Accuracy, Failure, Speed
+from bench.records import Accuracy, Failure
+from bench.speed_records import Speed
 
 CELL = Cell(backend="jax", device="cpu", model="lstm", length=4)
 SETTINGS = Settings(timing=Timing(warmup_epochs=1, warmup_s=0, slice_epochs=3, slice_s=0))

@@ -15,8 +15,9 @@ from fake_worker import fake_python
 
 from bench.cluster.ray_cluster import RayCluster
 from bench.errors import UserError
-from bench.records import Accuracy, Failure, Record, Speed
+from bench.records import Accuracy, Failure, Record
 from bench.resuming import count_missing, place_of_record
+from bench.speed_records import Speed
 from bench.store import Run, load_run
 from bench.verifying import verify_run
 

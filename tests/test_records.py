@@ -3,13 +3,14 @@
 import json
 
 import pytest
-from factories import make_accuracy, make_baseline, make_failure, make_header, make_slice, make_speed, make_sweep
+from factories import make_accuracy, make_baseline, make_failure, make_header, make_speed, make_sweep
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench.cells import BACKENDS, Cell
-from bench.records import LINE, Accuracy, Baseline, Failure, Header, Memory, Record, Slice, Speed, Witness
+from bench.records import LINE, Accuracy, Baseline, Failure, Header, Memory, Record
+from bench.speed_records import Slice, Speed, Witness
 from seqsum_core.metrics import Errors
 from seqsum_core.settings import VariantSettings
 
@@ -32,18 +33,31 @@ CELLS = st.builds(
     ),
     threads=st.integers(1, 99) | st.just("default"),
 )
-SLICES = st.builds(
-    Slice,
-    round=COUNTS,
-    begun_at_s=SECONDS,
-    epochs_s=st.lists(SECONDS, max_size=5).map(tuple),
-    warmup_epochs=COUNTS,
-    others_cpu_s=SECONDS,
-    steal_s=SECONDS,
-    involuntary_switches=COUNTS,
-    probes_s=st.none() | st.tuples(SECONDS, SECONDS),
-    fastest_probe_s=st.none() | SECONDS,
-)
+
+
+@st.composite
+def probed_slices(draw: st.DrawFn) -> Slice:
+    """Draw a turn, with or without probes."""
+    epochs = draw(st.integers(0, 5))
+    after = draw(st.none() | st.lists(st.integers(0, epochs), max_size=3).map(lambda some: (0, *sorted(some), epochs)))
+    seconds = st.none() | st.tuples(SECONDS, SECONDS) if after is None else st.tuples(*[SECONDS] * len(after))
+    drawn = st.builds(
+        Slice,
+        round=COUNTS,
+        begun_at_s=SECONDS,
+        epochs_s=st.tuples(*[SECONDS] * epochs),
+        warmup_epochs=COUNTS,
+        others_cpu_s=SECONDS,
+        steal_s=SECONDS,
+        involuntary_switches=COUNTS,
+        probes_s=seconds,
+        probed_after=st.just(after),
+        fastest_probe_s=st.none() | SECONDS,
+    )
+    return draw(drawn)
+
+
+SLICES = probed_slices()
 WITNESSES = st.builds(Witness, recurrence=TEXT, xla=st.booleans(), compilations=COUNTS, evidence=TEXT)
 SPEEDS = st.builds(
     Speed,
@@ -160,73 +174,6 @@ def test_an_unknown_field_inside_a_turn_is_refused() -> None:
     fields["slices"][0]["colour"] = "red"
     with pytest.raises(ValidationError, match=r"slices\.0\.colour"):
         LINE.validate_json(json.dumps(fields))
-
-
-def test_the_warm_up_of_a_turn_is_not_counted() -> None:
-    turn = make_slice((0.1, 0.2, 0.6))
-    assert turn.epochs_s == (0.5, 0.1, 0.2, 0.6) and turn.warmup_epochs == 1
-    assert turn.steady_s == (0.1, 0.2, 0.6)
-    assert turn.median_s == 0.2
-
-
-def test_epochs_before_the_first_turn_are_not_counted() -> None:
-    speed = make_speed(steady_s=(0.1, 0.2, 0.3), rounds=2)
-    assert (speed.start_epochs_s, speed.first_epoch_s) == ((1.5, 0.75, 0.75), 1.5)
-    assert speed.steady_s == (0.1, 0.2, 0.3, 0.1, 0.2, 0.3)
-
-
-def test_the_median_of_a_process_is_that_of_its_rounds() -> None:
-    """A turn with more epochs has no more say: over all epochs the median would be 1."""
-    turns = [make_slice(seconds, number=number) for number, seconds in enumerate([(1, 1, 1, 1, 1), (3,), (4, 6)])]
-    assert make_speed(slices=turns).median_s == 3.0
-
-
-@pytest.mark.parametrize(("others_cpu_s", "disturbed"), [(0.0, False), (0.1, False), (0.12, True)])
-def test_a_tenth_of_a_core_disturbs(others_cpu_s: float, disturbed: bool) -> None:
-    """Of the whole turn, which is 1.1 s with its warm-up."""
-    assert make_slice((0.1, 0.2, 0.3), others_cpu_s=others_cpu_s).disturbed is disturbed
-
-
-CALM, NOISY = 0.0, 9.0
-
-
-@pytest.mark.parametrize(
-    ("noise", "kept"),
-    [
-        ((CALM,), 0),
-        ((NOISY, CALM), 1),
-        ((CALM, NOISY), 0),
-        ((CALM, CALM), 1),
-        ((NOISY, CALM, NOISY), 1),
-        ((NOISY, NOISY), 1),
-    ],
-)
-def test_a_round_is_its_last_undisturbed_turn_or_its_last(noise: tuple[float, ...], kept: int) -> None:
-    turns = [make_slice((place + 1.0,), others_cpu_s=one) for place, one in enumerate(noise)]
-    assert make_speed(slices=turns).rounds == {0: turns[kept]}
-
-
-def test_every_round_keeps_a_turn_of_its_own() -> None:
-    turns = [
-        make_slice((seconds,), number=number, others_cpu_s=noise)
-        for number, seconds, noise in [(0, 1.0, NOISY), (0, 2.0, CALM), (1, 3.0, NOISY), (2, 4.0, CALM)]
-    ]
-    speed = make_speed(slices=turns)
-    assert list(speed.rounds.items()) == [(0, turns[1]), (1, turns[2]), (2, turns[3])]
-    assert (speed.steady_s, speed.median_s) == ((2.0, 3.0, 4.0), 3.0)
-
-
-def test_starting_is_counted_up_to_the_end_of_the_first_epoch() -> None:
-    assert make_speed().start_s == 0.05 + 2.5 + 0.25 + 1.5
-    assert make_speed(process_start_s=None).start_s == 2.5 + 0.25 + 1.5
-
-
-@pytest.mark.parametrize(
-    ("recurrence", "xla", "written"),
-    [("scan", True, "scan, XLA"), ("while_loop", False, "while loop"), ("cudnn", False, "cudnn")],
-)
-def test_a_path_is_written_for_people(recurrence: str, xla: bool, written: str) -> None:
-    assert str(Witness(recurrence=recurrence, xla=xla, compilations=1, evidence="")) == written
 
 
 def test_epochs_are_counted_from_the_losses() -> None:

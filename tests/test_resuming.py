@@ -16,10 +16,11 @@ from bench.differences import differences
 from bench.errors import UserError
 from bench.local import ThisMachine
 from bench.progress import Progress
-from bench.records import Accuracy, Record, Speed
+from bench.records import Accuracy, Record
 from bench.resuming import count_missing, missing_trials, stale_lines
 from bench.runner import resume_run
 from bench.selection import select
+from bench.speed_records import Speed
 from bench.store import HEADER, TRIALS, Run, load_run
 from bench.tables import TABLES
 from bench.verifying import verify_run

@@ -21,8 +21,9 @@ from bench.plan import Sweep
 from bench.progress import Progress
 from bench.protocol import Limits, Runtime, Timing
 from bench.ratios import compare, of_cells
-from bench.records import Accuracy, Baseline, Failure, Speed
+from bench.records import Accuracy, Baseline, Failure
 from bench.runner import run_sweep
+from bench.speed_records import Speed
 from bench.store import RunWriter, load_run
 
 pytestmark = pytest.mark.usefixtures("own_lock")

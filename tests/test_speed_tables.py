@@ -19,8 +19,8 @@ from factories import (
 
 from bench.cells import BackendName
 from bench.intervals import Interval
-from bench.records import Speed
 from bench.selection import select
+from bench.speed_records import Speed
 from bench.speed_tables import (
     controls_table,
     model_ratios_table,

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterable
+from itertools import chain, pairwise, repeat
 from time import sleep
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from bench.cells import Cell, Settings, Trial
 from bench.errors import NotAvailableError
 from bench.messages import AtPark, Done, Failed, Leave, OverheadDone, OverheadRequest, Parked, SpeedRequest, Turn
+from bench.pace import PROBE_EVERY_S
 from bench.protocol import Timing
 from bench.worker import Server
 from seqsum_core.settings import VariantSettings
@@ -122,6 +124,48 @@ def test_turn_is_as_long_as_the_settings_say(speed_trials: Any) -> None:
     assert len(warmup_s) == 2 or sum(warmup_s[:-1]) < 0.3
     assert len(steady_s) >= 3 and sum(steady_s) >= 0.5
     assert len(steady_s) == 3 or sum(steady_s[:-1]) < 0.5
+
+
+def test_nobody_probes_unless_asked(speed_trials: Any) -> None:
+    (turn,) = Measured(speed_trials, make_trial(), [Turn(round=0)]).record.slices
+    assert (turn.probes_s, turn.probed_after, turn.fastest_probe_s, turn.slowed) == (None, None, None, False)
+
+
+def test_probes_stand_around_the_warm_up_and_then_between_epochs_of_a_tenth_of_a_second(speed_trials: Any) -> None:
+    (turn,) = Measured(speed_trials, make_trial(slice_s=0.5), [Turn(round=0, calm_s=0.0)]).record.slices
+    assert turn.probed_after[:2] == (0, turn.warmup_epochs) and turn.probed_after[-1] == len(turn.epochs_s)
+    for begin, end in pairwise(turn.probed_after[1:]):
+        assert sum(turn.epochs_s[begin:end]) >= PROBE_EVERY_S
+        assert begin + 1 == end or sum(turn.epochs_s[begin : end - 1]) < PROBE_EVERY_S
+    assert len(turn.steady_s) == len(turn.warm_s) and not turn.slowed
+    assert turn.fastest_probe_s == min(turn.probes_s)
+
+
+def slow_until(monkeypatch: pytest.MonkeyPatch, probes: int) -> None:
+    """Play a host that is half as fast as it was known to be, until so many probes were taken."""
+    seconds = chain(repeat(0.002, probes), repeat(0.001))
+    monkeypatch.setattr("bench.pace.work_s", lambda: next(seconds))
+
+
+def test_a_turn_goes_on_until_enough_of_its_epochs_are_calm(speed_trials: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_until(monkeypatch, 6)
+    asked = Turn(round=0, calm_s=60.0, fastest_probe_s=0.001)
+    (turn,) = Measured(speed_trials, make_trial(slice_epochs=4, slice_s=0.2), [asked]).record.slices
+    assert not turn.slowed and len(turn.steady_s) >= 4 and sum(turn.steady_s) >= 0.2
+    assert turn.steady_s == turn.epochs_s[turn.probed_after[6] :], "from the first calm probe on"
+    assert turn.slow_s == turn.epochs_s[turn.warmup_epochs : turn.probed_after[6]]
+
+
+@pytest.mark.parametrize("calm_s", [0.0, 0.5])
+def test_a_turn_gives_up_when_its_time_is_spent(
+    speed_trials: Any, monkeypatch: pytest.MonkeyPatch, calm_s: float
+) -> None:
+    slow_until(monkeypatch, 10_000)
+    asked = Turn(round=0, calm_s=calm_s, fastest_probe_s=0.001)
+    (turn,) = Measured(speed_trials, make_trial(slice_epochs=1, slice_s=0.2), [asked]).record.slices
+    assert turn.slowed and turn.steady_s == turn.warm_s == turn.slow_s
+    last = turn.probed_after[-2]
+    assert sum(turn.slow_s) >= max(0.2, calm_s) and sum(turn.epochs_s[turn.warmup_epochs : last]) <= max(0.2, calm_s)
 
 
 def test_turn_without_warm_up_counts_every_epoch(speed_trials: Any) -> None:

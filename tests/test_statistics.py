@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench import statistics
 from bench.intervals import Interval
-from bench.records import Speed
+from bench.speed_records import Speed
 from bench.statistics import (
     Ratio,
     epoch_time,

@@ -20,8 +20,8 @@ from factories import (
 )
 
 from bench.accuracy_tables import accuracy_table
-from bench.records import Speed
 from bench.selection import provenance, select
+from bench.speed_records import Speed
 from bench.speed_tables import speed_table
 from bench.tables import TABLES, failures_table, overview_table
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable
 from io import StringIO
-from itertools import chain, count, pairwise, repeat
+from itertools import count, pairwise
 from pathlib import Path
 from time import monotonic
 from types import SimpleNamespace
@@ -22,7 +22,8 @@ from bench.pace import Pace
 from bench.processes import WorkerProcess
 from bench.progress import Progress
 from bench.protocol import Limits, Timing
-from bench.records import Failure, Record, Speed
+from bench.records import Failure, Record
+from bench.speed_records import Speed
 from bench.turns import WORKER_BYTES, Block, fitting_blocks, timing_cores, worker_cores
 
 pytestmark = pytest.mark.usefixtures("own_lock")
@@ -240,20 +241,20 @@ def test_disturbed_turns_are_said(tmp_path: Path) -> None:
     assert "speed torch lstm 4 process 1: 2 of" not in said
 
 
-def test_a_turn_that_the_host_slows_is_measured_again_and_both_are_kept_with_their_probes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    warm = [0.005] * len(THREE)
-    monkeypatch.setattr("bench.pace._work_s", chain([*warm, 0.005, 0.008], repeat(0.005)).__next__)
-    block = Measured(tmp_path, rounds=1, repeats=2)
-    turns = [turn for backend in BACKENDS for turn in block.speed(backend).slices]
-    assert sorted((turn.probes_s, turn.slowed) for turn in turns) == [
-        *[((0.005, 0.005), False)] * len(THREE),
-        ((0.005, 0.008), True),
-    ]
-    assert all(turn.fastest_probe_s == 0.005 for turn in turns)
-    slowed = next(block.speed(backend) for backend in BACKENDS if len(block.speed(backend).slices) == 2)
-    assert slowed.slices[0].slowed and slowed.rounds == {0: slowed.slices[1]}
+def test_a_turn_that_the_host_slows_is_measured_again_and_both_are_kept(tmp_path: Path) -> None:
+    timing = TIMING.model_copy(update={"repeats": 1, "rounds": 1, "processes": 1})
+    records, said = speeds(tmp_path, {"jax": "slowed once"}, timing=timing)
+    slices = {one.cell.backend: one.slices for one in records}
+    assert [turn.slowed for turn in slices["jax"]] == [True, False] and len(slices["torch"]) == 1
+    assert "speed jax lstm 4 process 1: 1 of 2 turns disturbed by the host; kept, marked" in said
+
+
+def test_what_the_host_can_do_is_known_to_later_processes_of_a_side(tmp_path: Path) -> None:
+    timing = TIMING.model_copy(update={"rounds": 1, "processes": 2, "repeats": 0})
+    records, said = speeds(tmp_path, {"jax": "slowed"}, timing=timing)
+    fastest_s = [one.slices[0].fastest_probe_s for one in records if one.cell.backend == "jax"]
+    assert fastest_s == [1.0, 0.5], "the second process was told of the first, and had one half as long"
+    assert "The host slowed the core during" in said
 
 
 def precise(**changes: Any) -> Timing:

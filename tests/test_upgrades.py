@@ -10,8 +10,9 @@ import pytest
 from factories import make_accuracy, make_header, make_run, make_speed
 
 from bench.protocol import Limits
-from bench.records import PROTOCOL_VERSION, SCHEMA_VERSION, Accuracy, Failure, Speed
+from bench.records import PROTOCOL_VERSION, SCHEMA_VERSION, Accuracy, Failure
 from bench.selection import provenance, select
+from bench.speed_records import Speed
 from bench.speed_tables import speed_table, start_table
 from bench.store import HEADER, PACKED_TRIALS, TRIALS, Run, load_run
 from bench.tables import TABLES

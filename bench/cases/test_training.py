@@ -16,7 +16,8 @@ from bench.faults import WorkerLostError, failure
 from bench.messages import Turn
 from bench.plan import Sweep
 from bench.protocol import Timing
-from bench.records import Accuracy, Header, Speed
+from bench.records import Accuracy, Header
+from bench.speed_records import Speed
 from bench.store import RunWriter
 
 

@@ -7,11 +7,11 @@ from math import isnan
 from bench.findings import Findings
 from bench.machine import BUSY_LOAD
 from bench.names import say_count
-from bench.pace import disturbers
 from bench.printing import format_value
 from bench.records import PROTOCOL_VERSION, Failure
 from bench.report.headlines import Answer
 from bench.selection import Selection
+from bench.speed_records import disturbers
 
 MANY_DISTURBED = 0.05
 

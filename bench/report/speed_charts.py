@@ -7,7 +7,6 @@ import numpy as np
 
 from bench.figures import BACKEND_STYLES, GREY, say_backend
 from bench.findings import Findings, Timed, Turn
-from bench.pace import disturbers
 from bench.printing import format_value
 from bench.ratios import Compared
 from bench.report.chart_parts import (
@@ -28,6 +27,7 @@ from bench.report.chart_parts import (
     shorts,
 )
 from bench.report.texts import model_name, say_interval
+from bench.speed_records import disturbers
 
 RED = "#cc0000"
 
