@@ -250,7 +250,7 @@ def _pairs(first: Iterable[Accuracy], second: Iterable[Accuracy], *, over: str |
     by_seed: dict[int, list[list[tuple[float, float]]]] = defaultdict(list)
     for key in sorted(left.keys() & right.keys(), key=str):
         by_seed[key[0]].append([left[key], right[key]])
-    return np.array([np.mean(pairs, axis=0) for pairs in by_seed.values()])
+    return np.array([pairs[0] if len(pairs) == 1 else np.mean(pairs, axis=0) for pairs in by_seed.values()])
 
 
 def predictions_table(chosen: Selection) -> Table:

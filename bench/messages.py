@@ -141,10 +141,16 @@ class Phase(Frozen):
 
 
 class Parked(Frozen):
-    """The fit is warm and waits; no CPU is used until a `Turn` or `Leave` arrives."""
+    """The fit is warm and waits; no CPU is used until a `Turn` or `Leave` arrives.
+
+    Args:
+        epoch_s: the last epoch of the warm-up.
+        fastest_probe_s: the least that a probe of the host took here.
+    """
 
     answer: Literal["parked"] = "parked"
     epoch_s: float
+    fastest_probe_s: float
 
 
 class Epoch(Frozen):

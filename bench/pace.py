@@ -14,6 +14,9 @@ from bench.speed_records import SLOW_HOST, Slice, slowdowns
 SQUARES = 20_000
 """So many make a piece of work of half a millisecond or so, hardly felt by the epochs around it."""
 
+FIRST_PROBES = 200
+"""So many are taken before the first turn of a process, to learn what the core can do."""
+
 PROBE_EVERY_S = 0.1
 """After so many seconds of epochs comes the next probe."""
 
@@ -27,6 +30,11 @@ def work_s() -> float:
     for number in range(SQUARES):
         total += number * number
     return thread_time() - start
+
+
+def fastest_of_many_s() -> float:
+    """Return the least that many pieces took: the more are asked, the surer one of them had the whole core."""
+    return min(work_s() for _ in range(FIRST_PROBES))
 
 
 class Probes:
@@ -88,8 +96,10 @@ class Pace:
         calm_s = max(0.0, min(self._calm_s - self.spent_s, MOST_SLOW_S))
         return Turn(round=number, begun_at_s=begun_at_s, calm_s=calm_s, fastest_probe_s=self._fastest_s.get(side))
 
-    def learn(self, side: str, turn: Slice) -> None:
-        """Take in what a turn has found."""
+    def learn(self, side: str, fastest_s: float) -> None:
+        """Take in the least that a probe took in a process of a side."""
+        self._fastest_s[side] = min(fastest_s, self._fastest_s.get(side, fastest_s))
+
+    def spend(self, turn: Slice) -> None:
+        """Take in how much of a turn the host slowed."""
         self.spent_s += sum(turn.slow_s)
-        if turn.fastest_probe_s is not None:
-            self._fastest_s[side] = turn.fastest_probe_s

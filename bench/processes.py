@@ -164,18 +164,15 @@ class WorkerProcess:
             return answer
         raise _out_of_turn(answer)
 
-    def park(self, trial: Trial) -> float:
+    def park(self, trial: Trial) -> Parked:
         """Let the worker begin a speed trial and wait until its fit is warm and parked.
-
-        Returns:
-            Seconds of the last warm-up epoch.
 
         Raises:
             WorkerLostError: if it does not get so far.
         """
         answer = self._ask(SpeedRequest(trial=trial))
         if isinstance(answer, Parked):
-            return answer.epoch_s
+            return answer
         raise _out_of_turn(answer)
 
     def run_turn(self, turn: Turn) -> Slice:

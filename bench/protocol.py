@@ -25,7 +25,8 @@ class Timing(Frozen):
         slice_s: at least so long together.
         validations: timed calls of `evaluate`, the first of which compiles.
         repeats: how often a disturbed turn is measured again.
-        calm_s: how many seconds of epochs that the host slows a run may add, all in all, to find others.
+        calm_s: how many seconds of epochs that the host slows a run may add, all in all, to find others; on a
+            cluster, each unit.
         control: time a cell of every block twice, as if it were two cells: "one" of the first model, on
             each length another backend; "each" backend of that model; or "none".
         precision: go on with more processes until no interval of a block is wider than this share to

@@ -160,9 +160,15 @@ def select(runs: Sequence[Run]) -> Selection:
         if known and _conditions(run) == _conditions(runs[-1]):
             alike.insert(0, run)
             workers |= {worker.side: worker for worker in run.header.workers}
-    newest = {_place(record): run.header.run for run in alike for record in run.records}
-    by_run = (tuple(record for record in run.records if newest[_place(record)] == run.header.run) for run in alike)
-    return Selection(tuple(alike), tuple(by_run), tuple(run for run in runs if run not in alike))
+    return Selection(tuple(alike), _newest(alike), tuple(run for run in runs if run not in alike))
+
+
+def _newest(runs: Sequence[Run]) -> tuple[tuple[Record, ...], ...]:
+    """Return of each run the records that no newer one replaces."""
+    if len(runs) == 1:  # naming the places of many records takes long
+        return (runs[0].records,)
+    newest = {_place(record): run.header.run for run in runs for record in run.records}
+    return tuple(tuple(one for one in run.records if newest[_place(one)] == run.header.run) for run in runs)
 
 
 def _conditions(run: Run) -> tuple[Any, ...]:

@@ -75,7 +75,7 @@ class Slice(Frozen):
     @property
     def steady_s(self) -> tuple[float, ...]:
         """Return the epochs that count: those behind the warm-up, and of them the calm ones unless too few are."""
-        return self.warm_s if self.slowed else self.calm_s
+        return self.warm_s if self.probes_s is None or self.slowed else self.calm_s
 
     @cached_property
     def median_s(self) -> float:
@@ -91,7 +91,7 @@ class Slice(Frozen):
     @cached_property
     def slowed(self) -> bool:
         """Tell whether the host withheld a part of the core beside too many epochs."""
-        return len(self.calm_s) < min(FEWEST_CALM, len(self.warm_s))
+        return self.probes_s is not None and len(self.calm_s) < min(FEWEST_CALM, len(self.warm_s))
 
     @property
     def slow_s(self) -> tuple[float, ...]:

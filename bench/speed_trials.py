@@ -14,7 +14,7 @@ from bench import machine, subjects
 from bench.cells import Device, Trial
 from bench.errors import NotAvailableError
 from bench.messages import AtPark, Leave, Parked, Turn, TurnDone
-from bench.pace import Probes
+from bench.pace import Probes, fastest_of_many_s, work_s
 from bench.protocol import Timing
 from bench.speed_records import Slice, Speed, Witness
 from bench.trials import Report, build_model, draw_rows
@@ -61,7 +61,7 @@ def measure_speed(
     timing = trial.settings.timing
     report("build")
     data = draw_rows(trial)
-    turns = _Turns(timing, report, park, tell, device=trial.cell.device)
+    turns = _Turns(timing, report, park, tell, device=trial.cell.device, fastest_probe_s=fastest_of_many_s())
     with _refusals(trial, turns):
         start = perf_counter()
         subject = subjects.build(trial, data)
@@ -133,12 +133,20 @@ class _Turns:
         park: see `measure_speed`.
         tell: see `measure_speed`.
         device: where it is trained.
+        fastest_probe_s: the least that a probe of the host has taken here.
     """
 
     def __init__(
-        self, timing: Timing, report: Report, park: Park, tell: Callable[[float], None], *, device: Device
+        self,
+        timing: Timing,
+        report: Report,
+        park: Park,
+        tell: Callable[[float], None],
+        *,
+        device: Device,
+        fastest_probe_s: float,
     ) -> None:
-        self._device = device
+        self._device, self._fastest_probe_s = device, fastest_probe_s
         self._timing, self._report, self._park, self._tell = timing, report, park, tell
         self.start_epochs_s: list[float] = []
         self.slices: list[Slice] = []
@@ -159,7 +167,7 @@ class _Turns:
     def _begin_turns(self, epochs_s: training.EpochsSoFar) -> bool:
         self.start_epochs_s = list(epochs_s)
         self._report("turns")
-        return self._next(Parked(epoch_s=epochs_s[-1]))
+        return self._next(Parked(epoch_s=epochs_s[-1], fastest_probe_s=self._fastest_probe_s))
 
     def _end_turn(self, turn: Turn) -> bool:
         start = perf_counter()
@@ -240,7 +248,9 @@ def weigh_harness(trial: Trial, *, fit_s: float, repeats: int) -> tuple[list[flo
     def timed() -> None:
         requests: Iterator[AtPark] = iter([Turn(round=0, epochs=epochs - 3, calm_s=0.0), Leave()])
         device = trial.cell.device
-        turns = _Turns(timing, lambda _: None, lambda _: next(requests), lambda _: None, device=device)
+        turns = _Turns(
+            timing, lambda _: None, lambda _: next(requests), lambda _: None, device=device, fastest_probe_s=work_s()
+        )
         inside_s.append(0.0)
 
         def after_epoch(epochs_s: training.EpochsSoFar) -> bool:

@@ -219,14 +219,16 @@ class Block:
 
     def _warm_up(self, worker: WorkerProcess, trial: Trial) -> None:
         worker.ready()
-        worker.park(trial)
+        self._pace.learn(trial.cell.side, worker.park(trial).fastest_probe_s)
 
     def _take_turn(self, worker: WorkerProcess, trial: Trial, number: int) -> None:
         """Run a turn, and again while others disturb it and repeats are left."""
         for _ in range(1 + self._timing.repeats):
             side, begun_at_s = trial.cell.side, monotonic() - self._begun_s
             turn = worker.run_turn(self._pace.turn(side, number=number, begun_at_s=begun_at_s))
-            self._pace.learn(side, turn)
+            self._pace.spend(turn)
+            if turn.fastest_probe_s is not None:
+                self._pace.learn(side, turn.fastest_probe_s)
             self._turns[trial].append(turn)
             if not turn.disturbed:
                 break

@@ -147,7 +147,7 @@ def fake_speed_trials(behaviour: str) -> Any:
         epoch_s = EPOCH_S * (1 + trial.index % 2) if unsteady else EPOCH_S
         slices: list[Slice] = []
         report("turns")
-        answer = park(Parked(epoch_s=epoch_s))
+        answer = park(Parked(epoch_s=epoch_s, fastest_probe_s=2.0))
         while not isinstance(answer, Leave):
             slices.append(turn(trial, answer, slices, epoch_s, tell))
             answer = park(TurnDone(slice=slices[-1]))

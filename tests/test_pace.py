@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
@@ -63,6 +63,11 @@ def test_a_probe_does_not_count_what_its_thread_waits(
     assert real_work() < 0.25
 
 
+def test_many_probes_tell_what_the_core_can_do(host: Host) -> None:
+    host(chain(repeat(SLOW_S, pace.FIRST_PROBES - 1), [FAST_S], repeat(SLOW_S)))
+    assert pace.fastest_of_many_s() == FAST_S
+
+
 def slow_turn(slow_s: float) -> Any:
     return make_slice((slow_s,), probes_s=(FAST_S, FAST_S, SLOW_S), probed_after=(0, 1, 2), fastest_probe_s=FAST_S)
 
@@ -70,7 +75,8 @@ def slow_turn(slow_s: float) -> Any:
 def test_turns_of_a_side_know_the_fastest_probe_so_far() -> None:
     shared = Pace()
     assert shared.turn("jax", number=0, begun_at_s=1.0).fastest_probe_s is None
-    shared.learn("jax", slow_turn(1.0))
+    for fastest_s in (SLOW_S, FAST_S, SLOW_S):
+        shared.learn("jax", fastest_s)
     assert shared.turn("jax", number=1, begun_at_s=2.0).fastest_probe_s == FAST_S
     assert shared.turn("torch", number=1, begun_at_s=3.0).fastest_probe_s is None
 
@@ -80,7 +86,7 @@ def test_turns_share_the_time_for_going_on() -> None:
     left_s = []
     for slow_s in (8.0, 4.0, 4.0, 0.0):
         left_s.append(shared.turn("jax", number=0, begun_at_s=0.0).calm_s)
-        shared.learn("jax", slow_turn(slow_s))
+        shared.spend(slow_turn(slow_s))
     assert left_s == [MOST_SLOW_S, 7.0, 3.0, 0.0]
     assert shared.spent_s == 16.0
 

@@ -68,7 +68,7 @@ def test_one_worker_serves_several_requests(tmp_path: Path) -> None:
 def test_parked_fit_sleeps_until_it_has_its_turn(tmp_path: Path) -> None:
     with start(tmp_path) as worker:
         worker.ready()
-        assert worker.park(trial()) == EPOCH_S
+        assert worker.park(trial()).epoch_s == EPOCH_S
         parked = psutil.Process(worker.pid)
         for number in range(2):
             time.sleep(0.2)

@@ -12,7 +12,7 @@ import pytest
 from bench.cells import Cell, Settings, Trial
 from bench.errors import NotAvailableError
 from bench.messages import AtPark, Done, Failed, Leave, OverheadDone, OverheadRequest, Parked, SpeedRequest, Turn
-from bench.pace import PROBE_EVERY_S
+from bench.pace import FIRST_PROBES, PROBE_EVERY_S
 from bench.protocol import Timing
 from bench.worker import Server
 from seqsum_core.settings import VariantSettings
@@ -142,8 +142,8 @@ def test_probes_stand_around_the_warm_up_and_then_between_epochs_of_a_tenth_of_a
 
 
 def slow_until(monkeypatch: pytest.MonkeyPatch, probes: int) -> None:
-    """Play a host that is half as fast as it was known to be, until so many probes were taken."""
-    seconds = chain(repeat(0.002, probes), repeat(0.001))
+    """Play a host that is half as fast from the first turn on, until so many probes were taken."""
+    seconds = chain(repeat(0.001, FIRST_PROBES), repeat(0.002, probes), repeat(0.001))
     monkeypatch.setattr("bench.pace.work_s", lambda: next(seconds))
 
 

@@ -72,7 +72,7 @@ def _epochs_of_a_turn(cell: Cell, sweep: Sweep) -> int:
     trial = _trial(cell, sweep, 0)
     with fresh_worker(trial, sweep) as worker:
         worker.ready()
-        return counted_epochs(sweep.timing.model_copy(update={"rounds": 1}), worker.park(trial))
+        return counted_epochs(sweep.timing.model_copy(update={"rounds": 1}), worker.park(trial).epoch_s)
 
 
 def _retire(workers: list[WorkerProcess]) -> None:

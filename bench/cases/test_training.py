@@ -29,7 +29,7 @@ def test_training(cell: Cell, benchmark: Any, sweep: Sweep, run: tuple[Header, R
     with fresh_worker(trial, sweep) as worker:
         try:
             worker.ready()
-            epochs = counted_epochs(sweep.timing, worker.park(trial))
+            epochs = counted_epochs(sweep.timing, worker.park(trial).epoch_s)
             worker.begin_turn(Turn(round=0, epochs=epochs, tell=True))
             worker.step()  # the warm-up
             benchmark.pedantic(worker.step, rounds=epochs, iterations=1)
