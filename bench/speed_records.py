@@ -88,7 +88,7 @@ class Slice(Frozen):
         found = self._slowdowns if self.slowed else [one for one in self._slowdowns if one <= SLOW_HOST]
         return max(found, default=None)
 
-    @cached_property
+    @property
     def slowed(self) -> bool:
         """Tell whether the host withheld a part of the core beside too many epochs."""
         return self.probes_s is not None and len(self.calm_s) < min(FEWEST_CALM, len(self.warm_s))
@@ -110,7 +110,7 @@ class Slice(Frozen):
         """Tell whether other processes took more than a tenth of a core meanwhile."""
         return self.others_cpu_s > DISTURBED_SHARE * sum(self.epochs_s)
 
-    @cached_property
+    @property
     def disturbed(self) -> bool:
         """Tell whether other processes or the host disturbed it."""
         return self.crowded or self.slowed

@@ -253,7 +253,7 @@ class _Reading:
 
     def read(self, path: Path) -> None:
         """Take in the lines of a file, if it is there."""
-        with _without_collecting():
+        with without_collecting():
             for number, line in raw_lines(path, self._problems):
                 try:
                     self._take(number, line)
@@ -286,7 +286,7 @@ class _Reading:
 
 
 @contextmanager
-def _without_collecting() -> Iterator[None]:
+def without_collecting() -> Iterator[None]:
     """Look for no garbage meanwhile: there is none, and searching what was read takes longer than reading it."""
     collecting = gc.isenabled()
     gc.disable()

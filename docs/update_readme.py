@@ -22,6 +22,7 @@ from bench import variant_tables
 from bench.batching_table import batching_table
 from bench.compare import compare_runs
 from bench.compare_tables import speed_changes_table
+from bench.devices_table import devices_table
 from bench.epoch_costs import epoch_cost_table
 from bench.length_tables import crossings_table, length_cost_table
 from bench.overhead import Overhead, overhead_table
@@ -36,7 +37,7 @@ from bench.target_tables import target_table
 
 PROJECT = Path(__file__).parent.parent
 RESULTS = PROJECT / "results"
-STUDIES = ("ceilings", "lengths", "batch-sizes", "batching", "target", "units", "controls")
+STUDIES = ("ceilings", "lengths", "batch-sizes", "batching", "target", "units", "controls", "devices")
 ARTICLE_SWEEPS = ("padding-before", "padding-before-masked", "padding-after", "padding-after-masked")
 
 
@@ -261,6 +262,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "epoch-cost": partial(published, "batch-sizes", epoch_cost_table),
         "batching": partial(published, "batching", batching_table),
         "target": partial(published, "target", target_table),
+        "devices": partial(published, "devices", devices_table),
     },
     "docs/fused.md": {"fused": fused},
     "docs/methodology.md": {

@@ -59,12 +59,13 @@ def table(
 def load(runs: list[Path] | None, results: Path) -> tuple[list[store.Run], list[str]]:
     """Read the runs that are named, or all of a folder; what cannot be read is said and returned."""
     problems: list[str] = []
-    if runs:
-        loaded = [store.load_run(folder) for folder in sorted(runs)]
-    else:
-        loaded, problems = store.load_runs(results)
+    with store.without_collecting():
+        if runs:
+            loaded = [store.load_run(folder) for folder in sorted(runs)]
+        else:
+            loaded, problems = store.load_runs(results)
+        gc.freeze()  # to search all records for garbage again and again takes longer than to make a table of them
     problems = [*problems, *(problem for run in loaded for problem in run.problems)]
     for problem in problems:
         say(problem)
-    gc.freeze()  # to search all records for garbage again and again takes longer than to make a table of them
     return loaded, problems
