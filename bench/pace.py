@@ -21,7 +21,7 @@ PROBE_EVERY_S = 0.1
 """After so many seconds of epochs comes the next probe."""
 
 MOST_SLOW_S = 10.0
-"""A turn runs no more than so many seconds of epochs that the host slows to find others."""
+"""To find epochs that the host does not slow, a turn runs at most so many seconds of those that it does."""
 
 
 def work_s() -> float:
