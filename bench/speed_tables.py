@@ -207,7 +207,7 @@ def noise_table(chosen: Selection) -> Table:
             "others cores": sum(turn.others_cpu_s for turn in turns) / seconds,
             "stolen cores": sum(turn.steal_s for turn in turns) / seconds,
             "switches per s": sum(turn.involuntary_switches for turn in turns) / seconds,
-            "late %": median(None if turn.late_s is None else 100 * turn.late_s / sum(turn.steady_s) for turn in turns),
+            "late %": median(None if turn.late_s is None else 100 * turn.late_s / sum(turn.warm_s) for turn in turns),
         }
         if all(turn.probes_s is None for turn in turns):
             del figures["slowed"], figures["slow epochs %"]

@@ -102,7 +102,7 @@ def _check_clock(slices: list[Slice]) -> None:
     Raises:
         RuntimeError: saying by how much.
     """
-    shares = [(turn.late_s or 0.0) / sum(turn.steady_s) for turn in slices]
+    shares = [(turn.late_s or 0.0) / sum(turn.warm_s) for turn in slices]
     if shares and min(shares) > MOST_LATE:
         raise RuntimeError(f"the clock does not wait: the device went on for {min(shares):.0%} of each turn's time")
 
@@ -207,11 +207,11 @@ class _Turns:
             self._tell(sum(epochs_s))
 
     def _is_over(self, turn: Turn) -> bool:
+        if self._probes and not self._probes.due(self._epochs_s):
+            return False
         warm_s = self._epochs_s[self._warmup_epochs :]
         if self._probes is None or turn.calm_s is None:
             return self._is_enough(warm_s, turn)
-        if not self._probes.due(self._epochs_s):
-            return False
         self._probes.take(len(self._epochs_s))
         calm_s = tuple(compress(warm_s, self._probes.calm()[self._warmup_epochs :]))
         may_give_up = self._is_enough(warm_s, turn) and sum(warm_s) - sum(calm_s) > turn.calm_s
