@@ -93,11 +93,13 @@ def _ends(interval: Interval, unit: str = "") -> Row:
 
 def _alike(chosen: Selection) -> list[list[Accuracy]]:
     """Group records by cell and patience."""
-    groups: dict[tuple[str, int], list[Accuracy]] = defaultdict(list)
-    for cell, trials in chosen.cells(Accuracy):
+    groups: list[list[Accuracy]] = []
+    for _, trials in chosen.cells(Accuracy):
+        by_patience: dict[int, list[Accuracy]] = defaultdict(list)
         for trial in trials:
-            groups[cell.model_dump_json(), trial.patience].append(trial)
-    return list(groups.values())
+            by_patience[trial.patience].append(trial)
+        groups += by_patience.values()
+    return groups
 
 
 def _failed_cells(chosen: Selection) -> list[Cell]:

@@ -5,8 +5,8 @@ a line that is missing, moved or put in shows, too. SHA-256, of which 64 bits ar
 """
 
 import re
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 TAIL = re.compile(rb',"after":"([0-9a-f]{16})","sum":"([0-9a-f]{16})"\}\n?\Z')
 
@@ -14,8 +14,7 @@ LONGEST_TAIL = 80
 """More bytes than the checksums of a line take."""
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """A line that is whole.
 
     Args:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from itertools import compress, pairwise
+from itertools import chain, compress, pairwise
 from math import nan
 from statistics import median
 from typing import Annotated, Literal
@@ -110,7 +110,7 @@ class Slice(Frozen):
         """Tell whether other processes took more than a tenth of a core meanwhile."""
         return self.others_cpu_s > DISTURBED_SHARE * sum(self.epochs_s)
 
-    @property
+    @cached_property
     def disturbed(self) -> bool:
         """Tell whether other processes or the host disturbed it."""
         return self.crowded or self.slowed
@@ -211,7 +211,7 @@ class Speed(Frozen):
         """Return the median call of `evaluate`, the compiling one left out; NaN without any."""
         return median(self.validation_s[1:] or (nan,))
 
-    @property
+    @cached_property
     def start_s(self) -> float:
         """Return the seconds from starting the process to the end of the first epoch."""
         return (self.process_start_s or 0.0) + self.import_s + self.build_s + self.first_epoch_s
@@ -229,7 +229,7 @@ class Speed(Frozen):
     @property
     def steady_s(self) -> tuple[float, ...]:
         """Return the counted epochs of all rounds."""
-        return tuple(seconds for turn in self.rounds.values() for seconds in turn.steady_s)
+        return tuple(chain.from_iterable(turn.steady_s for turn in self.rounds.values()))
 
     @cached_property
     def median_s(self) -> float:

@@ -166,15 +166,15 @@ def overtaking(first: Sequence[Speed], second: Sequence[Speed]) -> Overtaking:
         Medians decide; the interval is a percentile bootstrap over pairs of processes of the same number,
         which were started right after each other.
     """
-    sides = [{trial.process: (trial.start_s, trial.median_s) for trial in trials} for trials in (first, second)]
-    medians = (np.median([(trial.start_s, trial.median_s) for trial in trials], axis=0) for trials in (first, second))
-    value = float(_epoch_ahead(*medians))
-    paired = sorted(sides[0].keys() & sides[1].keys())
+    sides = [np.array([[one.start_s for one in side], [one.median_s for one in side]]) for side in (first, second)]
+    value = float(_epoch_ahead(*(np.median(side, axis=1) for side in sides)))
+    numbers = [np.array([trial.process for trial in side]) for side in (first, second)]
+    paired, *places = np.intersect1d(numbers[0], numbers[1], return_indices=True)
     if len(paired) < LEAST_SEEDS:
         return Overtaking(value, Interval(nan, nan))
-    resamples = max(199, min(RESAMPLES, MANY * RESAMPLES // len(paired)))  # of many processes few say the same
+    resamples = max(99, min(RESAMPLES, MANY * RESAMPLES // len(paired)))  # of many processes few say the same
     drawn = np.random.default_rng(0).integers(len(paired), size=(resamples, len(paired)))
-    of_processes = (np.array([side[number] for number in paired]).T for side in sides)
+    of_processes = (side[:, place] for side, place in zip(sides, places, strict=True))
     epochs = _epoch_ahead(*(np.median(both[:, drawn], axis=-1, overwrite_input=True) for both in of_processes))
     low, high = np.quantile(epochs, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="nearest")
     return Overtaking(value, Interval(float(low), float(high)))

@@ -37,30 +37,28 @@ def controls_block(runs: Iterable[Run]) -> str:
     return f"{frame_to_markdown(whole)}\n\n{missed} of {len(judged)} intervals miss 1."
 
 
-def repeat_block(runs: Sequence[Run]) -> str:
-    """Tabulate the ratios that the first and the last run have in common, and whether their intervals overlap."""
-    first, last = (
+def repeat_block(first: Run, second: Run, names: Sequence[str] = ("first run", "second run")) -> str:
+    """Tabulate the ratios that two runs have in common, and whether their intervals overlap."""
+    sides = [
         {(one.first, one.second): one.ratio for one in compare(of_cells(run.records), "backend")}
-        for run in (runs[0], runs[-1])
-    )
+        for run in (first, second)
+    ]
     rows: list[Row] = []
-    for first_cell, second_cell in sorted(first.keys() & last.keys(), key=lambda pair: (pair[0].length, str(pair))):
-        ratios = [side[first_cell, second_cell] for side in (first, last)]
+    for cells in sorted(sides[0].keys() & sides[1].keys(), key=lambda pair: (pair[0].length, str(pair))):
+        ratios = [side[cells] for side in sides]
         low, high = max(one.interval.low for one in ratios), min(one.interval.high for one in ratios)
         rows.append(
             {
-                "model": first_cell.model,
-                "length": first_cell.length,
-                "ratio of": f"{first_cell.backend} / {second_cell.backend}",
-                "first run": say_ratio(ratios[0]),
-                "second run": say_ratio(ratios[1]),
+                "model": cells[0].model,
+                "length": cells[0].length,
+                "ratio of": f"{cells[0].backend} / {cells[1].backend}",
+                **dict(zip(names, map(say_ratio, ratios), strict=True)),
                 "intervals": "overlap" if low <= high else "apart",
             }
         )
     count = sum(row["intervals"] == "overlap" for row in rows)
-    begun = [run.header.started_at for run in (runs[0], runs[-1])]
-    table = frame_to_markdown(pd.DataFrame(rows))
-    return f"{table}\n\n{count} of {len(rows)} overlap. The runs began at {begun[0]} and {begun[1]}."
+    begun = f"{first.header.started_at} and {second.header.started_at}"
+    return f"{frame_to_markdown(pd.DataFrame(rows))}\n\n{count} of {len(rows)} overlap. The runs began at {begun}."
 
 
 def noise_sources_table(run: Run) -> str:
@@ -83,6 +81,12 @@ def noise_sources_table(run: Run) -> str:
     machine = run.header.machine
     table = frame_to_markdown(pd.DataFrame(rows))
     return f"{table}\n\nOn {machine.cpu}, {machine.cores} cores, {run.header.started_at[:10]}."
+
+
+def slow_share(run: Run) -> float:
+    """Return which share of the epochs behind the warm-up lies beside a slow probe."""
+    turns = [turn for record in run.records if isinstance(record, Speed) for turn in record.slices]
+    return sum(len(turn.slow_s) for turn in turns) / sum(len(turn.warm_s) for turn in turns)
 
 
 def host_block(run: Run) -> str:

@@ -21,7 +21,6 @@ from bench.statistics import median_interval
 from bench.store import load_runs
 
 RESULTS = Path(__file__).parent.parent / "results"
-FOLDERS = ("reference", "repeat")
 RUNS = 400
 RESAMPLES = 999
 PROCESSES = (5, 8, 20)
@@ -76,15 +75,14 @@ METHODS: dict[str, Callable[[Logs, np.random.Generator], Interval]] = {
 def recorded_cells() -> list[NDArray[np.float64]]:
     """Return the logarithms of the rounds' medians of each recorded cell, shape (processes, rounds)."""
     cells: list[NDArray[np.float64]] = []
-    for folder in FOLDERS:
-        for run in load_runs(RESULTS / folder)[0]:
-            both = [record for record in run.records if isinstance(record, Speed)]
-            for cell, trials in of_cells(both).items():
-                trials = [*trials, *of_cells(both, twins=True).get(cell, [])]
-                rounds = min(len(trial.rounds) for trial in trials)
-                logs = [np.log([turn.median_s for turn in trial.rounds.values()][:rounds]) for trial in trials]
-                if len(logs) >= min(PROCESSES) and rounds > 1:
-                    cells.append(np.array(logs))
+    for run in load_runs(RESULTS / "repeat")[0]:
+        both = [record for record in run.records if isinstance(record, Speed)]
+        for cell, trials in of_cells(both).items():
+            trials = [*trials, *of_cells(both, twins=True).get(cell, [])]
+            rounds = min(len(trial.rounds) for trial in trials)
+            logs = [np.log([turn.median_s for turn in trial.rounds.values()][:rounds]) for trial in trials]
+            if len(logs) >= min(PROCESSES) and rounds > 1:
+                cells.append(np.array(logs))
     return cells
 
 

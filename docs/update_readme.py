@@ -95,12 +95,19 @@ def all_tables(folder: Path) -> str:
 
 def controls() -> str:
     """Return the A/A ratios of the published runs."""
-    return measuring_tables.controls_block([*timed_runs(), *load_runs(RESULTS / "controls")[0]])
+    runs = [run for folder in ("reference", "repeat", "controls") for run in load_runs(RESULTS / folder)[0]]
+    return measuring_tables.controls_block(sorted(runs, key=lambda run: run.header.run))
 
 
 def repeat() -> str:
     """Return the ratios that two published runs have in common."""
-    return measuring_tables.repeat_block(timed_runs())
+    return measuring_tables.repeat_block(*repeated_runs())
+
+
+def machines() -> str:
+    """Return the ratios that runs of two machines have in common."""
+    runs = [load_runs(RESULTS / folder)[0][0] for folder in ("reference", "repeat")]
+    return measuring_tables.repeat_block(runs[0], runs[1], [run.header.machine.cpu for run in runs])
 
 
 def noise_sources() -> str:
@@ -110,27 +117,25 @@ def noise_sources() -> str:
 
 def resumed() -> str:
     """Return what a published run that was killed and resumed holds, beside the undisturbed one."""
-    whole, again = (load_runs(RESULTS / folder)[0][-1] for folder in ("reference", "repeat"))
-    return measuring_tables.resumed_block(whole, again)
+    return measuring_tables.resumed_block(*repeated_runs())
 
 
 def drift() -> str:
     """Return what `seqsum compare` says of two published runs of one machine, between which nothing was changed."""
-    runs = timed_runs()
-    table = speed_changes_table(compare_runs(runs[0], runs[-1]))
-    begun = [run.header.started_at for run in (runs[0], runs[-1])]
+    first, second = repeated_runs()
+    table = speed_changes_table(compare_runs(first, second))
     text = to_markdown(replace(table, notes=())).partition("\n\n")[2].strip()
     differ = int((table.frame["verdict"] != "no difference").sum())
     return (
         f"{text}\n\n{differ} of {len(table.frame)} verdicts are other than *no difference*. "
-        f"The runs began at {begun[0]} and {begun[1]}."
+        f"The runs began at {first.header.started_at} and {second.header.started_at}."
     )
 
 
-def timed_runs() -> list[Run]:
-    """Return the published runs that were timed in turns, oldest first."""
-    runs = [run for folder in ("reference", "repeat") for run in load_runs(RESULTS / folder)[0]]
-    return sorted(runs, key=lambda run: run.header.run)
+def repeated_runs() -> tuple[Run, Run]:
+    """Return a run and its repetition, which was killed and resumed."""
+    first, second = load_runs(RESULTS / "repeat")[0]
+    return first, second
 
 
 def overheads() -> str:
@@ -142,8 +147,8 @@ def overheads() -> str:
 
 
 def host() -> str:
-    """Return what became of epochs while the host slowed the core."""
-    return measuring_tables.host_block(load_runs(RESULTS / "controls")[0][-1])
+    """Return what became of epochs while the host slowed the core, in the run that it slowed most."""
+    return measuring_tables.host_block(max(load_runs(RESULTS / "controls")[0], key=measuring_tables.slow_share))
 
 
 def clocks() -> str:
@@ -255,6 +260,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/ceilings.md": {"tax": taxes},
     "docs/compare.md": {"drift": drift, "keras": keras_versions},
     "docs/findings.md": {
+        "machines": machines,
         "tax": tax_alone,
         "length-cost": partial(published, "lengths", length_cost_table, *LENGTH_COLUMNS),
         "torch-lstm": torch_lstm,
