@@ -166,7 +166,7 @@ def overhead_table(overhead: Overhead) -> Table:
     notes = (
         f"Whole calls of fit of about {FIT_S:g} s, bare and timed in turns, {PAIRS} pairs in each fresh process: the "
         f"median of their ratios; over processes, the median with its 95 % interval (from {LEAST_SEEDS} on).",
-        "In the callback: what seqsum's own lines took of a timed fit, between the epochs' clocks: nearly all of it is "
+        "In the callback: what seqsum's own lines took of a timed fit, between the epochs' clocks: most of it is "
         "probes. To epochs: what is left without them, which is what would lengthen the figures of other tables.",
         *failed,
     )

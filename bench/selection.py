@@ -252,7 +252,8 @@ def without_figures(chosen: Selection, kind: str) -> tuple[str, ...]:
 
 
 def _measured(chosen: Selection, kind: str) -> set[str]:
-    return {str(cell) for cell in (chosen.timed if kind == "speed" else dict(chosen.cells(Accuracy)))}
+    cells = chosen.timed if kind == "speed" else [cell for cell, _ in chosen.cells(Accuracy)]
+    return {str(cell) for cell in cells}
 
 
 def _planned(run: Run, kind: str) -> list[Cell]:
