@@ -30,9 +30,8 @@ from seqsum_core.settings import TaskSettings
 from seqsum_core.task import check_length
 
 SILENT_LIMIT_S = 600.0
-PAIRS = 4
-"""Even, so that either way of fitting comes first equally often."""
-FIT_S = 0.7
+FIT_S = 0.3
+"""Short, so that both fits of a pair meet the same host, but long enough for a turn."""
 
 
 class Weighed(Frozen):
@@ -68,17 +67,32 @@ def measure_overhead(
     models: Sequence[str],
     lengths: Sequence[int],
     processes: int,
+    pairs: int,
     pythons: Mapping[str, str],
     command: str,
     say: Callable[[str], None],
 ) -> Overhead:
     """Weigh cells of every backend, one fresh process after another, while nothing else is measured.
 
+    Args:
+        asked: backends; empty: all that are here.
+        models: their names.
+        lengths: of the longest sequence, in timesteps.
+        processes: fresh ones for each cell.
+        pairs: of fits in each process; even, so that either way of fitting comes first equally often.
+        pythons: interpreters by backend, where they are not the usual ones.
+        command: as it was typed.
+        say: told of each cell.
+
     Raises:
         UserError: if a number makes no sense, or a backend that was asked for is not here.
     """
     if processes < 1:
         raise UserError(f"`--processes` must be at least 1. Received: {processes}. Use 8, say.")
+    if pairs < 2 or pairs % 2:
+        raise UserError(
+            f"`--pairs` must be even, so that bare and timed fits come first equally often. Received: {pairs}. Use 8."
+        )
     try:
         for length in lengths:
             check_length(TaskSettings(), length)
@@ -97,18 +111,18 @@ def measure_overhead(
                     cell = Cell(backend=backend, device="cpu", model=model, length=length)
                     one = Weighed(cell=cell)
                     for process in range(processes):
-                        one = _weigh(one, python, worker_cores, process)
+                        one = _weigh(one, python, worker_cores, process, pairs)
                     weighed.append(one)
                     say(f"{cell}: {one.failed or _said(one)}")
     return Overhead(commit=code_commit(), command=command, machine=machine, weighed=tuple(weighed))
 
 
-def _weigh(one: Weighed, python: str, cores: list[int], process: int) -> Weighed:
+def _weigh(one: Weighed, python: str, cores: list[int], process: int, pairs: int) -> Weighed:
     trial = Trial(kind="speed", cell=one.cell, index=process, settings=Settings())
     with WorkerProcess(python, one.cell, cores=cores, limits=Limits.all_phases(SILENT_LIMIT_S)) as worker:
         try:
             worker.ready()
-            found = worker.weigh(OverheadRequest(trial=trial, fit_s=FIT_S, repeats=PAIRS))
+            found = worker.weigh(OverheadRequest(trial=trial, fit_s=FIT_S, repeats=pairs))
         except WorkerLostError as lost:
             return one.model_copy(update={"failed": str(lost)})
     return one.model_copy(
@@ -162,9 +176,10 @@ def overhead_table(overhead: Overhead) -> Table:
                 "epochs high %": 100 * (epochs.interval.high - 1),
             }
         )
+    pairs = " or ".join(map(str, sorted({len(bare_s) for one in overhead.weighed for bare_s in one.bare_s}))) or "no"
     failed = (f"{one.cell}: a process failed: {one.failed}." for one in overhead.weighed if one.failed)
     notes = (
-        f"Whole calls of fit of about {FIT_S:g} s, bare and timed in turns, {PAIRS} pairs in each fresh process: the "
+        f"Whole calls of fit of about {FIT_S:g} s, bare and timed in turns, {pairs} pairs in each fresh process: the "
         f"median of their ratios; over processes, the median with its 95 % interval (from {LEAST_SEEDS} on).",
         "In the callback: what seqsum's own lines took of a timed fit, between the epochs' clocks: most of it is "
         "probes. To epochs: what is left without them, which is what would lengthen the figures of other tables.",

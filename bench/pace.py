@@ -11,8 +11,8 @@ from typing import Any
 from bench.messages import Turn
 from bench.speed_records import SLOW_HOST, Slice, slowdowns
 
-SQUARES = 20_000
-"""So many make a piece of work of half a millisecond or so, hardly felt by the epochs around it."""
+SQUARES = 5_000
+"""So many make a piece of work of a quarter of a millisecond or so, hardly felt by the epochs around it."""
 
 FIRST_PROBES = 200
 """So many are taken before the first turn of a process, to learn what the core can do."""

@@ -14,7 +14,7 @@ from bench import machine, subjects
 from bench.cells import Device, Trial
 from bench.errors import NotAvailableError
 from bench.messages import AtPark, Leave, Parked, Turn, TurnDone
-from bench.pace import Probes, fastest_of_many_s, work_s
+from bench.pace import Probes, fastest_of_many_s
 from bench.protocol import Timing
 from bench.speed_records import Slice, Speed, Witness
 from bench.trials import Report, build_model, draw_rows
@@ -223,13 +223,16 @@ class _Turns:
         return len(epochs_s) >= self._timing.slice_epochs and sum(epochs_s) >= self._timing.slice_s
 
 
-def weigh_harness(trial: Trial, *, fit_s: float, repeats: int) -> tuple[list[float], list[float], list[float]]:
+def weigh_harness(
+    trial: Trial, *, fit_s: float, repeats: int, report: Report
+) -> tuple[list[float], list[float], list[float]]:
     """Time whole calls of `fit`, bare and as `measure_speed` calls it, one after the other in turns.
 
     Args:
         trial: a speed trial.
         fit_s: how long each call shall last, about.
         repeats: how many pairs of calls; which of a pair comes first changes from pair to pair.
+        report: told when a pair begins.
 
     Returns:
         Seconds of an epoch in each call: bare, and timed; and those of the timed ones spent in the callback.
@@ -237,19 +240,23 @@ def weigh_harness(trial: Trial, *, fit_s: float, repeats: int) -> tuple[list[flo
     data = draw_rows(trial)
     model = build_model(trial)
     batch_size = trial.settings.training.batch_size
-    inputs, targets = data.fitted.inputs(), data.fitted.targets()
-    timing = trial.settings.timing.model_copy(update={"warmup_epochs": 1, "warmup_s": 0.0})
+    timing = trial.settings.timing.model_copy(update={"warmup_epochs": 0, "warmup_s": 0.0})
     warm_s = training.fit_for_speed(model, data.fitted, batch_size=batch_size, most_epochs=4, go_on=lambda _: True)
-    epochs = max(6, ceil(fit_s / warm_s[-1]))
+    epochs, fastest_probe_s = max(2, ceil(fit_s / warm_s[-1])), fastest_of_many_s()
 
     def bare() -> None:
-        model.fit(inputs, targets, batch_size=batch_size, epochs=epochs, verbose=0)
+        model.fit(data.fitted.inputs(), data.fitted.targets(), batch_size=batch_size, epochs=epochs, verbose=0)
 
     def timed() -> None:
-        requests: Iterator[AtPark] = iter([Turn(round=0, epochs=epochs - 3, calm_s=0.0), Leave()])
+        requests: Iterator[AtPark] = iter([Turn(round=0, epochs=epochs - 1, calm_s=0.0), Leave()])
         device = trial.cell.device
         turns = _Turns(
-            timing, lambda _: None, lambda _: next(requests), lambda _: None, device=device, fastest_probe_s=work_s()
+            timing,
+            lambda _: None,
+            lambda _: next(requests),
+            lambda _: None,
+            device=device,
+            fastest_probe_s=fastest_probe_s,
         )
         inside_s.append(0.0)
 
@@ -264,6 +271,7 @@ def weigh_harness(trial: Trial, *, fit_s: float, repeats: int) -> tuple[list[flo
     inside_s: list[float] = []
     seconds: dict[Callable[[], None], list[float]] = {bare: [], timed: []}
     for repeat in range(repeats):
+        report("pair of fits")
         for way in (bare, timed) if repeat % 2 else (timed, bare):
             start = perf_counter()
             way()

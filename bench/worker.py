@@ -164,7 +164,9 @@ class Server:
     def _weigh(self, request: OverheadRequest) -> Answer:
         from bench import speed_trials
 
-        seconds = speed_trials.weigh_harness(request.trial, fit_s=request.fit_s, repeats=request.repeats)
+        seconds = speed_trials.weigh_harness(
+            request.trial, fit_s=request.fit_s, repeats=request.repeats, report=self._report
+        )
         bare_s, timed_s, inside_s = map(tuple, seconds)
         return OverheadDone(bare_s=bare_s, timed_s=timed_s, inside_s=inside_s)
 

@@ -8,6 +8,7 @@ How it behaves is baked into the interpreter's script; "... at 12" behaves so at
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -201,7 +202,9 @@ def fake_speed_trials(behaviour: str) -> Any:
         fastest_s = (asked.fastest_probe_s or 2.0) / 2
         return {"probes_s": (fastest_s, fastest_s * (2 if slowed else 1)), "fastest_probe_s": fastest_s}
 
-    def weigh_harness(trial: Trial, *, fit_s: float, repeats: int) -> tuple[list[float], list[float], list[float]]:
+    def weigh_harness(
+        trial: Trial, *, fit_s: float, repeats: int, report: Callable[[str], None]
+    ) -> tuple[list[float], list[float], list[float]]:
         misbehave(behaviour, trial.cell.length)
         return [EPOCH_S] * repeats, [1.01 * EPOCH_S] * repeats, [0.001 * EPOCH_S] * repeats
 

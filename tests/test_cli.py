@@ -85,6 +85,8 @@ FILES = {
         (["replicas", "--model", "x:y"], "`model` must be one of simple_rnn, lstm, gru"),
         (["replicas", "--length", "1"], "at least `min_length`, which is 2"),
         (["overhead", "--processes", "0"], "`--processes` must be at least 1. Received: 0. Use 8"),
+        (["overhead", "--pairs", "0"], "`--pairs` must be even, so that bare and timed fits come first equally often."),
+        (["overhead", "--pairs", "3"], "Received: 3. Use 8"),
         (["overhead", "--length", "1"], "at least `min_length`, which is 2"),
         (["overhead", "--model", "x:y"], "`model` must be one of simple_rnn, lstm, gru"),
         (["overhead", "--backend", "theano"], "`backend` must be one of jax, torch, tensorflow"),

@@ -162,13 +162,25 @@ def test_unmet_expectation_ends_with_1_and_a_failure_that_names_the_path(tmp_pat
 
 def test_overhead_weighs_a_cell_in_pairs_of_fits(tmp_path: Path) -> None:
     backend = installed_backends()[0]
-    command = ["seqsum", "overhead", "--backend", backend, "--length", "4", "--processes", "1", "--json"]
+    command = [
+        "seqsum",
+        "overhead",
+        "--backend",
+        backend,
+        "--length",
+        "4",
+        "--processes",
+        "1",
+        "--pairs",
+        "4",
+        "--json",
+    ]
     answer = call(tmp_path, *command)
     assert answer.returncode == 0, answer.stderr
     (weighed,) = json.loads(answer.stdout)["weighed"]
     assert (weighed["cell"]["backend"], weighed["cell"]["model"], weighed["failed"]) == (backend, "simple_rnn", None)
     (bare_s,), (timed_s,) = weighed["bare_s"], weighed["timed_s"]
-    assert len(bare_s) == len(timed_s) > 1
+    assert len(bare_s) == len(timed_s) == 4
     ratios = sorted(timed / bare for timed, bare in zip(timed_s, bare_s, strict=True))
     assert 0.5 < ratios[len(ratios) // 2] < 2
     assert "timing adds" in answer.stderr

@@ -35,6 +35,7 @@ def refusal(**changes: Any) -> str:
         "models": ["lstm"],
         "lengths": [4],
         "processes": 8,
+        "pairs": 8,
         "pythons": {"jax": "/no/such/python"},
         "command": "seqsum overhead",
         "say": lambda line: pytest.fail(f"nothing may be measured: {line}"),

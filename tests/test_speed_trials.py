@@ -195,7 +195,10 @@ def test_expected_path_passes_and_another_one_is_an_error_that_names_both(speed_
 
 
 def test_harness_is_weighed_in_as_many_pairs_as_asked(speed_trials: Any) -> None:
-    bare_s, timed_s, inside_s = speed_trials.weigh_harness(make_trial(), fit_s=0.1, repeats=3)
+    told: list[str] = []
+    found = speed_trials.weigh_harness(make_trial(), fit_s=0.1, repeats=3, report=told.append)
+    bare_s, timed_s, inside_s = found
+    assert told == ["pair of fits"] * 3
     assert len(bare_s) == len(timed_s) == len(inside_s) == 3
     assert min(*bare_s, *timed_s) > 0
     assert all(0 < inside < timed / 2 for inside, timed in zip(inside_s, timed_s, strict=True))
@@ -240,7 +243,8 @@ def test_worker_answers_an_unmet_expectation_and_a_wrong_model_as_failures(
 
 def test_worker_weighs_the_harness(speed_trials: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     answer, told = served(OverheadRequest(trial=make_trial(), fit_s=0.05, repeats=2), monkeypatch)
-    assert isinstance(answer, OverheadDone) and len(answer.bare_s) == len(answer.timed_s) == 2 and told == []
+    assert isinstance(answer, OverheadDone) and len(answer.bare_s) == len(answer.timed_s) == 2
+    assert [line["phase"] for line in told] == ["pair of fits"] * 2, "a worker that works is not silent"
 
 
 @pytest.mark.parametrize("implementation", ["fused", "ceiling"])

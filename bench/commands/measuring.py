@@ -231,6 +231,7 @@ def weigh(
     model: Annotated[list[str], typer.Option(help="simple_rnn, lstm or gru. Default: simple_rnn.")] = [],
     length: Annotated[list[int], typer.Option(help="Longest sequence, in timesteps. Default: 4 and 50.")] = [],
     processes: Annotated[int, typer.Option(help="Fresh processes a cell is weighed in.")] = 8,
+    pairs: Annotated[int, typer.Option(help="Pairs of fits in each process, one bare and one timed.")] = 8,
     python: Pythons = [],
     json_: Json = False,
 ) -> None:
@@ -243,6 +244,7 @@ def weigh(
         models=[interpreters.parse_model(name) for name in dict.fromkeys(model or ["simple_rnn"])],
         lengths=sorted(set(length or [4, 50])),
         processes=processes,
+        pairs=pairs,
         pythons=interpreters.parse_pythons(python),
         command=typed_command("seqsum"),
         say=say,
