@@ -11,6 +11,7 @@ from math import ceil, nan
 from statistics import median
 from time import monotonic
 
+from bench.analysis.statistics import Ratio, median_ratio
 from bench.cells import BackendName, Cell, Device, Settings, Trial
 from bench.errors import UserError
 from bench.interpreters import check_keras_backend, find_interpreters
@@ -21,7 +22,6 @@ from bench.processes import WorkerProcess
 from bench.protocol import Limits, Timing
 from bench.records import Failure, Record
 from bench.speed_records import Speed
-from bench.statistics import Ratio, median_ratio
 from bench.turns import Block, timing_cores
 from seqsum_core.settings import NetworkSettings, TaskSettings, TrainingSettings, VariantSettings
 from seqsum_core.task import check_length

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from bench.advice import Advice, Candidate
-from bench.selection import Table
+from bench.analysis.selection import Table
 from seqsum_core.settings import VariantSettings
 
 LAYERS = {"simple_rnn": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}

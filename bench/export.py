@@ -12,12 +12,12 @@ import pandas as pd
 from pytest_benchmark import __version__ as storage_version
 from pytest_benchmark.stats import Stats
 
+from bench.analysis.selection import Selection
 from bench.cells import Cell
-from bench.digits import format_value
 from bench.errors import UserError
-from bench.escaping import frame_for_spreadsheet
 from bench.frames import Kind, frame_of
-from bench.selection import Selection
+from bench.printing.digits import format_value
+from bench.printing.escaping import frame_for_spreadsheet
 from bench.speed_records import Speed
 
 ExportFormat = Literal["pytest-benchmark", "github-action", "csv", "parquet"]

@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from bench.compare import Comparison
-from bench.digits import with_interval
+from bench.analysis.compare import Comparison
 from bench.errors import UserError
+from bench.printing.digits import with_interval
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,20 @@ from statistics import median
 import numpy as np
 import pandas as pd
 
+from bench.analysis.intervals import LEAST_SEEDS
+from bench.analysis.selection import Row, Table, sort_rows
+from bench.analysis.statistics import Ratio, median_ratio
 from bench.cells import BackendName, Cell, Settings, Trial
 from bench.errors import UserError
 from bench.faults import WorkerLostError
 from bench.frozen import Frozen
 from bench.interpreters import check_keras_backend, find_interpreters
-from bench.intervals import LEAST_SEEDS
 from bench.local import machine_lock
 from bench.machine import code_commit, describe_machine, pinned, usable_cores
 from bench.messages import OverheadRequest
 from bench.processes import WorkerProcess
 from bench.protocol import Limits
 from bench.records import Machine
-from bench.selection import Row, Table, sort_rows
-from bench.statistics import Ratio, median_ratio
 from bench.turns import timing_cores
 from seqsum_core.settings import TaskSettings
 from seqsum_core.task import check_length

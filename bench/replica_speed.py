@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
+from bench.analysis.selection import Row, Table
+from bench.analysis.statistics import median
 from bench.cells import REPLICAS, BackendName, Cell, Device, Group, Settings
 from bench.errors import UserError
 from bench.faults import WorkerLostError
@@ -19,8 +21,6 @@ from bench.machine import code_commit, describe_machine, pinned, usable_cores
 from bench.processes import WorkerProcess
 from bench.protocol import Limits
 from bench.records import Machine, Way, Worker
-from bench.selection import Row, Table
-from bench.statistics import median
 from bench.turns import timing_cores
 from seqsum_core.settings import TaskSettings, TrainingSettings
 from seqsum_core.task import check_length

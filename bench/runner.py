@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-from bench.differences import differences
+from bench.analysis.differences import differences
 from bench.errors import UserError
 from bench.plan import Sweep
 from bench.progress import Progress

@@ -13,6 +13,7 @@ from math import isinf, isnan
 from time import monotonic
 from typing import TypeVar
 
+from bench.analysis.ratios import widest_interval
 from bench.cells import Cell, Trial
 from bench.errors import UserError
 from bench.faults import WorkerLostError, failure
@@ -22,7 +23,6 @@ from bench.plan import Sweep
 from bench.processes import WorkerProcess
 from bench.progress import Progress
 from bench.protocol import Threads, Timing
-from bench.ratios import widest_interval
 from bench.records import Record
 from bench.resuming import place_of, timed_places
 from bench.speed_records import Slice, Speed, disturbers

@@ -6,7 +6,7 @@ Both sides are drawn from one distribution, whose deviation between processes is
 import numpy as np
 import pandas as pd
 
-from bench.compare import ratio_of_medians
+from bench.analysis.compare import ratio_of_medians
 
 PROCESSES = (5, 8, 12, 20)
 COMPARISONS, RESAMPLES, SPREAD = 2_000, 999, 0.05

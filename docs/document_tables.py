@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.figures import say_backend
-from bench.intervals import mean_interval
-from bench.memory_tables import patience_order, say_patience
-from bench.printing import format_value, frame_to_markdown
-from bench.ratios import Compared
+from bench.analysis.intervals import mean_interval
+from bench.analysis.memory import patience_order, say_patience
+from bench.analysis.ratios import Compared
+from bench.analysis.selection import Row
+from bench.analysis.statistics import Ratio
+from bench.plots.figures import say_backend
+from bench.printing.output import format_value, frame_to_markdown
 from bench.records import Accuracy
-from bench.selection import Row
-from bench.statistics import Ratio
 from bench.store import Run, load_runs
 
 PRINTED = {("simple_rnn", 4): 0.11, ("simple_rnn", 12): 3.29}

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bench.intervals import CONFIDENCE, Interval, mean_interval
+from bench.analysis.intervals import CONFIDENCE, Interval, mean_interval
 from bench.records import Accuracy
 from bench.store import load_runs
 

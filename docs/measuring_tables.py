@@ -7,19 +7,19 @@ import numpy as np
 import pandas as pd
 from document_tables import say_ratio
 
+from bench.analysis.intervals import Interval
+from bench.analysis.ratios import compare, of_cells
+from bench.analysis.selection import Row, Table, select
+from bench.analysis.statistics import Ratio, median_interval
 from bench.cells import DEFAULT, by_cell
-from bench.intervals import Interval
 from bench.names import say_count
-from bench.printing import frame_to_markdown
-from bench.ratios import compare, of_cells
+from bench.printing.output import frame_to_markdown
 from bench.records import Baseline
 from bench.resuming import place_of_record
-from bench.selection import Row, Table, select
 from bench.speed_records import Speed
-from bench.speed_tables import controls_table
-from bench.statistics import Ratio, median_interval
 from bench.store import Run
-from bench.tables import TABLES
+from bench.tables.catalog import TABLES
+from bench.tables.speed import controls_table
 
 EXECUTORS = ("local", "ray")
 

@@ -14,10 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bench.intervals import CONFIDENCE, Interval, mean_interval
-from bench.ratios import of_cells
+from bench.analysis.intervals import CONFIDENCE, Interval, mean_interval
+from bench.analysis.ratios import of_cells
+from bench.analysis.statistics import median_interval
 from bench.speed_records import Speed
-from bench.statistics import median_interval
 from bench.store import load_runs
 
 RESULTS = Path(__file__).parent.parent / "results"

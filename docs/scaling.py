@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from bench.cluster.units import Place, Schedule, Unit, missing_units
-from bench.figures import finish, make_panels, plain_log
 from bench.plan import Sweep
-from bench.printing import frame_to_markdown
+from bench.plots.figures import finish, make_panels, plain_log
+from bench.printing.output import frame_to_markdown
 from bench.sweeps import read_profile
 
 PICTURES = Path(__file__).parent / "pictures"

@@ -18,22 +18,22 @@ import document_tables
 import measuring_tables
 from scaling import scaling_block
 
-from bench import variant_tables
-from bench.batching_table import batching_table
-from bench.compare import compare_runs
-from bench.compare_tables import speed_changes_table
-from bench.devices_table import devices_table
-from bench.epoch_costs import epoch_cost_table
-from bench.length_tables import crossings_table, length_cost_table
+from bench.analysis.compare import compare_runs
+from bench.analysis.selection import Selection, Table, provenance, select
 from bench.overhead import Overhead, overhead_table
-from bench.printing import print_tables, to_markdown
+from bench.printing.output import print_tables, to_markdown
 from bench.records import LINE, Header
 from bench.replica_speed import ReplicaTimes, replicas_table
-from bench.selection import Selection, Table, provenance, select
-from bench.speed_tables import ratios_table
 from bench.store import Run, load_runs
-from bench.tables import overview_table
-from bench.target_tables import target_table
+from bench.tables import variants
+from bench.tables.batching import batching_table
+from bench.tables.catalog import overview_table
+from bench.tables.comparison import speed_changes_table
+from bench.tables.devices import devices_table
+from bench.tables.epoch_costs import epoch_cost_table
+from bench.tables.lengths import crossings_table, length_cost_table
+from bench.tables.speed import ratios_table
+from bench.tables.targets import target_table
 
 PROJECT = Path(__file__).parent.parent
 RESULTS = PROJECT / "results"
@@ -213,7 +213,7 @@ def taxes() -> str:
     """Return the framework tax of the published run."""
     chosen = select(load_runs(RESULTS / "ceilings")[0])
     source = "\n".join(f"- {line}" for line in provenance(chosen))
-    table = document_tables.pairs_by_variant(variant_tables.taxes(chosen))
+    table = document_tables.pairs_by_variant(variants.taxes(chosen))
     return f"{table}\n\n{source}\n- measured by `{chosen.runs[-1].header.command}`"
 
 
@@ -236,7 +236,7 @@ def published(folder: str, make: Callable[[Selection], Table], *columns: str) ->
 def fused() -> str:
     """Return how long fused layers take against Keras' own, in the run that timed the ceilings."""
     chosen = select(load_runs(RESULTS / "ceilings")[0])
-    return document_tables.pairs_by_variant(variant_tables.changes(chosen), beside="ceiling")
+    return document_tables.pairs_by_variant(variants.changes(chosen), beside="ceiling")
 
 
 def faults() -> str:

@@ -22,18 +22,18 @@ from factories import make_accuracy, make_cell, make_header, make_speed, make_sw
 from fake_worker import fake_python
 from rich.console import Console
 
+from bench.analysis.selection import select
 from bench.cells import BACKENDS, Group, Trial
 from bench.commands.reading import load
 from bench.lines import checksum, seal
 from bench.local import ThisMachine
-from bench.printing import DEFAULT
+from bench.printing.output import DEFAULT
 from bench.progress import Progress
 from bench.protocol import Timing
 from bench.records import Record
 from bench.runner import run_sweep
-from bench.selection import select
 from bench.store import HEADER, TRIALS, start_run
-from bench.tables import TABLES
+from bench.tables.catalog import TABLES
 from bench.verifying import verify_run
 
 TIMING = Timing(rounds=1, warmup_epochs=0, warmup_s=0, slice_epochs=1, slice_s=0, control="none")

@@ -9,11 +9,11 @@ from factories import make_accuracy, make_baseline, make_cell, make_errors, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.accuracy_tables import accuracy_table, backends_table, lengths_table, models_table, predictions_table
+from bench.analysis.intervals import mean_interval, paired_ratio
 from bench.cells import BackendName
-from bench.intervals import mean_interval, paired_ratio
-from bench.printing import format_value
+from bench.printing.output import format_value
 from bench.records import Accuracy
+from bench.tables.accuracy import accuracy_table, backends_table, lengths_table, models_table, predictions_table
 
 
 def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -14,9 +14,9 @@ import pytest
 from factories import make_cell, make_failure, make_processes
 from whole_runs import NOISE, whole_selection
 
+from bench.analysis.selection import Selection
 from bench.records import Record
 from bench.report.page import write_page
-from bench.selection import Selection
 
 pytestmark = pytest.mark.browser
 

@@ -3,10 +3,10 @@
 import pytest
 from factories import make_accuracy, make_baseline, make_cell, make_failure, make_processes, make_speed, select_all
 
-from bench.choosing import Wanted, choose, parse_columns
+from bench.analysis.selection import Selection, Table
 from bench.errors import UserError
-from bench.selection import Selection, Table
-from bench.tables import TABLES
+from bench.printing.choosing import Wanted, choose, parse_columns
+from bench.tables.catalog import TABLES
 
 
 def measured() -> Selection:

@@ -16,13 +16,13 @@ from factories import (
     make_worker,
 )
 
+from bench.analysis.compare import Comparison, compare_runs, ratio_of_medians
+from bench.analysis.differences import differences, warnings
 from bench.cells import Cell
-from bench.compare import Comparison, compare_runs, ratio_of_medians
-from bench.compare_tables import comparison_tables, heading, one_side_table
-from bench.differences import differences, warnings
 from bench.errors import UserError
 from bench.records import Record
 from bench.speed_records import Witness
+from bench.tables.comparison import comparison_tables, heading, one_side_table
 
 SECONDS = (0.0098, 0.0100, 0.0101, 0.0103, 0.0099, 0.0100, 0.0102, 0.0097)
 

@@ -1,9 +1,13 @@
-"""The coordinator's side imports no framework: neither its modules nor its commands."""
+"""Who may import whom: the coordinator no framework, the core nothing of bench, figures nothing that shows them."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import bench
 
 FRAMEWORKS = ("keras", "jax", "torch", "tensorflow")
 COORDINATOR = (
@@ -13,10 +17,10 @@ COORDINATOR = (
     "bench.cases.plugin",
     "bench.doctor",
     "bench.overhead",
-    "bench.replay_plot",
+    "bench.plots.replays",
     "bench.report.page",
     "bench.sides",
-    "bench.tables",
+    "bench.tables.catalog",
     "bench.turns",
     "seqsum_core.task",
     "seqsum_core.verdict",
@@ -34,3 +38,26 @@ def test_core_does_not_import_bench() -> None:
     code = "import seqsum_core.task, seqsum_core.baselines, seqsum_core.verdict, sys; print('bench' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
+
+
+SHOWN_BY = {
+    "analysis": {"tables", "plots", "printing", "report", "commands"},
+    "tables": {"plots", "report", "commands"},
+    "plots": {"report", "commands"},
+    "printing": {"plots", "report", "commands"},
+    "report": {"commands"},
+}
+
+
+@pytest.mark.parametrize("package", SHOWN_BY)
+def test_figures_know_nothing_of_what_shows_them(package: str) -> None:
+    modules = sorted((Path(bench.__file__).parent / package).glob("*.py"))
+    assert len(modules) > 5
+    found = {
+        (module.name, node.module)
+        for module in modules
+        for node in ast.walk(ast.parse(module.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("bench.")
+        if node.module.split(".")[1] in SHOWN_BY[package]
+    }
+    assert found == set()

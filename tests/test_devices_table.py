@@ -6,8 +6,8 @@ import pytest
 from factories import make_cell, make_processes, select_all
 
 from bench.cells import BackendName
-from bench.devices_table import devices_table
 from bench.records import Record
+from bench.tables.devices import devices_table
 
 NOISE = (0.98, 1.0, 1.01, 1.02, 0.99)
 

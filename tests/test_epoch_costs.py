@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from factories import make_cell, make_processes, select_all
 
+from bench.analysis.epoch_costs import epoch_costs
 from bench.cells import BackendName
-from bench.epoch_costs import epoch_cost_table, epoch_costs
 from bench.records import Record
+from bench.tables.epoch_costs import epoch_cost_table
 
 STEPS = {25: 65, 100: 17, 400: 5}
 NOISE = (0.98, 1.0, 1.01, 0.99, 1.02)

@@ -15,7 +15,7 @@ from factories import make_accuracy, make_cell, make_failure, make_header, make_
 from bench import export
 from bench.frames import COLUMNS
 from bench.records import Record
-from bench.speed_tables import speed_table
+from bench.tables.speed import speed_table
 
 SECONDS = (0.010, 0.011, 0.012, 0.013, 0.018)
 RECORDS: list[Record] = [

@@ -25,7 +25,7 @@ import bench
 from bench.errors import UserError
 from bench.frames import COLUMNS, Kind, frame_of
 from bench.records import Record
-from bench.speed_tables import speed_table
+from bench.tables.speed import speed_table
 
 PROJECT = Path(__file__).parent.parent
 RECORDS: list[Record] = [

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_compare import compared, timed
 
-from bench.compare_tables import comparison_document
 from bench.errors import UserError
 from bench.gate import Gate, parse_gate, refusals
+from bench.tables.comparison import comparison_document
 
 
 @pytest.mark.parametrize(("text", "share"), [("slower:5%", 0.05), ("slower:0%", 0.0), (" slower:12.5% ", 0.125)])

@@ -14,8 +14,9 @@ from factories import (
 )
 from whole_runs import NOISE, ceilings, controls, timings, trainings, whole_selection
 
-from bench.accuracy_lines import lines_over_lengths
-from bench.findings import Findings
+from bench.analysis.accuracy_lines import lines_over_lengths
+from bench.analysis.findings import Findings
+from bench.analysis.selection import select
 from bench.records import Accuracy, Record
 from bench.report.doubts import doubts
 from bench.report.headlines import (
@@ -26,7 +27,6 @@ from bench.report.headlines import (
     say_backends_alike,
     subtitle,
 )
-from bench.selection import select
 
 SHUFFLED = (*NOISE[1:], NOISE[0])
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import special
 
-from bench.intervals import (
+from bench.analysis.intervals import (
     LEAST_SEEDS,
     MANY_SEEDS,
     RATE_MARGIN,

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from bench.latex import comment, to_latex
-from bench.selection import Table
+from bench.analysis.selection import Table
+from bench.printing.latex import comment, to_latex
 
 TABLE = Table(
     "Speed & more",

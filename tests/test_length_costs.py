@@ -9,10 +9,10 @@ from factories import make_cell, make_processes, make_run, make_speed, select_al
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.analysis.length_costs import LengthCost, fit_lines, length_costs
+from bench.analysis.selection import select
 from bench.cells import BackendName
-from bench.length_costs import LengthCost, fit_lines, length_costs
 from bench.records import Record
-from bench.selection import select
 
 LENGTHS = (4, 12, 25, 50)
 STEPS = 17

@@ -9,12 +9,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from test_length_costs import timed
 
+from bench.analysis.intervals import Interval
+from bench.analysis.length_costs import length_costs
+from bench.analysis.length_crossings import Crossing, crossings
+from bench.analysis.selection import select
 from bench.cells import BackendName
-from bench.intervals import Interval
-from bench.length_costs import length_costs
-from bench.length_crossings import Crossing, crossings
 from bench.records import Record
-from bench.selection import select
 
 
 def crossing(*records: Record) -> Crossing:

@@ -7,8 +7,8 @@ from factories import make_cell, make_processes, select_all
 from test_length_costs import timed
 from test_printing import assert_whole_in_80_columns
 
-from bench.length_tables import crossings_table, length_cost_table
-from bench.selection import Table
+from bench.analysis.selection import Table
+from bench.tables.lengths import crossings_table, length_cost_table
 
 
 def rows(table: Table) -> list[dict[str, Any]]:

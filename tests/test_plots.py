@@ -11,15 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from whole_runs import BACKENDS, ceilings, timings, trainings, whole_selection
 
+from bench.analysis.selection import Selection
 from bench.commands.reporting import NAMES
 from bench.errors import UserError
-from bench.figures import BACKEND_STYLES, NothingToDrawError, shown_name
-from bench.learning_plots import draw_errors, draw_losses, draw_predictions
-from bench.plots import PICTURES, write_plots
-from bench.sample_plot import draw_samples
-from bench.selection import Selection
-from bench.speed_plots import draw_ratios, draw_speed
-from bench.start_plot import draw_start, some_lengths
+from bench.plots.catalog import PICTURES, write_plots
+from bench.plots.figures import BACKEND_STYLES, NothingToDrawError, shown_name
+from bench.plots.learning import draw_errors, draw_losses, draw_predictions
+from bench.plots.samples import draw_samples
+from bench.plots.speed import draw_ratios, draw_speed
+from bench.plots.start import draw_start, some_lengths
 
 
 @pytest.fixture(scope="module")

@@ -23,14 +23,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bench import digits
+from bench.analysis.selection import Selection, Table, select
 from bench.cells import BACKENDS, Cell
 from bench.errors import UserError
-from bench.printing import format_value, print_tables, print_text, to_csv, to_markdown
+from bench.printing import digits
+from bench.printing.output import format_value, print_tables, print_text, to_csv, to_markdown
 from bench.records import Record
-from bench.selection import Selection, Table, select
-from bench.speed_tables import speed_table
-from bench.tables import TABLES
+from bench.tables.catalog import TABLES
+from bench.tables.speed import speed_table
 
 TRICKY_NAMES = ["[red]x[/red]", "a|b:c", "[/]", "tail\\", "\\[bold]x", "a:smile:b", "<b>x</b>", "**x**"]
 

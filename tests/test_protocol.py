@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bench.intervals import LEAST_SEEDS
+from bench.analysis.intervals import LEAST_SEEDS
 from bench.protocol import Runtime, Timing
 
 

@@ -6,8 +6,8 @@ from math import inf, isnan
 import pytest
 from factories import make_accuracy, make_baseline, make_cell, make_failure, make_processes, make_speed
 
+from bench.analysis.ratios import Compared, compare, controls, of_cells, widest_interval
 from bench.cells import Cell
-from bench.ratios import Compared, compare, controls, of_cells, widest_interval
 from bench.records import Record
 
 JAX, TORCH, TENSORFLOW = (make_cell(backend) for backend in ("jax", "torch", "tensorflow"))

@@ -14,7 +14,7 @@ from factories import make_accuracy, make_cell, make_failure, make_header, make_
 from bench.cells import BackendName
 from bench.commands.app import screen
 from bench.records import Record
-from bench.tables import TABLES
+from bench.tables.catalog import TABLES
 
 SECONDS = (0.0100, 0.0101, 0.0099, 0.0102, 0.0098)
 BACKENDS: tuple[BackendName, ...] = ("jax", "torch")

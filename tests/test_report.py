@@ -25,9 +25,10 @@ from plotly.offline import get_plotlyjs
 from whole_runs import timings, trainings, whole_records, whole_selection
 
 from bench import store
+from bench.analysis.findings import Findings
+from bench.analysis.selection import select
 from bench.cells import Cell
-from bench.escaping import visible
-from bench.findings import Findings
+from bench.printing.escaping import visible
 from bench.records import Record
 from bench.report.chart_parts import MOST_POINTS
 from bench.report.limit_charts import target_charts, tax_charts
@@ -36,8 +37,7 @@ from bench.report.page import build_page, write_page
 from bench.report.shown_tables import MOST_ROWS, find_filters, show_table
 from bench.report.speed_charts import sample_charts
 from bench.report.texts import plotly_text
-from bench.selection import select
-from bench.tables import TABLES
+from bench.tables.catalog import TABLES
 
 VOID = {"meta", "input", "br", "link", "img", "hr", "i"} - {"i"}
 NOT_IN_THE_RUN = {

@@ -11,18 +11,18 @@ from fake_worker import fake_python
 from rich.console import Console
 from test_runner import TIMING, run, sweep
 
+from bench.analysis.differences import differences
+from bench.analysis.selection import select
 from bench.cells import Group, Trial
-from bench.differences import differences
 from bench.errors import UserError
 from bench.local import ThisMachine
 from bench.progress import Progress
 from bench.records import Accuracy, Record
 from bench.resuming import count_missing, missing_trials, stale_lines
 from bench.runner import resume_run
-from bench.selection import select
 from bench.speed_records import Speed
 from bench.store import HEADER, TRIALS, Run, load_run
-from bench.tables import TABLES
+from bench.tables.catalog import TABLES
 from bench.verifying import verify_run
 
 SWEEP = make_sweep(

@@ -15,12 +15,12 @@ from factories import make_sweep
 from fake_worker import fake_python
 from rich.console import Console
 
+from bench.analysis.ratios import compare, of_cells
 from bench.errors import UserError
 from bench.local import ThisMachine, machine_lock
 from bench.plan import Sweep
 from bench.progress import Progress
 from bench.protocol import Limits, Runtime, Timing
-from bench.ratios import compare, of_cells
 from bench.records import Accuracy, Baseline, Failure
 from bench.runner import run_sweep
 from bench.speed_records import Speed

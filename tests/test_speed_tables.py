@@ -17,11 +17,12 @@ from factories import (
     select_all,
 )
 
+from bench.analysis.intervals import Interval
+from bench.analysis.selection import select
+from bench.analysis.statistics import Overtaking
 from bench.cells import BackendName
-from bench.intervals import Interval
-from bench.selection import select
 from bench.speed_records import Speed
-from bench.speed_tables import (
+from bench.tables.speed import (
     controls_table,
     model_ratios_table,
     noise_table,
@@ -32,7 +33,6 @@ from bench.speed_tables import (
     start_table,
     thread_ratios_table,
 )
-from bench.statistics import Overtaking
 
 JAX, TORCH = make_cell("jax"), make_cell("torch")
 

@@ -9,10 +9,9 @@ from factories import make_cell, make_processes, make_slice, make_speed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import statistics
-from bench.intervals import Interval
-from bench.speed_records import Speed
-from bench.statistics import (
+from bench.analysis import statistics
+from bench.analysis.intervals import Interval
+from bench.analysis.statistics import (
     Ratio,
     epoch_time,
     median,
@@ -21,6 +20,7 @@ from bench.statistics import (
     overtaking,
     ratio,
 )
+from bench.speed_records import Speed
 
 TORCH = make_cell("torch")
 SECONDS = st.floats(1e-4, 1e2)

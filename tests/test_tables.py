@@ -19,11 +19,11 @@ from factories import (
     select_all,
 )
 
-from bench.accuracy_tables import accuracy_table
-from bench.selection import provenance, select
+from bench.analysis.selection import provenance, select
 from bench.speed_records import Speed
-from bench.speed_tables import speed_table
-from bench.tables import TABLES, failures_table, overview_table
+from bench.tables.accuracy import accuracy_table
+from bench.tables.catalog import TABLES, failures_table, overview_table
+from bench.tables.speed import speed_table
 
 OLD, NEW = "2030-01-01T00-00-00-old", "2030-01-02T00-00-00-new"
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from factories import make_accuracy, make_cell, make_processes, select_all
 
-from bench.figures import NothingToDrawError
+from bench.analysis.targets import reached
+from bench.plots.figures import NothingToDrawError
+from bench.plots.targets import draw_target, shares
 from bench.records import Record
-from bench.target_plot import draw_target, shares
-from bench.targets import reached
 
 
 def trained(*epochs: float, length: int = 12, of: int = 10) -> list[Record]:

@@ -7,10 +7,10 @@ import pytest
 from factories import make_accuracy, make_cell, make_processes, select_all
 from test_printing import assert_whole_in_80_columns
 
-from bench.printing import to_csv
+from bench.analysis.selection import Table
+from bench.printing.output import to_csv
 from bench.records import Record
-from bench.selection import Table
-from bench.target_tables import target_table
+from bench.tables.targets import target_table
 
 
 def train(*epochs: float, of: int = 40, **cell: Any) -> list[Record]:

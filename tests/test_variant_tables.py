@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from factories import make_cell, make_processes, make_run, make_sweep, select_all
 
+from bench.analysis.selection import Table, select
 from bench.records import Record
-from bench.selection import Table, select
-from bench.speed_tables import speed_table
-from bench.tables import overview_table
-from bench.variant_tables import tax_table, variants_table
+from bench.tables.catalog import overview_table
+from bench.tables.speed import speed_table
+from bench.tables.variants import tax_table, variants_table
 
 NOISE = (0.98, 1.0, 1.01, 1.02, 0.99)
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from factories import make_cell, make_processes, make_run, make_speed, select_all
 
+from bench.analysis.selection import select
+from bench.analysis.winners import fastest
 from bench.cells import BackendName
 from bench.records import Record
-from bench.selection import select
-from bench.speed_tables import speed_table
-from bench.tables import overview_table
-from bench.winners import fastest
+from bench.tables.catalog import overview_table
+from bench.tables.speed import speed_table
 
 NOISE = (0.98, 1.0, 1.01, 1.02, 0.99)
 

@@ -17,16 +17,16 @@ import pytest
 from rich.console import Console
 
 from bench import interpreters, local, store, sweeps
+from bench.analysis.selection import select
 from bench.cells import BACKENDS, BackendName, Cell, Trial
 from bench.errors import UserError
 from bench.machine import pin, typed_command, usable_cores
 from bench.plan import Sweep
-from bench.printing import print_tables
+from bench.printing.output import print_tables
 from bench.processes import WorkerProcess
 from bench.progress import Progress
 from bench.records import Accuracy, Header
 from bench.runner import new_header
-from bench.selection import select
 from bench.store import RunWriter
 from bench.turns import timing_cores, worker_cores
 from seqsum_core.settings import VariantSettings

@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 
+from bench.analysis.statistics import median_ratio
 from bench.cases.plugin import fresh_worker, say_interval
 from bench.cases.test_training import counted_epochs
 from bench.cells import Cell, Trial
 from bench.messages import Turn
 from bench.plan import Sweep
 from bench.processes import WorkerProcess
-from bench.statistics import median_ratio
 
 
 def test_clocks_agree(cell: Cell, benchmark: Any, sweep: Sweep, clocks: list[str]) -> None:

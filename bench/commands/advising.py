@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import advice, advice_text, interpreters, printing
+from bench import advice, advice_text, interpreters
 from bench.commands.app import Json, Pythons, app, say, screen
+from bench.printing import output
 
 
 @app.command()
@@ -49,7 +50,7 @@ def advise(
 
 def _show(found: advice.Advice) -> None:
     print(*advice_text.sentences(found), sep="\n")
-    printing.print_text(advice_text.candidates_table(found), screen())
+    output.print_text(advice_text.candidates_table(found), screen())
     if code := advice_text.snippet(found):
         print(f"\n{code}")
 

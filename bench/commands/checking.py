@@ -6,10 +6,13 @@ from typing import Annotated
 
 import typer
 
-from bench import certificate_tables, interpreters, local, replay_tables, replays, sides, verifying
 from bench import doctor as doctoring
+from bench import interpreters, local, replays, sides, verifying
 from bench.commands.app import Json, Pythons, app, errors, say, screen
 from bench.progress import Progress
+from bench.tables import certificate as certificate_tables
+from bench.tables import replays as replay_tables
+from bench.whole_files import check_target
 from seqsum_core.reference import CASES
 
 
@@ -51,9 +54,9 @@ def replay(
     pythons = interpreters.parse_pythons(python)
     chosen = replays.choose(case, reference, replays.parse_dtype(dtype))
     if plot:
-        replay_tables.check_target(plot, "--plot", (".png", ".svg"))
+        check_target(plot, "--plot", (".png", ".svg"))
     if csv:
-        replay_tables.check_target(csv, "--csv", (".csv",))
+        check_target(csv, "--csv", (".csv",))
     found, missing = interpreters.find_interpreters(asked, device="cpu", pythons=pythons)
     interpreters.check_keras_backend([*found, *missing])
     progress = Progress(errors)
@@ -68,9 +71,9 @@ def replay(
     for written in replay_tables.write_csv(result, csv) if csv else []:
         progress.say(f"Wrote {written}")
     if plot:
-        from bench import replay_plot  # Matplotlib takes half a second to import
+        from bench.plots.replays import write_plot  # Matplotlib takes half a second to import
 
-        replay_plot.write_plot(result, plot)
+        write_plot(result, plot)
         progress.say(f"Wrote {plot}")
     if not result.passed:
         raise typer.Exit(1)

@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 import typer
 from rich.text import Text
 
-from bench import compare_tables, gate, printing, store
+from bench import gate, store
+from bench.analysis.compare import Comparison, compare_runs
 from bench.commands.app import app, say, screen
-from bench.compare import Comparison, compare_runs
 from bench.errors import UserError
-from bench.escaping import visible
+from bench.printing.escaping import visible
+from bench.printing.output import print_text, to_markdown
+from bench.tables.comparison import comparison_document, comparison_tables, heading
 
 
 @app.command()
@@ -35,7 +37,7 @@ def compare(
         raise UserError(f"`BASE` and `NEW` must have a cell in common. Received: {base} and {new}. Measure one alike.")
     refused = gate.refusals(comparison, barrier) if barrier else []
     if format == "json":
-        print(json.dumps(compare_tables.comparison_document(comparison, barrier, refused), indent=1))
+        print(json.dumps(comparison_document(comparison, barrier, refused), indent=1))
     else:
         _show(comparison, markdown=format == "markdown")
     for line in refused:
@@ -62,14 +64,14 @@ def _read_side(path: Path, name: str) -> store.Run:
 
 
 def _show(comparison: Comparison, *, markdown: bool) -> None:
-    lines = [visible(line) for line in compare_tables.heading(comparison)]
-    tables = compare_tables.comparison_tables(comparison)
+    lines = [visible(line) for line in heading(comparison)]
+    tables = comparison_tables(comparison)
     if markdown:
         print("\n".join(f"- {line}" for line in lines))
-        print("\n" + "\n\n".join(map(printing.to_markdown, tables)))
+        print("\n" + "\n\n".join(map(to_markdown, tables)))
         return
     console = screen()
     for line in lines:
         console.print(Text(line))
     for table in tables:
-        printing.print_text(table, console)
+        print_text(table, console)

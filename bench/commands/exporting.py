@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bench import export as exporting
-from bench import selection
+from bench.analysis import selection
 from bench.commands.app import Results, app, say
 from bench.commands.reading import load
 from bench.errors import UserError

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import interpreters, overhead, printing, replica_speed, runner, selection, store, sweeps, variants
+from bench import interpreters, overhead, replica_speed, runner, store, sweeps, variants
+from bench.analysis import selection
 from bench.cluster.executor import OnCluster
 from bench.cluster.ray_cluster import RayCluster
 from bench.commands.app import Json, Pythons, Results, app, errors, say, screen
@@ -16,6 +17,7 @@ from bench.errors import UserError
 from bench.local import ThisMachine
 from bench.machine import typed_command
 from bench.names import choose_name
+from bench.printing import output
 from bench.progress import Progress
 from bench.records import Failure
 from bench.sites import Site
@@ -147,7 +149,7 @@ def _measuring(place: Path, executor: str) -> Iterator[Progress]:
 
 
 def _show(written: store.RunWriter) -> None:
-    printing.print_tables(selection.select([store.load_run(written.folder)]), [])
+    output.print_tables(selection.select([store.load_run(written.folder)]), [])
     place = written.folder.parent
     say(f"Next: seqsum report --results {place}, or all tables: seqsum table --show all --results {place}")
     if any(isinstance(record, Failure) and record.fault != "not available" for record in written.records):
@@ -220,7 +222,7 @@ def replicas(
     if json_:
         print(json.dumps(times.model_dump(mode="json"), indent=1))
     else:
-        printing.print_text(replica_speed.replicas_table(times), screen())
+        output.print_text(replica_speed.replicas_table(times), screen())
     if any(one.failed for one in times.timed):
         raise typer.Exit(1)
 
@@ -252,6 +254,6 @@ def weigh(
     if json_:
         print(json.dumps(found.model_dump(mode="json"), indent=1))
     else:
-        printing.print_text(overhead.overhead_table(found), screen())
+        output.print_text(overhead.overhead_table(found), screen())
     if any(one.failed for one in found.weighed):
         raise typer.Exit(1)

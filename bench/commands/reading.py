@@ -8,18 +8,21 @@ from typing import Annotated
 
 import typer
 
-from bench import choosing, interpreters, printing, selection, store, tables, targets
+from bench import interpreters, store
+from bench.analysis import selection, targets
 from bench.commands.app import Results, Target, app, say
+from bench.printing import choosing, output
+from bench.tables.catalog import TABLES
 
 
 def _list_tables() -> str:
     """Return the names of all tables with what each holds, as the end of the help."""
-    width = max(map(len, tables.TABLES))
+    width = max(map(len, TABLES))
     lines = [
         textwrap.fill(
             f"  {name:<{width}}  {str(make.__doc__).partition(chr(10))[0]}", 77, subsequent_indent=" " * (width + 4)
         )
-        for name, make in tables.TABLES.items()
+        for name, make in TABLES.items()
     ]
     return "\n".join(["\b", "Tables:", *lines])
 
@@ -36,7 +39,7 @@ def table(
     length: Annotated[list[int], typer.Option(help="Rows of this length only.")] = [],
     columns: Annotated[str | None, typer.Option(metavar="NAME,NAME", help="These columns, in this order.")] = None,
     target: Target = selection.TARGET,
-    format: Annotated[printing.Format, typer.Option(help="How to print.")] = "text",  # noqa: A002
+    format: Annotated[output.Format, typer.Option(help="How to print.")] = "text",  # noqa: A002
 ) -> None:
     """Print tables of what has been measured.
 
@@ -51,7 +54,7 @@ def table(
     )
     loaded, problems = load(runs, results)
     if loaded:
-        printing.print_tables(replace(selection.select(loaded), target=target), show, form=format, wanted=wanted)
+        output.print_tables(replace(selection.select(loaded), target=target), show, form=format, wanted=wanted)
     if problems:
         raise typer.Exit(1)
 

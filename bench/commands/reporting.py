@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from bench import selection, targets
+from bench.analysis import selection, targets
+from bench.analysis.selection import Selection
 from bench.commands.app import Results, Target, app, say
 from bench.commands.reading import load
-from bench.selection import Selection
 
 NAMES = (
     "speed, ratios, tax, length-cost, start, samples, accuracy, target, loss, errors, predictions, memory, gradients"
@@ -31,9 +31,9 @@ def plot(
     chosen, _ = _read(results, targets.parse_target(target))
     written: list[Path] = []
     if chosen:
-        from bench import plots  # Matplotlib takes half a second to import
+        from bench.plots.catalog import write_plots  # Matplotlib takes half a second to import
 
-        written, missing = plots.write_plots(chosen, out, format, show)
+        written, missing = write_plots(chosen, out, format, show)
         for reason in missing:
             say(f"Not drawn: {reason}")
     for path in written:
@@ -52,8 +52,8 @@ def report(
 
     It needs no network and no other file. Example: seqsum report --results results/reference --out report.html
     """
-    from bench.replay_tables import check_target
     from bench.report import page  # Jinja2 and Plotly take a while to import
+    from bench.whole_files import check_target
 
     check_target(out, "--out", (".html", ".htm"))
     chosen, problems = _read(results, targets.parse_target(target))

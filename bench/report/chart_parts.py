@@ -1,7 +1,7 @@
 """What all plots of the page share: traces, axes, whose a trace is, and numbers with the digits that can be seen.
 
-A figure is plain data for Plotly, which the page draws when it is looked at. Colours are those of `bench.figures`;
-the page maps them for its dark theme.
+A figure is plain data for Plotly, which the page draws when it is looked at. Colours are those of
+`bench.plots.figures`; the page maps them for its dark theme.
 """
 
 from collections import defaultdict
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bench.analysis.findings import Timed
 from bench.cells import Cell
-from bench.figures import BACKEND_STYLES, is_usual, say_backend
-from bench.findings import Timed
+from bench.plots.figures import BACKEND_STYLES, is_usual, say_backend
 from bench.report.texts import plotly_text
 
 Trace = dict[str, Any]

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.accuracy_lines import Line
-from bench.findings import Findings
+from bench.analysis.accuracy_lines import Line
+from bench.analysis.findings import Findings
+from bench.analysis.selection import Selection
 from bench.report.chart_parts import Chart
 from bench.report.learning_charts import accuracy_charts, loss_charts, memory_charts
 from bench.report.limit_charts import target_charts, tax_charts
 from bench.report.speed_charts import ratio_charts, sample_charts, speed_charts
 from bench.report.start_charts import break_even_charts, start_charts
-from bench.selection import Selection
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
 
-from bench.findings import Findings
+from bench.analysis.findings import Findings
+from bench.analysis.selection import Selection
 from bench.machine import BUSY_LOAD
 from bench.names import say_count
-from bench.printing import format_value
+from bench.printing.output import format_value
 from bench.records import PROTOCOL_VERSION, Failure
 from bench.report.headlines import Answer
-from bench.selection import Selection
 from bench.speed_records import disturbers
 
 MANY_DISTURBED = 0.05

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Literal
 
-from bench.accuracy_lines import Line
+from bench.analysis.accuracy_lines import Line
+from bench.analysis.findings import BreakEven, Findings, Timed, place
+from bench.analysis.intervals import LEAST_SEEDS, Interval
+from bench.analysis.statistics import Ratio
 from bench.cells import Cell
-from bench.figures import say_backend
-from bench.findings import BreakEven, Findings, Timed, place
-from bench.intervals import LEAST_SEEDS, Interval
 from bench.names import say_count
-from bench.printing import format_value
+from bench.plots.figures import say_backend
+from bench.printing.output import format_value
 from bench.report.texts import join_words, model_name, say_interval
-from bench.speed_tables import say_ahead
-from bench.statistics import Ratio
+from bench.tables.speed import say_ahead
 
 Proof = Literal["clear", "tie", "open", "alone"]
 

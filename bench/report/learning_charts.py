@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.accuracy_lines import Line
-from bench.figures import styles
-from bench.printing import format_value
+from bench.analysis.accuracy_lines import Line
+from bench.plots.figures import styles
+from bench.printing.output import format_value
 from bench.report.chart_parts import (
     DASHES,
     MOST_POINTS,

@@ -3,9 +3,12 @@
 from collections import defaultdict
 from math import isfinite
 
-from bench.figures import GREY, say_backend
-from bench.printing import format_value
-from bench.ratios import Compared
+from bench.analysis.ratios import Compared
+from bench.analysis.selection import Selection
+from bench.analysis.targets import Reached, reached
+from bench.plots.figures import GREY, say_backend
+from bench.plots.targets import shares
+from bench.printing.output import format_value
 from bench.report.chart_parts import (
     Chart,
     Trace,
@@ -20,10 +23,7 @@ from bench.report.chart_parts import (
     shorts,
 )
 from bench.report.texts import model_name, plotly_text, say_interval
-from bench.selection import Selection
-from bench.target_plot import shares
-from bench.targets import Reached, reached
-from bench.variant_tables import taxes
+from bench.tables.variants import taxes
 
 
 def tax_charts(chosen: Selection) -> list[Chart]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.selection import Row, Selection, Table, axes
 from bench.cells import Cell, by_cell
 from bench.records import Header, Worker
-from bench.selection import Row, Selection, Table, axes
 from bench.store import Run
 from bench.sweeps import PROFILES
 

@@ -11,18 +11,18 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from plotly.offline import get_plotlyjs
 
-from bench.accuracy_lines import lines_over_lengths, loss_lines, memory_lines
-from bench.escaping import visible
-from bench.findings import Findings
-from bench.memory_tables import most_patient, patience_note
-from bench.replay_tables import write_whole
+from bench.analysis.accuracy_lines import lines_over_lengths, loss_lines, memory_lines
+from bench.analysis.findings import Findings
+from bench.analysis.memory import most_patient, patience_note
+from bench.analysis.selection import Selection, Table, provenance
+from bench.printing.escaping import visible
 from bench.report import doubts, headlines
 from bench.report.charts import Learning, make_charts
 from bench.report.origin import origin_tables
 from bench.report.shown_tables import Filters, ShownTable, find_filters, show_table
 from bench.report.texts import join_words, model_name
-from bench.selection import Selection, Table, provenance
-from bench.tables import TABLES
+from bench.tables.catalog import TABLES
+from bench.whole_files import write_whole
 
 PARTS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "speed": ("Speed", ("speed", "ratios"), ("overview", "speed", "ratios", "model-ratios", "thread-ratios")),

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.selection import Selection, Table
 from bench.cells import BACKENDS
-from bench.escaping import visible
-from bench.printing import format_value
-from bench.selection import Selection, Table
+from bench.printing.escaping import visible
+from bench.printing.output import format_value
 
 MOST_ROWS = 400
 LONGEST = 600

@@ -5,10 +5,10 @@ from math import isnan
 
 import numpy as np
 
-from bench.figures import BACKEND_STYLES, GREY, say_backend
-from bench.findings import Findings, Timed, Turn
-from bench.printing import format_value
-from bench.ratios import Compared
+from bench.analysis.findings import Findings, Timed, Turn
+from bench.analysis.ratios import Compared
+from bench.plots.figures import BACKEND_STYLES, GREY, say_backend
+from bench.printing.output import format_value
 from bench.report.chart_parts import (
     MOST_POINTS,
     Chart,

@@ -2,9 +2,10 @@
 
 from math import isfinite
 
-from bench.figures import GREY, say_backend
-from bench.findings import PARTS, BreakEven, Findings, Timed, place
-from bench.printing import format_value
+from bench.analysis.findings import PARTS, BreakEven, Findings, Timed, place
+from bench.plots.figures import GREY, say_backend
+from bench.plots.start import FEWEST_EPOCHS, some_lengths
+from bench.printing.output import format_value
 from bench.report.chart_parts import (
     Chart,
     Trace,
@@ -17,8 +18,7 @@ from bench.report.chart_parts import (
     short,
 )
 from bench.report.texts import model_name
-from bench.speed_tables import say_ahead
-from bench.start_plot import FEWEST_EPOCHS, some_lengths
+from bench.tables.speed import say_ahead
 
 PART_COLORS = ("#4d4d4d", "#56b4e9", "#e69f00", "#cc79a7")
 

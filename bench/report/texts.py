@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from html import escape
 from math import isnan
 
-from bench.escaping import visible
-from bench.figures import NAMES
-from bench.intervals import Interval
-from bench.printing import format_value
+from bench.analysis.intervals import Interval
+from bench.plots.figures import NAMES
+from bench.printing.escaping import visible
+from bench.printing.output import format_value
 
 
 def plotly_text(text: str) -> str:

@@ -1,0 +1,1 @@
+"""What the records say: figures, intervals and comparisons, all derived on reading. Imports no framework."""
