@@ -242,22 +242,18 @@ def weigh_harness(
     batch_size = trial.settings.training.batch_size
     timing = trial.settings.timing.model_copy(update={"warmup_epochs": 0, "warmup_s": 0.0})
     warm_s = training.fit_for_speed(model, data.fitted, batch_size=batch_size, most_epochs=4, go_on=lambda _: True)
-    epochs, fastest_probe_s = max(2, ceil(fit_s / warm_s[-1])), fastest_of_many_s()
+    epochs = max(2, ceil(fit_s / warm_s[-1]))
+    device, fastest_probe_s = trial.cell.device, fastest_of_many_s()
+
+    def ignore(_: object) -> None:
+        pass
 
     def bare() -> None:
         model.fit(data.fitted.inputs(), data.fitted.targets(), batch_size=batch_size, epochs=epochs, verbose=0)
 
     def timed() -> None:
         requests: Iterator[AtPark] = iter([Turn(round=0, epochs=epochs - 1, calm_s=0.0), Leave()])
-        device = trial.cell.device
-        turns = _Turns(
-            timing,
-            lambda _: None,
-            lambda _: next(requests),
-            lambda _: None,
-            device=device,
-            fastest_probe_s=fastest_probe_s,
-        )
+        turns = _Turns(timing, ignore, lambda _: next(requests), ignore, device=device, fastest_probe_s=fastest_probe_s)
         inside_s.append(0.0)
 
         def after_epoch(epochs_s: training.EpochsSoFar) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.intervals import mean_interval
-from bench.analysis.memory import patience_order, say_patience
+from bench.analysis.patience import patience_order, say_patience
 from bench.analysis.ratios import Compared
 from bench.analysis.selection import Row
 from bench.analysis.statistics import Ratio

@@ -162,19 +162,7 @@ def test_unmet_expectation_ends_with_1_and_a_failure_that_names_the_path(tmp_pat
 
 def test_overhead_weighs_a_cell_in_pairs_of_fits(tmp_path: Path) -> None:
     backend = installed_backends()[0]
-    command = [
-        "seqsum",
-        "overhead",
-        "--backend",
-        backend,
-        "--length",
-        "4",
-        "--processes",
-        "1",
-        "--pairs",
-        "4",
-        "--json",
-    ]
+    command = f"seqsum overhead --backend {backend} --length 4 --processes 1 --pairs 4 --json".split()
     answer = call(tmp_path, *command)
     assert answer.returncode == 0, answer.stderr
     (weighed,) = json.loads(answer.stdout)["weighed"]

@@ -10,7 +10,8 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.memory import memory_of, most_patient, with_memory
+from bench.analysis.memory import memory_of, with_memory
+from bench.analysis.patience import most_patient
 from bench.analysis.seed_groups import band, by_model, lengths_of, models_of, over_seeds
 from bench.analysis.selection import Selection
 from bench.records import Accuracy

@@ -18,7 +18,7 @@ from scipy import special
 
 from bench.analysis.findings import place
 from bench.analysis.intervals import CONFIDENCE, Interval
-from bench.analysis.memory import patience_order
+from bench.analysis.patience import patience_order
 from bench.analysis.selection import Selection
 from bench.cells import Cell
 from bench.errors import UserError

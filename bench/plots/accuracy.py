@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from bench.analysis.accuracy_lines import Figures, lines_over_lengths
-from bench.analysis.memory import patience_order, say_patience
+from bench.analysis.patience import patience_order, say_patience
 from bench.analysis.seed_groups import lengths_of, models_of, say_means
 from bench.analysis.selection import Selection
 from bench.plots.figures import (

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.accuracy_lines import Line, error_lines, loss_lines
-from bench.analysis.memory import most_patient, patience_note
+from bench.analysis.patience import most_patient, patience_note
 from bench.analysis.seed_groups import by_model, lengths_of, models_of, over_seeds, say_means, say_seeds
 from bench.analysis.selection import Selection
 from bench.plots.figures import (

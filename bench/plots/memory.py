@@ -8,7 +8,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from bench.analysis.accuracy_lines import Line, memory_lines
-from bench.analysis.memory import memory_of, most_patient, patience_note, relative_gradient, with_memory
+from bench.analysis.memory import memory_of, relative_gradient, with_memory
+from bench.analysis.patience import most_patient, patience_note
 from bench.analysis.seed_groups import by_model, lengths_of, models_of, over_seeds, say_means, say_seeds
 from bench.analysis.selection import Selection
 from bench.plots.figures import (

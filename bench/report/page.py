@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from bench.analysis.accuracy_lines import lines_over_lengths, loss_lines, memory_lines
 from bench.analysis.findings import Findings
-from bench.analysis.memory import most_patient, patience_note
+from bench.analysis.patience import most_patient, patience_note
 from bench.analysis.selection import Selection, Table, provenance
 from bench.printing.escaping import visible
 from bench.report import doubts, headlines

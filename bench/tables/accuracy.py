@@ -24,7 +24,7 @@ from bench.analysis.intervals import (
     paired_ratio,
     verdicts,
 )
-from bench.analysis.memory import patience_order
+from bench.analysis.patience import patience_order
 from bench.analysis.selection import Row, Selection, Table, axes, name_usual, sort_rows, statuses, without_figures
 from bench.cells import Cell
 from bench.records import Accuracy, Baseline, Failure

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from bench.analysis.memory import most_patient, patience_note
+from bench.analysis.patience import most_patient, patience_note
 from bench.analysis.selection import Row, Selection, Table, axes, name_usual
 from bench.analysis.winners import MARKED, fastest
 from bench.records import Accuracy, Failure

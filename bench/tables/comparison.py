@@ -10,7 +10,7 @@ import pandas as pd
 from bench.analysis.compare import Comparison, SpeedChange
 from bench.analysis.differences import differences, warnings
 from bench.analysis.intervals import LEAST_SEEDS
-from bench.analysis.memory import say_patience
+from bench.analysis.patience import say_patience
 from bench.analysis.selection import Row, Table, axes, name_usual
 from bench.cells import Cell
 from bench.gate import Gate

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.intervals import LEAST_SEEDS, mean_interval
-from bench.analysis.memory import memory_of, most_patient, patience_note, relative_gradient, with_memory
+from bench.analysis.memory import memory_of, relative_gradient, with_memory
+from bench.analysis.patience import most_patient, patience_note
 from bench.analysis.selection import Row, Selection, Table, axes, sort_rows
 from bench.cells import by_cell
 from bench.records import Memory
