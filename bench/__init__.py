@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from bench.frames import Kind
+    from bench.records.frame import Kind
 
 
 def load(results: str | Path = "results", *, kind: Kind = "speed") -> pd.DataFrame:
@@ -30,6 +30,6 @@ def load(results: str | Path = "results", *, kind: Kind = "speed") -> pd.DataFra
     Raises:
         UserError: if there is no run or no such kind.
     """
-    from bench import frames  # pandas takes a third of a second to import, which workers shall not pay
+    from bench.records import frame as frames  # pandas takes a third of a second to import, which workers shall not pay
 
     return frames.load(results, kind=kind)

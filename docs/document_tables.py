@@ -12,10 +12,10 @@ from bench.analysis.patience import patience_order, say_patience
 from bench.analysis.ratios import Compared
 from bench.analysis.selection import Row
 from bench.analysis.statistics import Ratio
-from bench.plots.figures import say_backend
-from bench.printing.output import format_value, frame_to_markdown
-from bench.records import Accuracy
-from bench.store import Run, load_runs
+from bench.output.plots.figures import say_backend
+from bench.output.printing.output import format_value, frame_to_markdown
+from bench.records.schema import Accuracy
+from bench.records.store import Run, load_runs
 
 PRINTED = {("simple_rnn", 4): 0.11, ("simple_rnn", 12): 3.29}
 """The val_loss that the article printed, by model and length."""

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bench.analysis.intervals import CONFIDENCE, Interval, mean_interval
-from bench.records import Accuracy
-from bench.store import load_runs
+from bench.records.schema import Accuracy
+from bench.records.store import load_runs
 
 STUDY = Path(__file__).parent.parent / "results" / "study"
 SAMPLES = 4_000

@@ -11,15 +11,15 @@ from bench.analysis.intervals import Interval
 from bench.analysis.ratios import compare, of_cells
 from bench.analysis.selection import Row, Table, select
 from bench.analysis.statistics import Ratio, median_interval
-from bench.cells import DEFAULT, by_cell
 from bench.names import say_count
-from bench.printing.output import frame_to_markdown
-from bench.records import Baseline
-from bench.resuming import place_of_record
-from bench.speed_records import Speed
-from bench.store import Run
-from bench.tables.catalog import TABLES
-from bench.tables.speed import controls_table
+from bench.output.printing.output import frame_to_markdown
+from bench.output.tables.catalog import TABLES
+from bench.output.tables.speed import controls_table
+from bench.plan.cells import DEFAULT, by_cell
+from bench.records.missing import place_of_record
+from bench.records.schema import Baseline
+from bench.records.speed import Speed
+from bench.records.store import Run
 
 EXECUTORS = ("local", "ray")
 

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.interpreters import find_interpreter
-from bench.sweeps import read_sweep
+from bench.measure.environments import find_interpreter
+from bench.plan.files import read_sweep
 
 PROJECT = Path(__file__).parent.parent
 SWEEP = PROJECT / "docs" / "sweeps" / "noise.toml"

@@ -17,8 +17,8 @@ from scipy import special
 from bench.analysis.intervals import CONFIDENCE, Interval, mean_interval
 from bench.analysis.ratios import of_cells
 from bench.analysis.statistics import median_interval
-from bench.speed_records import Speed
-from bench.store import load_runs
+from bench.records.speed import Speed
+from bench.records.store import load_runs
 
 RESULTS = Path(__file__).parent.parent / "results"
 RUNS = 400

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.cluster.units import Place, Schedule, Unit, missing_units
-from bench.plan import Sweep
-from bench.plots.figures import finish, make_panels, plain_log
-from bench.printing.output import frame_to_markdown
-from bench.sweeps import read_profile
+from bench.measure.cluster.units import Place, Schedule, Unit, missing_units
+from bench.output.plots.figures import finish, make_panels, plain_log
+from bench.output.printing.output import frame_to_markdown
+from bench.plan.files import read_profile
+from bench.plan.sweep import Sweep
 
 PICTURES = Path(__file__).parent / "pictures"
 NODES = (1, 2, 4, 8, 16, 32, 64, 128)

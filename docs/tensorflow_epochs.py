@@ -10,19 +10,20 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench.interpreters import worker_settings
-from bench.local import machine_lock
-from bench.machine import code_commit, describe_machine, pinned, usable_cores
+from bench.host import code_commit, describe_machine, pinned, usable_cores
+from bench.measure.environments import worker_settings
+from bench.measure.local import machine_lock
 
 os.environ.update(worker_settings("tensorflow", "cpu", 1))
 
 import keras
 import tensorflow
 
-from seqsum_core import models, task
+from seqsum_core import task
+from seqsum_core.nn import models
+from seqsum_core.nn.training import EpochClock
 from seqsum_core.settings import TaskSettings
 from seqsum_core.task import Sequences
-from seqsum_core.training import EpochClock
 
 CELLS = (("simple_rnn", 4), ("simple_rnn", 12), ("lstm", 12), ("gru", 12), ("lstm", 25), ("simple_rnn", 50))
 WARMUP, EPOCHS, BATCH = 3, 20, 100

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from bench.interpreters import worker_settings
-from bench.local import machine_lock
-from bench.machine import code_commit, describe_machine, pinned, usable_cores
+from bench.host import code_commit, describe_machine, pinned, usable_cores
+from bench.measure.environments import worker_settings
+from bench.measure.local import machine_lock
 
 os.environ.update(worker_settings("torch", "cpu", 1))
 
@@ -23,9 +23,10 @@ import keras
 import numpy as np
 import torch
 
-from seqsum_core import models, task
+from seqsum_core import task
+from seqsum_core.nn import models
+from seqsum_core.nn.training import EpochClock
 from seqsum_core.settings import TaskSettings
-from seqsum_core.training import EpochClock
 
 rnn: Any = import_module("keras.src.backend.torch.rnn")  # its package has a function of the same name
 LENGTHS, BATCH = (50, 100, 200, 400), 100

@@ -20,20 +20,20 @@ from scaling import scaling_block
 
 from bench.analysis.compare import compare_runs
 from bench.analysis.selection import Selection, Table, provenance, select
-from bench.overhead import Overhead, overhead_table
-from bench.printing.output import print_tables, to_markdown
-from bench.records import LINE, Header
-from bench.replica_speed import ReplicaTimes, replicas_table
-from bench.store import Run, load_runs
-from bench.tables import variants
-from bench.tables.batching import batching_table
-from bench.tables.catalog import overview_table
-from bench.tables.comparison import speed_changes_table
-from bench.tables.devices import devices_table
-from bench.tables.epoch_costs import epoch_cost_table
-from bench.tables.lengths import crossings_table, length_cost_table
-from bench.tables.speed import ratios_table
-from bench.tables.targets import target_table
+from bench.measure.overhead import Overhead, overhead_table
+from bench.measure.replica_speed import ReplicaTimes, replicas_table
+from bench.output.printing.output import print_tables, to_markdown
+from bench.output.tables import variants
+from bench.output.tables.batching import batching_table
+from bench.output.tables.catalog import overview_table
+from bench.output.tables.comparison import speed_changes_table
+from bench.output.tables.devices import devices_table
+from bench.output.tables.epoch_costs import epoch_cost_table
+from bench.output.tables.lengths import crossings_table, length_cost_table
+from bench.output.tables.speed import ratios_table
+from bench.output.tables.targets import target_table
+from bench.records.schema import LINE, Header
+from bench.records.store import Run, load_runs
 
 PROJECT = Path(__file__).parent.parent
 RESULTS = PROJECT / "results"
@@ -181,7 +181,7 @@ def torch_lstm() -> str:
 
 
 def _line_schema() -> dict[str, Any]:
-    """Return the schema of a line: a record, and the checksums that `bench.lines` puts behind it."""
+    """Return the schema of a line: a record, and the checksums that `bench.records.checksums` puts behind it."""
     schema = LINE.json_schema(mode="serialization")
     for place in schema["discriminator"]["mapping"].values():
         definition = schema["$defs"][place.rpartition("/")[2]]

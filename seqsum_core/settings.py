@@ -15,7 +15,7 @@ ARTICLE_MIN_LENGTH = 2
 
 MODELS = ("simple_rnn", "lstm", "gru")
 RECURRENCES = ("scan", "while_loop", "python_loop", "unrolled", "fused", "cudnn", "none")
-"""The paths that a recurrent layer can run on: `seqsum_core.witness` tells them apart."""
+"""The paths that a recurrent layer can run on: `seqsum_core.nn.execution_path` tells them apart."""
 
 
 def require(holds: bool, rule: str, received: object, remedy: str) -> None:
@@ -175,7 +175,7 @@ class VariantSettings:
     """What a cell is set to besides its axes: how the training is run, and where it departs from the other settings.
 
     Args:
-        implementation: "keras" trains with Keras' own layers, "fused" with those of `seqsum_core.fused`,
+        implementation: "keras" trains with Keras' own layers, "fused" with those of `seqsum_core.nn.fused`,
             "ceiling" without Keras: the same training written in the framework itself.
         unroll: unroll the recurrent loop at trace time.
         jit_compile: passed to `compile`: "auto" is Keras' default.
@@ -186,7 +186,7 @@ class VariantSettings:
         mask: hide padded timesteps; None: as `NetworkSettings` says.
         batching: "padded": every row has as many timesteps as the longest; "bucketed", "exact": as many as the
             longest of its bucket, or its own, see `seqsum_core.batching`.
-        devices: how many share the rows of each step, see `seqsum_core.devices`.
+        devices: how many share the rows of each step, see `seqsum_core.nn.devices`.
     """
 
     implementation: Literal["keras", "fused", "ceiling"] = "keras"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seqsum_core import article
+from seqsum_core.article import draw as article
 from seqsum_core.settings import TaskSettings, require
 
 

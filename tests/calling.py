@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
-from bench.records import Header, Record
-from bench.store import start_run
+from bench.records.schema import Header, Record
+from bench.records.store import start_run
 
 
 @dataclass(frozen=True)

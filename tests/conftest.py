@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import pace
+from bench.worker import pace
 
 if find_spec("hypothesis"):  # benchmark cases load this file, too, where nothing but a backend is installed
     from hypothesis import settings

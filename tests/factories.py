@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from bench.analysis.selection import Selection, select
-from bench.cells import BackendName, Cell, Group, Trial
-from bench.plan import Sweep
-from bench.protocol import Threads
-from bench.records import Accuracy, Baseline, Failure, Header, Machine, Memory, Record, Worker
-from bench.speed_records import Slice, Speed, Witness
-from bench.store import Run
+from bench.plan.cells import BackendName, Cell, Group, Trial
+from bench.plan.sweep import Sweep
+from bench.plan.timing import Threads
+from bench.records.schema import Accuracy, Baseline, Failure, Header, Machine, Memory, Record, Worker
+from bench.records.speed import Slice, Speed, Witness
+from bench.records.store import Run
 from seqsum_core.metrics import Errors
 from seqsum_core.settings import VariantSettings
 

@@ -18,7 +18,7 @@ import sys
 if sys.argv[1] == "-c":
     print('["bench", "seqsum_core", "keras", "jax", "torch", "tensorflow"]')
 else:
-    del sys.argv[1:3]  # -m bench.worker
+    del sys.argv[1:3]  # -m bench.worker.__main__
     sys.path.insert(0, {tests!r})
     import fake_worker
     fake_worker.main({behaviour!r})
@@ -34,8 +34,8 @@ def fake_python(folder: Path, behaviour: str = "good") -> str:
 
 
 def main(behaviour: str) -> None:
-    from bench import worker
-    from bench.messages import Ready
+    from bench.worker import __main__ as worker
+    from bench.worker.messages import Ready
 
     told = worker.Server._report
 
@@ -44,8 +44,8 @@ def main(behaviour: str) -> None:
         fault_in(behaviour, phase, server._answers)
 
     worker.Server._report = report  # type: ignore[assignment, method-assign]
-    from bench.protocol import Runtime
-    from bench.records import Worker
+    from bench.plan.timing import Runtime
+    from bench.records.schema import Worker
     from seqsum_core.settings import require
 
     def import_backend(backend: str, device: str, runtime: Runtime) -> Ready:
@@ -70,9 +70,9 @@ def main(behaviour: str) -> None:
     worker.import_backend = import_backend
     import bench
 
-    bench.trials = sys.modules["bench.trials"] = fake_trials(behaviour)
-    bench.speed_trials = sys.modules["bench.speed_trials"] = fake_speed_trials(behaviour)
-    sys.modules["seqsum_core.parity"] = fake_parity(behaviour)
+    bench.worker.accuracy = sys.modules["bench.worker.accuracy"] = fake_trials(behaviour)
+    bench.worker.speed = sys.modules["bench.worker.speed"] = fake_speed_trials(behaviour)
+    sys.modules["seqsum_core.nn.parity"] = fake_parity(behaviour)
     worker.main()
 
 
@@ -134,9 +134,9 @@ EPOCH_S = 0.25
 
 def fake_speed_trials(behaviour: str) -> Any:
     """Play a timed fit whose epochs take no time, but say that they do; parked, it really waits."""
-    from bench.cells import Trial
-    from bench.messages import Leave, Parked, Turn, TurnDone
-    from bench.speed_records import Slice, Speed, Witness
+    from bench.plan.cells import Trial
+    from bench.records.speed import Slice, Speed, Witness
+    from bench.worker.messages import Leave, Parked, Turn, TurnDone
 
     def measure_speed(
         trial: Trial, *, process_start_s: float, import_s: float, report: Any, park: Any, tell: Any
@@ -213,7 +213,7 @@ def fake_speed_trials(behaviour: str) -> Any:
 
 def fake_trials(behaviour: str) -> Any:
     """Play the Keras side: every trial takes no time, except where it misbehaves."""
-    from bench.records import Accuracy
+    from bench.records.schema import Accuracy
     from seqsum_core.metrics import Errors
 
     def measure_group(group: Any, *, report: Any) -> list[Accuracy]:
@@ -249,8 +249,8 @@ def fake_trials(behaviour: str) -> Any:
         """Play a replay that retraces its reference exactly, except where it shall not."""
         import numpy as np
 
-        from seqsum_core import reference
-        from seqsum_core.verdict import Replayed
+        from seqsum_core.article import reference
+        from seqsum_core.article.verdict import Replayed
 
         run = reference.load(file) if file else reference.case(case, dtype)
         report("epoch 0 of 1")

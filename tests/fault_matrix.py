@@ -25,15 +25,15 @@ from factories import make_sweep
 from fake_worker import FAULTS, fake_python
 from rich.console import Console
 
-from bench.cells import BACKENDS
-from bench.local import ThisMachine
-from bench.progress import Progress
-from bench.protocol import Limits, Timing
-from bench.records import Failure
-from bench.resuming import count_missing
-from bench.runner import resume_run, run_sweep
-from bench.store import HEADER, load_run
-from bench.verifying import verify_run
+from bench.measure.local import ThisMachine
+from bench.measure.progress import Progress
+from bench.measure.run import resume_run, run_sweep
+from bench.plan.cells import BACKENDS
+from bench.plan.timing import Limits, Timing
+from bench.records.missing import count_missing
+from bench.records.schema import Failure
+from bench.records.store import HEADER, load_run
+from bench.records.verify import verify_run
 
 PHASES = ("import", "build", "first epoch", "turns", "witness", "validation", "fit")
 RECORDED = {
@@ -147,7 +147,7 @@ def _workers_of(folder: Path, patience_s: float = 10.0) -> int:
 
 def _is_worker(info: dict[str, object], folder: Path) -> bool:
     words = info["cmdline"] or []
-    return "bench.worker" in words and str(folder) in " ".join(words) and info["status"] != "zombie"  # type: ignore[arg-type, operator]
+    return "bench.worker.__main__" in words and str(folder) in " ".join(words) and info["status"] != "zombie"  # type: ignore[arg-type, operator]
 
 
 def break_coordinator(folder: Path, kind: str, *, moment: float) -> Counted:

@@ -19,16 +19,16 @@ from factories import make_sweep
 from fake_worker import fake_python
 from rich.console import Console
 
-from bench.cluster.executor import OnCluster
-from bench.cluster.ray_cluster import RayCluster
-from bench.cluster.units import missing_units
-from bench.local import ThisMachine
-from bench.machine import describe_machine
-from bench.progress import Progress
-from bench.protocol import Timing
-from bench.resuming import count_missing
-from bench.runner import run_sweep
-from bench.sites import Site
+from bench.host import describe_machine
+from bench.measure.cluster.executor import OnCluster
+from bench.measure.cluster.ray_cluster import RayCluster
+from bench.measure.cluster.units import missing_units
+from bench.measure.executor import Site
+from bench.measure.local import ThisMachine
+from bench.measure.progress import Progress
+from bench.measure.run import run_sweep
+from bench.plan.timing import Timing
+from bench.records.missing import count_missing
 
 TIMING = Timing(processes=50, rounds=1, warmup_epochs=0, warmup_s=0, slice_epochs=1, slice_s=0, control="none")
 

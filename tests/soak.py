@@ -23,18 +23,18 @@ from fake_worker import fake_python
 from rich.console import Console
 
 from bench.analysis.selection import select
-from bench.cells import BACKENDS, Group, Trial
 from bench.commands.reading import load
-from bench.lines import checksum, seal
-from bench.local import ThisMachine
-from bench.printing.output import DEFAULT
-from bench.progress import Progress
-from bench.protocol import Timing
-from bench.records import Record
-from bench.runner import run_sweep
-from bench.store import HEADER, TRIALS, start_run
-from bench.tables.catalog import TABLES
-from bench.verifying import verify_run
+from bench.measure.local import ThisMachine
+from bench.measure.progress import Progress
+from bench.measure.run import run_sweep
+from bench.output.printing.output import DEFAULT
+from bench.output.tables.catalog import TABLES
+from bench.plan.cells import BACKENDS, Group, Trial
+from bench.plan.timing import Timing
+from bench.records.checksums import checksum, seal
+from bench.records.schema import Record
+from bench.records.store import HEADER, TRIALS, start_run
+from bench.records.verify import verify_run
 
 TIMING = Timing(rounds=1, warmup_epochs=0, warmup_s=0, slice_epochs=1, slice_s=0, control="none")
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.analysis.intervals import mean_interval, paired_ratio
-from bench.cells import BackendName
-from bench.printing.output import format_value
-from bench.records import Accuracy
-from bench.tables.accuracy import accuracy_table, backends_table, lengths_table, models_table, predictions_table
+from bench.output.printing.output import format_value
+from bench.output.tables.accuracy import accuracy_table, backends_table, lengths_table, models_table, predictions_table
+from bench.plan.cells import BackendName
+from bench.records.schema import Accuracy
 
 
 def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -9,11 +9,11 @@ import pytest
 from factories import make_cell, make_processes
 from fake_worker import fake_python
 
-from bench.advice import VARIANTS, Advice, Candidate, Task, advise
-from bench.advice_text import candidates_table, sentences, snippet
-from bench.cells import BACKENDS
 from bench.errors import UserError
-from bench.speed_records import Speed
+from bench.measure.advice import VARIANTS, Advice, Candidate, Task, advise
+from bench.output.advice import candidates_table, sentences, snippet
+from bench.plan.cells import BACKENDS
+from bench.records.speed import Speed
 
 TASK = Task(model="lstm", length=12, units=16, device="cpu", epochs=100)
 START_S = make_processes(seconds=[0.01])[0].start_s

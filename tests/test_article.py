@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from seqsum_core.article import batch_order, draw_rows
+from seqsum_core.article.draw import batch_order, draw_rows
 
 # First 16 hex digits of SHA-256 of the first epoch's order as uint16, SimpleRNN(16), by length.
 FIRST_ORDER_HASHES = {4: "1d26ed4a8662e38a", 12: "8798bab952a3b0ca", 25: "1c16d296a4a3b593"}

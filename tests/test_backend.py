@@ -10,7 +10,7 @@ pytestmark = pytest.mark.backend
 
 @pytest.fixture
 def backend() -> Any:
-    return pytest.importorskip("seqsum_core.backend", exc_type=ImportError)
+    return pytest.importorskip("seqsum_core.nn.backend", exc_type=ImportError)
 
 
 def running() -> str:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from factories import make_accuracy, make_cell, make_errors, make_processes, select_all
 
-from bench.records import Record
-from bench.tables.batching import batching_table
+from bench.output.tables.batching import batching_table
+from bench.records.schema import Record
 from seqsum_core.settings import Batching
 
 NOISE = (0.98, 1.0, 1.01, 1.02, 0.99)

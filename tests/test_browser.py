@@ -15,8 +15,8 @@ from factories import make_cell, make_failure, make_processes
 from whole_runs import NOISE, whole_selection
 
 from bench.analysis.selection import Selection
-from bench.records import Record
-from bench.report.page import write_page
+from bench.output.report.page import write_page
+from bench.records.schema import Record
 
 pytestmark = pytest.mark.browser
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.ceilings import build
 from bench.errors import NotAvailableError
+from bench.worker.plain import build
 from seqsum_core.settings import MODELS, NetworkSettings, TaskSettings, TrainingSettings
 from seqsum_core.task import Sequences, batch_order, draw, split
 
@@ -26,7 +26,7 @@ NETWORK = NetworkSettings()
 
 @pytest.fixture
 def models() -> Any:
-    return pytest.importorskip("seqsum_core.models", exc_type=ImportError)
+    return pytest.importorskip("seqsum_core.nn.models", exc_type=ImportError)
 
 
 def rows_of(length: int) -> Sequences:
@@ -50,7 +50,7 @@ def pair(models: Any, model: str, rows: Sequences, network: NetworkSettings = NE
 
 
 def train_keras(model: Any, rows: Sequences, order: NDArray[np.intp]) -> list[float]:
-    from seqsum_core.training import OrderedBatches
+    from seqsum_core.nn.training import OrderedBatches
 
     batches = OrderedBatches(rows.inputs(), rows.targets(), batch_size=TRAINING.batch_size, order=order)
     fitted = model.fit(batches, epochs=len(order), steps_per_epoch=batches.steps_per_epoch, shuffle=False, verbose=0)
@@ -86,7 +86,7 @@ def test_wrong_optimizer_is_found_out(models: Any, wrong: dict[str, float], monk
     """Epsilon 1e-14 under the root stands for one of 1e-7 outside: where the velocity is 0, both add 1e-7."""
     import keras
 
-    module = import_module(f"bench.ceilings.plain_{keras.backend.backend()}")
+    module = import_module(f"bench.worker.plain.plain_{keras.backend.backend()}")
     for name, value in wrong.items():
         monkeypatch.setattr(module, name, value)
     assert (distance(models, "simple_rnn", nearly_solved(4)) > CLOSE) is bool(wrong)
@@ -138,8 +138,8 @@ def test_plain_loop_over_seeds_is_keras(models: Any) -> None:
 
     if keras.backend.backend() != "torch":
         pytest.skip("the loop is PyTorch's")
-    from bench.ceilings.plain_torch import train_seeds
-    from seqsum_core.training import fit_for_accuracy
+    from bench.worker.plain.plain_torch import train_seeds
+    from seqsum_core.nn.training import fit_for_accuracy
 
     data = split(draw(TaskSettings(), length=4), TaskSettings())
     training = TrainingSettings(epochs=2, patience=-1)

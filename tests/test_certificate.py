@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.certificate import LIMITS, SEPARATED_ABOVE, Certificate, certify, difference
+from bench.measure.certificate import LIMITS, SEPARATED_ABOVE, Certificate, certify, difference
 from seqsum_core.numpy_cells import Array
 from seqsum_core.parity_case import CheckName, ModelCase, OptimizerCase, Quantity, quantity, reference
 from seqsum_core.settings import NetworkSettings, TrainingSettings

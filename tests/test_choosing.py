@@ -5,8 +5,8 @@ from factories import make_accuracy, make_baseline, make_cell, make_failure, mak
 
 from bench.analysis.selection import Selection, Table
 from bench.errors import UserError
-from bench.printing.choosing import Wanted, choose, parse_columns
-from bench.tables.catalog import TABLES
+from bench.output.printing.choosing import Wanted, choose, parse_columns
+from bench.output.tables.catalog import TABLES
 
 
 def measured() -> Selection:

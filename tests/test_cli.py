@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fake_worker import fake_python
 
-from bench.interpreters import TOX_ENVIRONMENT
+from bench.measure.environments import TOX_ENVIRONMENT
 
 
 def seqsum(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -11,20 +11,20 @@ from factories import make_sweep
 from fake_worker import fake_python
 from rich.console import Console
 
-from bench.cluster.executor import OnCluster
-from bench.cluster.node import Report
-from bench.cluster.ray_cluster import ClusterNode, LostError, RayCluster
 from bench.errors import UserError
-from bench.local import ThisMachine
-from bench.plan import Sweep
-from bench.progress import Progress
-from bench.protocol import Limits, Timing
-from bench.records import Accuracy, Baseline, Failure, Record
-from bench.resuming import count_missing, place_of_record
-from bench.runner import resume_run, run_sweep
-from bench.speed_records import Speed
-from bench.store import Run, load_run
-from bench.verifying import verify_run
+from bench.measure.cluster.executor import OnCluster
+from bench.measure.cluster.node import Report
+from bench.measure.cluster.ray_cluster import ClusterNode, LostError, RayCluster
+from bench.measure.local import ThisMachine
+from bench.measure.progress import Progress
+from bench.measure.run import resume_run, run_sweep
+from bench.plan.sweep import Sweep
+from bench.plan.timing import Limits, Timing
+from bench.records.missing import count_missing, place_of_record
+from bench.records.schema import Accuracy, Baseline, Failure, Record
+from bench.records.speed import Speed
+from bench.records.store import Run, load_run
+from bench.records.verify import verify_run
 
 pytestmark = pytest.mark.usefixtures("own_lock")
 
@@ -232,6 +232,6 @@ def test_a_precision_to_reach_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_ray_its_installation_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.cluster.ray_cluster.find_spec", lambda name: None)
+    monkeypatch.setattr("bench.measure.cluster.ray_cluster.find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install ray"):
         RayCluster(None)

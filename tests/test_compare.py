@@ -18,11 +18,11 @@ from factories import (
 
 from bench.analysis.compare import Comparison, compare_runs, ratio_of_medians
 from bench.analysis.differences import differences, warnings
-from bench.cells import Cell
 from bench.errors import UserError
-from bench.records import Record
-from bench.speed_records import Witness
-from bench.tables.comparison import comparison_tables, heading, one_side_table
+from bench.output.tables.comparison import comparison_tables, heading, one_side_table
+from bench.plan.cells import Cell
+from bench.records.schema import Record
+from bench.records.speed import Witness
 
 SECONDS = (0.0098, 0.0100, 0.0101, 0.0103, 0.0099, 0.0100, 0.0102, 0.0097)
 

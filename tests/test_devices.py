@@ -11,11 +11,11 @@ pytestmark = pytest.mark.backend
 
 TRAIN = """
 import numpy as np
-from seqsum_core import models
-from seqsum_core.devices import share_rows
+from seqsum_core.nn import models
+from seqsum_core.nn.devices import share_rows
 from seqsum_core.settings import TaskSettings, TrainingSettings
 from seqsum_core.task import draw, split
-from seqsum_core.training import fit_for_accuracy
+from seqsum_core.nn.training import fit_for_accuracy
 
 share_rows("cpu", count=COUNT, batches=(100, 20))
 data = split(draw(TaskSettings(), length=4), TaskSettings())
@@ -28,7 +28,7 @@ print(len(model.weights[0].value.devices()), *trained.loss, *trained.val_loss)
 
 @pytest.fixture
 def devices() -> Any:
-    return pytest.importorskip("seqsum_core.devices", exc_type=ImportError)
+    return pytest.importorskip("seqsum_core.nn.devices", exc_type=ImportError)
 
 
 @pytest.fixture

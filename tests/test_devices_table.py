@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from factories import make_cell, make_processes, select_all
 
-from bench.cells import BackendName
-from bench.records import Record
-from bench.tables.devices import devices_table
+from bench.output.tables.devices import devices_table
+from bench.plan.cells import BackendName
+from bench.records.schema import Record
 
 NOISE = (0.98, 1.0, 1.01, 1.02, 0.99)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.printing.digits import MOST, as_text, format_value, with_interval
+from bench.output.printing.digits import MOST, as_text, format_value, with_interval
 
 
 def number(text: str) -> float:

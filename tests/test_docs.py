@@ -12,7 +12,7 @@ import typer
 from factories import make_accuracy, make_baseline, make_failure, make_header, make_speed
 
 from bench.cli import app
-from bench.lines import seal
+from bench.records.checksums import seal
 
 PROJECT = Path(__file__).parent.parent
 DOCUMENTS = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").glob("*.md"))]
@@ -82,7 +82,7 @@ def test_the_published_schemas_describe_what_is_written() -> None:
 
 
 def test_sweep_file_of_the_documents_is_valid(tmp_path: Path) -> None:
-    from bench.sweeps import read_sweep
+    from bench.plan.files import read_sweep
 
     parts = re.findall(r"```toml\n(.*?)```", (PROJECT / "docs" / "extending.md").read_text("utf-8"), re.DOTALL)
     file = tmp_path / "long.toml"

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from conftest import installed_backends
 
-from bench.machine import usable_cores
-from bench.records import Accuracy, Failure
-from bench.speed_records import Speed
-from bench.store import load_run
+from bench.host import usable_cores
+from bench.records.schema import Accuracy, Failure
+from bench.records.speed import Speed
+from bench.records.store import load_run
 
 pytestmark = pytest.mark.end_to_end
 
@@ -362,7 +362,7 @@ def test_wheel_works_outside_the_repository(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench", "run", "--sweep", "tiny.toml", "--backend", installed_backends()[0]]
     answer = call(tmp_path, *command, "--model", "gru", PYTHONPATH=str(site))
     assert answer.returncode == 0, answer.stderr
-    assert (site / "bench" / "profiles" / "smoke.toml").exists() and "gru" in answer.stdout
+    assert (site / "bench" / "plan" / "profiles" / "smoke.toml").exists() and "gru" in answer.stdout
 
 
 def test_ceilings_and_refused_variants_stand_in_one_run(tmp_path: Path) -> None:

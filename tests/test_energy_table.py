@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from factories import make_cell, make_failure, make_slice, make_speed, select_all
 
-from bench.tables.energy import energy_table
+from bench.output.tables.energy import energy_table
 
 
 def test_power_and_energy_are_those_by_hand() -> None:

@@ -7,9 +7,9 @@ import pytest
 from factories import make_cell, make_processes, select_all
 
 from bench.analysis.epoch_costs import epoch_costs
-from bench.cells import BackendName
-from bench.records import Record
-from bench.tables.epoch_costs import epoch_cost_table
+from bench.output.tables.epoch_costs import epoch_cost_table
+from bench.plan.cells import BackendName
+from bench.records.schema import Record
 
 STEPS = {25: 65, 100: 17, 400: 5}
 NOISE = (0.98, 1.0, 1.01, 0.99, 1.02)

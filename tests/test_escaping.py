@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.printing.escaping import LATEX, UNSEEN, for_latex, for_spreadsheet, frame_for_spreadsheet, visible
+from bench.output.printing.escaping import LATEX, UNSEEN, for_latex, for_spreadsheet, frame_for_spreadsheet, visible
 
 ANY_TEXT = st.text(st.characters(), max_size=30)
 """Every character there is, control characters and lone surrogates too."""

@@ -12,10 +12,10 @@ import pytest
 from calling import Caller, write_run
 from factories import make_accuracy, make_cell, make_failure, make_header, make_processes, select_all
 
-from bench import export
-from bench.frames import COLUMNS
-from bench.records import Record
-from bench.tables.speed import speed_table
+from bench.output import export
+from bench.output.tables.speed import speed_table
+from bench.records.frame import COLUMNS
+from bench.records.schema import Record
 
 SECONDS = (0.010, 0.011, 0.012, 0.013, 0.018)
 RECORDS: list[Record] = [

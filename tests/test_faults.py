@@ -6,7 +6,7 @@ import pytest
 from factories import make_trial
 
 from bench.errors import UserError
-from bench.faults import KEPT_LINES, WorkerLostError, ended, failure, raised
+from bench.records.failures import KEPT_LINES, WorkerLostError, ended, failure, raised
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ from factories import (
 
 import bench
 from bench.errors import UserError
-from bench.frames import COLUMNS, Kind, frame_of
-from bench.records import Record
-from bench.tables.speed import speed_table
+from bench.output.tables.speed import speed_table
+from bench.records.frame import COLUMNS, Kind, frame_of
+from bench.records.schema import Record
 
 PROJECT = Path(__file__).parent.parent
 RECORDS: list[Record] = [

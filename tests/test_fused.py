@@ -18,7 +18,7 @@ ROWS, BATCH = 70, 20
 
 @pytest.fixture
 def fused() -> Any:
-    return pytest.importorskip("seqsum_core.fused", exc_type=ImportError)
+    return pytest.importorskip("seqsum_core.nn.fused", exc_type=ImportError)
 
 
 def running() -> str:
@@ -32,7 +32,7 @@ def fused_path() -> str:
 
 
 def keras_layer(name: str) -> Any:
-    from seqsum_core.models import LAYERS
+    from seqsum_core.nn.models import LAYERS
 
     return LAYERS[name]
 
@@ -82,7 +82,7 @@ def trained_alike(ours: Any, theirs: Any, length: int, **fit: Any) -> tuple[Any,
     """Give both models one start and one epoch, and return both histories."""
     import keras
 
-    from seqsum_core.models import set_start
+    from seqsum_core.nn.models import set_start
 
     inputs = drawn(length)
     histories = []
@@ -145,7 +145,7 @@ def test_gates_in_another_order_are_caught(fused: Any, name: str) -> None:
 def test_kernel_that_leaves_gates_as_they_are_is_caught(fused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     if running() != "torch":
         pytest.skip("only PyTorch has the gates in another order")
-    monkeypatch.setattr("seqsum_core.fused.torch_kernels._reset_first", lambda gates: gates)
+    monkeypatch.setattr("seqsum_core.nn.fused.torch_kernels._reset_first", lambda gates: gates)
     ours, theirs = pair(fused.GRU(5), keras_layer("gru")(5), shape=(4, 1))
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         check_close(ours(drawn(4)), theirs(drawn(4)))
@@ -275,7 +275,7 @@ def test_config_of_either_builds_the_other(fused: Any, name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_witness_sees_the_path(fused: Any, name: str) -> None:
-    from seqsum_core.witness import witness
+    from seqsum_core.nn.execution_path import witness
 
     model = model_of(fused.Sequential, [fused.LAYERS[name](3, name="own")], 4)
     model.fit(drawn(4), drawn(4).sum(1), batch_size=BATCH, epochs=1, verbose=0)
@@ -287,7 +287,7 @@ def test_witness_sees_the_path(fused: Any, name: str) -> None:
 def test_loop_over_steps_is_taken_for_no_recurrence(fused: Any) -> None:
     import keras
 
-    from seqsum_core.witness import witness
+    from seqsum_core.nn.execution_path import witness
 
     if running() != "jax":
         pytest.skip("the loop is JAX's")

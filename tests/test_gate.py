@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from test_compare import compared, timed
 
 from bench.errors import UserError
-from bench.gate import Gate, parse_gate, refusals
-from bench.tables.comparison import comparison_document
+from bench.output.gate import Gate, parse_gate, refusals
+from bench.output.tables.comparison import comparison_document
 
 
 @pytest.mark.parametrize(("text", "share"), [("slower:5%", 0.05), ("slower:0%", 0.0), (" slower:12.5% ", 0.125)])

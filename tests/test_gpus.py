@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench import gpus
-from bench.machine import Watch
+from bench.host import Watch
 
 
 class FakeNvml:

@@ -17,9 +17,8 @@ from whole_runs import NOISE, ceilings, controls, timings, trainings, whole_sele
 from bench.analysis.accuracy_lines import lines_over_lengths
 from bench.analysis.findings import Findings
 from bench.analysis.selection import select
-from bench.records import Accuracy, Record
-from bench.report.doubts import doubts
-from bench.report.headlines import (
+from bench.output.report.doubts import doubts
+from bench.output.report.headlines import (
     Answer,
     answers,
     learned,
@@ -27,6 +26,7 @@ from bench.report.headlines import (
     say_backends_alike,
     subtitle,
 )
+from bench.records.schema import Accuracy, Record
 
 SHUFFLED = (*NOISE[1:], NOISE[0])
 

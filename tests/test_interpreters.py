@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from bench.cells import BACKENDS, BackendName
 from bench.errors import UserError
-from bench.interpreters import (
+from bench.measure.environments import (
     available_backends,
     check_keras_backend,
     find_interpreter,
@@ -22,7 +21,8 @@ from bench.interpreters import (
     worker_environment,
     worker_settings,
 )
-from bench.protocol import Runtime
+from bench.plan.cells import BACKENDS, BackendName
+from bench.plan.timing import Runtime
 
 EVERYTHING = ("bench", "seqsum_core", "keras", *BACKENDS)
 FakePython = Callable[..., str]

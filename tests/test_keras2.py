@@ -11,7 +11,7 @@ pytestmark = pytest.mark.backend
 
 @pytest.fixture
 def keras2() -> Any:
-    return pytest.importorskip("seqsum_core.keras2", exc_type=ImportError)
+    return pytest.importorskip("seqsum_core.article.keras2", exc_type=ImportError)
 
 
 def steps(optimizer: Any, gradients: Sequence[float], start: float = 1.0) -> list[float]:

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from bench.analysis.selection import Table
-from bench.printing.latex import comment, to_latex
+from bench.output.printing.latex import comment, to_latex
 
 TABLE = Table(
     "Speed & more",

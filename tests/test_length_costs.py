@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from bench.analysis.length_costs import LengthCost, fit_lines, length_costs
 from bench.analysis.selection import select
-from bench.cells import BackendName
-from bench.records import Record
+from bench.plan.cells import BackendName
+from bench.records.schema import Record
 
 LENGTHS = (4, 12, 25, 50)
 STEPS = 17

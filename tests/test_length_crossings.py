@@ -13,8 +13,8 @@ from bench.analysis.intervals import Interval
 from bench.analysis.length_costs import length_costs
 from bench.analysis.length_crossings import Crossing, crossings
 from bench.analysis.selection import select
-from bench.cells import BackendName
-from bench.records import Record
+from bench.plan.cells import BackendName
+from bench.records.schema import Record
 
 
 def crossing(*records: Record) -> Crossing:

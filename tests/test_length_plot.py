@@ -7,8 +7,8 @@ import pytest
 from factories import select_all
 from test_length_costs import timed
 
-from bench.plots.figures import BACKEND_STYLES, NothingToDrawError
-from bench.plots.lengths import draw_length_cost
+from bench.output.plots.figures import BACKEND_STYLES, NothingToDrawError
+from bench.output.plots.lengths import draw_length_cost
 
 
 def test_points_are_medians_and_the_line_is_the_fitted_one() -> None:

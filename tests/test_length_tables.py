@@ -8,7 +8,7 @@ from test_length_costs import timed
 from test_printing import assert_whole_in_80_columns
 
 from bench.analysis.selection import Table
-from bench.tables.lengths import crossings_table, length_cost_table
+from bench.output.tables.lengths import crossings_table, length_cost_table
 
 
 def rows(table: Table) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.lines import checksum, seal, unseal
+from bench.records.checksums import checksum, seal, unseal
 
 DOCUMENTS = st.dictionaries(st.text(), st.integers() | st.text() | st.booleans(), min_size=1).map(json.dumps)
 

@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from bench.machine import (
+from bench.host import (
     Noise,
     Watch,
     code_commit,
@@ -108,7 +108,7 @@ def test_others_are_busy_time_without_this_process(
 ) -> None:
     """Clocks of the system tick, that of the process does not: what comes out below nothing is nothing."""
     readings = iter([before, after])
-    monkeypatch.setattr("bench.machine._readings", lambda: next(readings))
+    monkeypatch.setattr("bench.host._readings", lambda: next(readings))
     assert Watch().noise() == expected
 
 

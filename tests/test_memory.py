@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bench import records
+from bench.records import schema as records
 from seqsum_core import numpy_cells
 from seqsum_core.settings import MODELS, NetworkSettings, TaskSettings
 from seqsum_core.start import draw_start
@@ -22,7 +22,7 @@ Padding = Literal["pre", "post"]
 
 @pytest.fixture(scope="module")
 def memory() -> Any:
-    return pytest.importorskip("seqsum_core.memory", exc_type=ImportError)
+    return pytest.importorskip("seqsum_core.nn.memory", exc_type=ImportError)
 
 
 def draw_task(padding: Padding = "pre", *, rows: int = 40, digits: tuple[int, int] = (0, 3)) -> TaskSettings:

@@ -16,7 +16,7 @@ DIGITS = np.array([[[1.0], [2.0], [3.0]]], np.float32)
 
 @pytest.fixture
 def models() -> Any:
-    return pytest.importorskip("seqsum_core.models", exc_type=ImportError)
+    return pytest.importorskip("seqsum_core.nn.models", exc_type=ImportError)
 
 
 def sigmoid(x: Any) -> Any:

@@ -9,7 +9,7 @@ from factories import MACHINE, make_cell
 
 from bench.analysis.statistics import median_ratio
 from bench.errors import UserError
-from bench.overhead import Overhead, Weighed, measure_overhead, overhead_table
+from bench.measure.overhead import Overhead, Weighed, measure_overhead, overhead_table
 
 
 def make_overhead(*weighed: Weighed) -> Overhead:

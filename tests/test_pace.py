@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from factories import make_slice
 
-from bench import pace
-from bench.pace import MOST_SLOW_S, PROBE_EVERY_S, Pace, Probes
+from bench.worker import pace
+from bench.worker.pace import MOST_SLOW_S, PROBE_EVERY_S, Pace, Probes
 
 FAST_S, SLOW_S = 0.0005, 0.0008
 Host = Callable[[Iterator[float]], None]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.certificate import Certificate, all_cases, certify
+from bench.measure.certificate import Certificate, all_cases, certify
 from seqsum_core.parity_case import Case, ModelCase, OptimizerCase, Quantity, reference
 from seqsum_core.settings import MODELS, NetworkSettings, TrainingSettings
 from seqsum_core.start import draw_start
@@ -18,7 +18,7 @@ OPTIMIZER = OptimizerCase(training=TRAINING, steps=3)
 
 @pytest.fixture
 def parity() -> Any:
-    return pytest.importorskip("seqsum_core.parity", exc_type=ImportError)
+    return pytest.importorskip("seqsum_core.nn.parity", exc_type=ImportError)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_optimizer_agrees_with_float64(parity: Any) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_reference_starts_where_keras_models_start(model: str) -> None:
-    models = pytest.importorskip("seqsum_core.models", exc_type=ImportError)
+    models = pytest.importorskip("seqsum_core.nn.models", exc_type=ImportError)
     built = models.build(model, length=3, network=NetworkSettings(units=5))
     assert models.set_start(built, seed=9)
     for ours, theirs in zip(draw_start(model, units=5, seed=9), built.get_weights(), strict=True):

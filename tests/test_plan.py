@@ -9,9 +9,9 @@ import pytest
 from factories import make_cell, make_sweep, make_trial
 from pydantic import ValidationError
 
-from bench.cells import BACKENDS, REPLICA_BYTES, REPLICAS, Cell, Trial, check_model, replica_bytes
 from bench.names import check_choice
-from bench.plan import Sweep
+from bench.plan.cells import BACKENDS, REPLICA_BYTES, REPLICAS, Cell, Trial, check_model, replica_bytes
+from bench.plan.sweep import Sweep
 from seqsum_core.settings import VariantSettings
 
 

@@ -14,12 +14,12 @@ from whole_runs import BACKENDS, ceilings, timings, trainings, whole_selection
 from bench.analysis.selection import Selection
 from bench.commands.reporting import NAMES
 from bench.errors import UserError
-from bench.plots.catalog import PICTURES, write_plots
-from bench.plots.figures import BACKEND_STYLES, NothingToDrawError, shown_name
-from bench.plots.learning import draw_errors, draw_losses, draw_predictions
-from bench.plots.samples import draw_samples
-from bench.plots.speed import draw_ratios, draw_speed
-from bench.plots.start import draw_start, some_lengths
+from bench.output.plots.catalog import PICTURES, write_plots
+from bench.output.plots.figures import BACKEND_STYLES, NothingToDrawError, shown_name
+from bench.output.plots.learning import draw_errors, draw_losses, draw_predictions
+from bench.output.plots.samples import draw_samples
+from bench.output.plots.speed import draw_ratios, draw_speed
+from bench.output.plots.start import draw_start, some_lengths
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ TARGETS = INPUTS.sum(axis=1)
 
 @pytest.fixture
 def precision() -> Any:
-    return pytest.importorskip("seqsum_core.precision", exc_type=ImportError)
+    return pytest.importorskip("seqsum_core.article.precision", exc_type=ImportError)
 
 
 def demotes(keras: Any) -> bool:

@@ -24,13 +24,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from bench.analysis.selection import Selection, Table, select
-from bench.cells import BACKENDS, Cell
 from bench.errors import UserError
-from bench.printing import digits
-from bench.printing.output import format_value, print_tables, print_text, to_csv, to_markdown
-from bench.records import Record
-from bench.tables.catalog import TABLES
-from bench.tables.speed import speed_table
+from bench.output.printing import digits
+from bench.output.printing.output import format_value, print_tables, print_text, to_csv, to_markdown
+from bench.output.tables.catalog import TABLES
+from bench.output.tables.speed import speed_table
+from bench.plan.cells import BACKENDS, Cell
+from bench.records.schema import Record
 
 TRICKY_NAMES = ["[red]x[/red]", "a|b:c", "[/]", "tail\\", "\\[bold]x", "a:smile:b", "<b>x</b>", "**x**"]
 

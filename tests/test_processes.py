@@ -7,15 +7,15 @@ import psutil
 import pytest
 from fake_worker import EPOCH_S, fake_python
 
-from bench.cells import Cell, Group, Settings, Trial
 from bench.errors import UserError
-from bench.faults import WorkerLostError
-from bench.machine import usable_cores
-from bench.messages import OverheadRequest, Turn
-from bench.processes import WorkerProcess
-from bench.protocol import Limits, Runtime, Timing
-from bench.records import Accuracy, Failure
-from bench.speed_records import Speed
+from bench.host import usable_cores
+from bench.measure.worker_process import WorkerProcess
+from bench.plan.cells import Cell, Group, Settings, Trial
+from bench.plan.timing import Limits, Runtime, Timing
+from bench.records.failures import WorkerLostError
+from bench.records.schema import Accuracy, Failure
+from bench.records.speed import Speed
+from bench.worker.messages import OverheadRequest, Turn
 
 CELL = Cell(backend="jax", device="cpu", model="lstm", length=4)
 SETTINGS = Settings(timing=Timing(warmup_epochs=1, warmup_s=0, slice_epochs=3, slice_s=0))

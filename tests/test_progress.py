@@ -9,10 +9,10 @@ import pytest
 from factories import make_accuracy, make_baseline, make_cell, make_failure, make_group, make_speed, make_trial
 from rich.console import Console
 
-from bench import progress as progress_module
-from bench.cells import BACKENDS, Group, Settings, Trial
-from bench.progress import Progress, expected_s, summary
-from bench.records import Record
+from bench.measure import progress as progress_module
+from bench.measure.progress import Progress, expected_s, summary
+from bench.plan.cells import BACKENDS, Group, Settings, Trial
+from bench.records.schema import Record
 
 LINE = re.compile(r"^\[(\d+)/(\d+)\] (.+): (.+) \(about (-?\d+) (s|min) left\)$")
 

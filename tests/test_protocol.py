@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from bench.analysis.intervals import LEAST_SEEDS
-from bench.protocol import Runtime, Timing
+from bench.plan.timing import Runtime, Timing
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from factories import make_accuracy, make_baseline, make_cell, make_failure, make_processes, make_speed
 
 from bench.analysis.ratios import Compared, compare, controls, of_cells, widest_interval
-from bench.cells import Cell
-from bench.records import Record
+from bench.plan.cells import Cell
+from bench.records.schema import Record
 
 JAX, TORCH, TENSORFLOW = (make_cell(backend) for backend in ("jax", "torch", "tensorflow"))
 STEADY = (1.0, 1.1, 0.9, 1.05, 0.95)

@@ -13,13 +13,13 @@ import psutil
 import pytest
 from fake_worker import fake_python
 
-from bench.cluster.ray_cluster import RayCluster
 from bench.errors import UserError
-from bench.records import Accuracy, Failure, Record
-from bench.resuming import count_missing, place_of_record
-from bench.speed_records import Speed
-from bench.store import Run, load_run
-from bench.verifying import verify_run
+from bench.measure.cluster.ray_cluster import RayCluster
+from bench.records.missing import count_missing, place_of_record
+from bench.records.schema import Accuracy, Failure, Record
+from bench.records.speed import Speed
+from bench.records.store import Run, load_run
+from bench.records.verify import verify_run
 
 pytestmark = pytest.mark.ray
 

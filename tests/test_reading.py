@@ -11,10 +11,10 @@ import pytest
 from calling import Caller, write_run
 from factories import make_accuracy, make_cell, make_failure, make_header, make_processes
 
-from bench.cells import BackendName
 from bench.commands.app import screen
-from bench.records import Record
-from bench.tables.catalog import TABLES
+from bench.output.tables.catalog import TABLES
+from bench.plan.cells import BackendName
+from bench.records.schema import Record
 
 SECONDS = (0.0100, 0.0101, 0.0099, 0.0102, 0.0098)
 BACKENDS: tuple[BackendName, ...] = ("jax", "torch")

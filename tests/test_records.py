@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bench.cells import BACKENDS, Cell
-from bench.records import LINE, Accuracy, Baseline, Failure, Header, Memory, Record
-from bench.speed_records import Slice, Speed, Witness
+from bench.plan.cells import BACKENDS, Cell
+from bench.records.schema import LINE, Accuracy, Baseline, Failure, Header, Memory, Record
+from bench.records.speed import Slice, Speed, Witness
 from seqsum_core.metrics import Errors
 from seqsum_core.settings import VariantSettings
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seqsum_core import reference, reference_file
-from seqsum_core.reference import CASES, FLOAT64_CASES, first_worse_epoch
+from seqsum_core.article import reference, reference_file
+from seqsum_core.article.reference import CASES, FLOAT64_CASES, first_worse_epoch
 
 STOPS = {"rnn-4": 23, "lstm-4": 24, "rnn-12": 63, "lstm-12": 61, "rnn-25": 69, "lstm-25": None}
 VAL_LOSS = {

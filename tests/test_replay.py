@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqsum_core import reference
-from seqsum_core.reference import Reference
-from seqsum_core.verdict import Bar, Replayed, verdict
+from seqsum_core.article import reference
+from seqsum_core.article.reference import Reference
+from seqsum_core.article.verdict import Bar, Replayed, verdict
 
 pytestmark = pytest.mark.backend
 
 
 @pytest.fixture
 def replaying() -> Any:
-    return pytest.importorskip("seqsum_core.replay", exc_type=ImportError)
+    return pytest.importorskip("seqsum_core.article.replay", exc_type=ImportError)
 
 
 def failed_bars(run: Reference, replayed: Replayed) -> list[Bar]:

@@ -14,9 +14,9 @@ from conftest import installed_backends
 from fake_worker import fake_python
 from test_cli import seqsum
 
-from bench.interpreters import TOX_ENVIRONMENT
-from seqsum_core import reference
-from seqsum_core.reference import CASES, FLOAT64_CASES
+from bench.measure.environments import TOX_ENVIRONMENT
+from seqsum_core.article import reference
+from seqsum_core.article.reference import CASES, FLOAT64_CASES
 
 
 @pytest.fixture

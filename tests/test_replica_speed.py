@@ -8,7 +8,7 @@ from factories import MACHINE, make_worker
 from fake_worker import fake_python
 
 from bench.errors import UserError
-from bench.replica_speed import Plan, ReplicaTimes, Timed, replicas_table, time_replicas
+from bench.measure.replica_speed import Plan, ReplicaTimes, Timed, replicas_table, time_replicas
 
 pytestmark = pytest.mark.usefixtures("own_lock")
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqsum_core.replica_weights import layer_shapes, pack, unpack
+from seqsum_core.nn.replica_weights import layer_shapes, pack, unpack
 from seqsum_core.settings import MODELS, NetworkSettings
 from seqsum_core.start import GATES
 

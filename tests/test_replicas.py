@@ -16,7 +16,7 @@ SEEDS = (3, 0, 7)
 
 @pytest.fixture
 def replicas() -> Any:
-    return pytest.importorskip("seqsum_core.replicas", exc_type=ImportError)
+    return pytest.importorskip("seqsum_core.nn.replicas", exc_type=ImportError)
 
 
 @pytest.fixture
@@ -25,13 +25,13 @@ def data() -> Split:
 
 
 def built(model: str, network: NetworkSettings, training: TrainingSettings, length: int) -> Any:
-    from seqsum_core import models
+    from seqsum_core.nn import models
 
     return models.build(model, length=length, network=network, training=training)
 
 
 def starts(model: str, network: NetworkSettings, length: int) -> list[Any]:
-    from seqsum_core import models
+    from seqsum_core.nn import models
 
     one = built(model, network, TrainingSettings(), length)
     return [models.draw_weights(one, seed=seed) for seed in SEEDS]
@@ -40,7 +40,7 @@ def starts(model: str, network: NetworkSettings, length: int) -> list[Any]:
 def alone(
     model: str, start: Any, data: Split, training: TrainingSettings, seed: int, network: NetworkSettings
 ) -> list[Any]:
-    from seqsum_core.training import fit_for_accuracy
+    from seqsum_core.nn.training import fit_for_accuracy
 
     one = built(model, network, training, data.test.digits.shape[1])
     one.set_weights(start)
@@ -179,7 +179,7 @@ def test_no_replica_and_unequal_counts_are_refused(replicas: Any, data: Split) -
 
 
 def test_in_float64_a_replica_equals_the_seed_alone_almost_to_the_bit(replicas: Any, data: Split) -> None:
-    from seqsum_core.precision import float64
+    from seqsum_core.article.precision import float64
 
     training = TrainingSettings(epochs=2, patience=-1)
     with float64():

@@ -24,20 +24,20 @@ from factories import (
 from plotly.offline import get_plotlyjs
 from whole_runs import timings, trainings, whole_records, whole_selection
 
-from bench import store
 from bench.analysis.findings import Findings
 from bench.analysis.selection import select
-from bench.cells import Cell
-from bench.printing.escaping import visible
-from bench.records import Record
-from bench.report.chart_parts import MOST_POINTS
-from bench.report.limit_charts import target_charts, tax_charts
-from bench.report.origin import origin_tables, repeat_command
-from bench.report.page import build_page, write_page
-from bench.report.shown_tables import MOST_ROWS, find_filters, show_table
-from bench.report.speed_charts import sample_charts
-from bench.report.texts import plotly_text
-from bench.tables.catalog import TABLES
+from bench.output.printing.escaping import visible
+from bench.output.report.chart_parts import MOST_POINTS
+from bench.output.report.limit_charts import target_charts, tax_charts
+from bench.output.report.origin import origin_tables, repeat_command
+from bench.output.report.page import build_page, write_page
+from bench.output.report.shown_tables import MOST_ROWS, find_filters, show_table
+from bench.output.report.speed_charts import sample_charts
+from bench.output.report.texts import plotly_text
+from bench.output.tables.catalog import TABLES
+from bench.plan.cells import Cell
+from bench.records import store
+from bench.records.schema import Record
 
 VOID = {"meta", "input", "br", "link", "img", "hr", "i"} - {"i"}
 NOT_IN_THE_RUN = {

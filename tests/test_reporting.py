@@ -6,8 +6,8 @@ import pytest
 from factories import make_header
 from whole_runs import timings
 
-from bench import store
 from bench.cli import main
+from bench.records import store
 
 
 @pytest.fixture

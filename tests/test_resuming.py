@@ -13,17 +13,17 @@ from test_runner import TIMING, run, sweep
 
 from bench.analysis.differences import differences
 from bench.analysis.selection import select
-from bench.cells import Group, Trial
 from bench.errors import UserError
-from bench.local import ThisMachine
-from bench.progress import Progress
-from bench.records import Accuracy, Record
-from bench.resuming import count_missing, missing_trials, stale_lines
-from bench.runner import resume_run
-from bench.speed_records import Speed
-from bench.store import HEADER, TRIALS, Run, load_run
-from bench.tables.catalog import TABLES
-from bench.verifying import verify_run
+from bench.measure.local import ThisMachine
+from bench.measure.progress import Progress
+from bench.measure.run import resume_run
+from bench.output.tables.catalog import TABLES
+from bench.plan.cells import Group, Trial
+from bench.records.missing import count_missing, missing_trials, stale_lines
+from bench.records.schema import Accuracy, Record
+from bench.records.speed import Speed
+from bench.records.store import HEADER, TRIALS, Run, load_run
+from bench.records.verify import verify_run
 
 SWEEP = make_sweep(
     backends=("jax", "torch"),

@@ -17,14 +17,14 @@ from rich.console import Console
 
 from bench.analysis.ratios import compare, of_cells
 from bench.errors import UserError
-from bench.local import ThisMachine, machine_lock
-from bench.plan import Sweep
-from bench.progress import Progress
-from bench.protocol import Limits, Runtime, Timing
-from bench.records import Accuracy, Baseline, Failure
-from bench.runner import run_sweep
-from bench.speed_records import Speed
-from bench.store import RunWriter, load_run
+from bench.measure.local import ThisMachine, machine_lock
+from bench.measure.progress import Progress
+from bench.measure.run import run_sweep
+from bench.plan.sweep import Sweep
+from bench.plan.timing import Limits, Runtime, Timing
+from bench.records.schema import Accuracy, Baseline, Failure
+from bench.records.speed import Speed
+from bench.records.store import RunWriter, load_run
 
 pytestmark = pytest.mark.usefixtures("own_lock")
 

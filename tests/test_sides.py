@@ -9,10 +9,12 @@ from fake_worker import fake_python
 from test_cli import seqsum
 from typer.testing import CliRunner
 
-from bench import cli, interpreters, sides
-from bench.cells import BACKENDS, BackendName
-from bench.certificate import Certificate, all_cases
+from bench import cli
 from bench.errors import UserError
+from bench.measure import environments as interpreters
+from bench.measure import parity as sides
+from bench.measure.certificate import Certificate, all_cases
+from bench.plan.cells import BACKENDS, BackendName
 
 pytestmark = pytest.mark.usefixtures("own_lock")
 

@@ -6,7 +6,7 @@ import pytest
 from factories import make_slice, make_speed
 from pydantic import ValidationError
 
-from bench.speed_records import Slice, Witness, disturbers
+from bench.records.speed import Slice, Witness, disturbers
 
 
 def test_the_warm_up_of_a_turn_is_not_counted() -> None:

@@ -20,9 +20,7 @@ from factories import (
 from bench.analysis.intervals import Interval
 from bench.analysis.selection import select
 from bench.analysis.statistics import Overtaking
-from bench.cells import BackendName
-from bench.speed_records import Speed
-from bench.tables.speed import (
+from bench.output.tables.speed import (
     controls_table,
     model_ratios_table,
     noise_table,
@@ -33,6 +31,8 @@ from bench.tables.speed import (
     start_table,
     thread_ratios_table,
 )
+from bench.plan.cells import BackendName
+from bench.records.speed import Speed
 
 JAX, TORCH = make_cell("jax"), make_cell("torch")
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from bench.cells import Cell, Settings, Trial
 from bench.errors import NotAvailableError
-from bench.messages import AtPark, Done, Failed, Leave, OverheadDone, OverheadRequest, Parked, SpeedRequest, Turn
-from bench.pace import FIRST_PROBES, PROBE_EVERY_S
-from bench.protocol import Timing
-from bench.worker import Server
+from bench.plan.cells import Cell, Settings, Trial
+from bench.plan.timing import Timing
+from bench.worker.__main__ import Server
+from bench.worker.messages import AtPark, Done, Failed, Leave, OverheadDone, OverheadRequest, Parked, SpeedRequest, Turn
+from bench.worker.pace import FIRST_PROBES, PROBE_EVERY_S
 from seqsum_core.settings import VariantSettings
 
 pytestmark = pytest.mark.backend
@@ -27,7 +27,7 @@ QUICK_PATHS = PATHS | {"torch": "fused"}
 
 @pytest.fixture
 def speed_trials() -> Any:
-    return pytest.importorskip("bench.speed_trials", exc_type=ImportError)
+    return pytest.importorskip("bench.worker.speed", exc_type=ImportError)
 
 
 def running() -> str:
@@ -145,7 +145,7 @@ def test_probes_stand_around_the_warm_up_and_then_between_epochs_of_a_tenth_of_a
 def slow_until(monkeypatch: pytest.MonkeyPatch, probes: int) -> None:
     """Play a host that is half as fast from the first turn on, until so many probes were taken."""
     seconds = chain(repeat(0.001, FIRST_PROBES), repeat(0.002, probes), repeat(0.001))
-    monkeypatch.setattr("bench.pace.work_s", lambda: next(seconds))
+    monkeypatch.setattr("bench.worker.pace.work_s", lambda: next(seconds))
 
 
 def test_a_turn_goes_on_until_enough_of_its_epochs_are_calm(speed_trials: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,7 +258,7 @@ def test_other_implementations_are_timed_like_keras(speed_trials: Any, implement
 
 
 def test_sizes_of_a_variant_are_built(speed_trials: Any) -> None:
-    from bench.trials import build_model
+    from bench.worker.accuracy import build_model
 
     trial = make_trial(variant=VariantSettings(units=5))
     sized = trial.model_copy(update={"settings": trial.settings.of(trial.cell.variant)})
@@ -266,7 +266,7 @@ def test_sizes_of_a_variant_are_built(speed_trials: Any) -> None:
 
 
 def test_a_policy_reaches_every_layer_and_no_later_model(speed_trials: Any) -> None:
-    from bench.trials import build_model
+    from bench.worker.accuracy import build_model
 
     mixed = build_model(make_trial(variant=VariantSettings(dtype="mixed_bfloat16")))
     assert {layer.compute_dtype for layer in mixed.layers} == {"bfloat16"}

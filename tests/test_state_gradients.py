@@ -18,12 +18,12 @@ Weights = list[NDArray[Any]]
 
 @pytest.fixture
 def measured() -> Any:
-    return pytest.importorskip("seqsum_core.state_gradients", exc_type=ImportError)
+    return pytest.importorskip("seqsum_core.nn.state_gradients", exc_type=ImportError)
 
 
 @pytest.fixture
 def models() -> Any:
-    return pytest.importorskip("seqsum_core.models", exc_type=ImportError)
+    return pytest.importorskip("seqsum_core.nn.models", exc_type=ImportError)
 
 
 def draw_rows(*, padding: Any = "pre", rows: int = 7, length: int = 6) -> Sequences:

@@ -20,7 +20,7 @@ from bench.analysis.statistics import (
     overtaking,
     ratio,
 )
-from bench.speed_records import Speed
+from bench.records.speed import Speed
 
 TORCH = make_cell("torch")
 SECONDS = st.floats(1e-4, 1e2)

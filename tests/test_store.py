@@ -15,11 +15,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bench import store
 from bench.errors import UserError
-from bench.lines import seal
-from bench.records import PROTOCOL_VERSION, SCHEMA_VERSION, Record, Resumed
-from bench.store import (
+from bench.records import store
+from bench.records.checksums import seal
+from bench.records.schema import PROTOCOL_VERSION, SCHEMA_VERSION, Record, Resumed
+from bench.records.store import (
     HEADER,
     PACKED_TRIALS,
     TRIALS,
@@ -31,7 +31,7 @@ from bench.store import (
     reopen_run,
     start_run,
 )
-from bench.verifying import verify_run
+from bench.records.verify import verify_run
 
 RECORDS: list[Record] = [make_speed(), make_accuracy(), make_baseline(), make_failure()]
 

@@ -8,9 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bench.errors import UserError
-from bench.plan import Sweep
-from bench.protocol import Timing
-from bench.sweeps import PROFILES, parse_share, read_profile, read_sweep
+from bench.plan.files import PROFILES, parse_share, read_profile, read_sweep
+from bench.plan.sweep import Sweep
+from bench.plan.timing import Timing
 
 COMPLETE = """\
 backends = ["jax", "tf"]

@@ -20,10 +20,10 @@ from factories import (
 )
 
 from bench.analysis.selection import provenance, select
-from bench.speed_records import Speed
-from bench.tables.accuracy import accuracy_table
-from bench.tables.catalog import TABLES, failures_table, overview_table
-from bench.tables.speed import speed_table
+from bench.output.tables.accuracy import accuracy_table
+from bench.output.tables.catalog import TABLES, failures_table, overview_table
+from bench.output.tables.speed import speed_table
+from bench.records.speed import Speed
 
 OLD, NEW = "2030-01-01T00-00-00-old", "2030-01-02T00-00-00-new"
 

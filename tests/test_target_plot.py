@@ -7,9 +7,9 @@ import pytest
 from factories import make_accuracy, make_cell, make_processes, select_all
 
 from bench.analysis.targets import reached
-from bench.plots.figures import NothingToDrawError
-from bench.plots.targets import draw_target, shares
-from bench.records import Record
+from bench.output.plots.figures import NothingToDrawError
+from bench.output.plots.targets import draw_target, shares
+from bench.records.schema import Record
 
 
 def trained(*epochs: float, length: int = 12, of: int = 10) -> list[Record]:

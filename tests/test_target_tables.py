@@ -8,9 +8,9 @@ from factories import make_accuracy, make_cell, make_processes, select_all
 from test_printing import assert_whole_in_80_columns
 
 from bench.analysis.selection import Table
-from bench.printing.output import to_csv
-from bench.records import Record
-from bench.tables.targets import target_table
+from bench.output.printing.output import to_csv
+from bench.output.tables.targets import target_table
+from bench.records.schema import Record
 
 
 def train(*epochs: float, of: int = 40, **cell: Any) -> list[Record]:

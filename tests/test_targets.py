@@ -15,9 +15,9 @@ from bench.analysis.findings import place
 from bench.analysis.intervals import Interval
 from bench.analysis.selection import TARGET
 from bench.analysis.targets import Reached, first_epoch, longest, ordered_interval, pairs, parse_target, reached
-from bench.cells import BackendName
 from bench.errors import UserError
-from bench.records import Accuracy
+from bench.plan.cells import BackendName
+from bench.records.schema import Accuracy
 
 EPOCHS = st.lists(st.one_of(st.integers(1, 100).map(float), st.just(inf)), min_size=1, max_size=30)
 

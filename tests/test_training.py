@@ -17,7 +17,7 @@ ARTICLE = TaskSettings()
 
 @pytest.fixture
 def training() -> Any:
-    return pytest.importorskip("seqsum_core.training", exc_type=ImportError)
+    return pytest.importorskip("seqsum_core.nn.training", exc_type=ImportError)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def data() -> Split:
 
 
 def start(name: str) -> Any:
-    from seqsum_core import models
+    from seqsum_core.nn import models
 
     model = models.build(name, length=4)
     models.set_start(model, seed=0)
@@ -54,7 +54,7 @@ BY_LENGTH_LOSSES: dict[Batching, tuple[float, float]] = {
 
 @pytest.mark.parametrize("batching", BY_LENGTH_LOSSES)
 def test_batches_by_length_judge_as_padding_with_a_mask_does(training: Any, batching: Batching) -> None:
-    from seqsum_core import models
+    from seqsum_core.nn import models
 
     def masked(variant: VariantSettings) -> Any:
         return models.build("lstm", length=12, network=NetworkSettings(mask=True), variant=variant)

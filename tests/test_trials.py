@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bench.cells import Cell, Group, Settings, Trial
-from bench.messages import CheckRequest, Failed, GroupDone, TrainRequest, Wrong
-from bench.records import Accuracy
-from bench.worker import Server
+from bench.plan.cells import Cell, Group, Settings, Trial
+from bench.records.schema import Accuracy
+from bench.worker.__main__ import Server
+from bench.worker.messages import CheckRequest, Failed, GroupDone, TrainRequest, Wrong
 from seqsum_core.settings import TaskSettings, TrainingSettings
 from seqsum_core.task import draw, split
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.backend
 
 @pytest.fixture
 def trials() -> Any:
-    return pytest.importorskip("bench.trials", exc_type=ImportError)
+    return pytest.importorskip("bench.worker.accuracy", exc_type=ImportError)
 
 
 def make_trial(*, model: str = "simple_rnn", training: TrainingSettings | None = None) -> Trial:

@@ -15,16 +15,16 @@ from fake_worker import fake_python
 from rich.console import Console
 from test_runner import TIMING, run, wait_for
 
-from bench.cells import BACKENDS, Cell, Settings, Trial
 from bench.errors import UserError
-from bench.machine import pinned, usable_cores
-from bench.pace import Pace
-from bench.processes import WorkerProcess
-from bench.progress import Progress
-from bench.protocol import Limits, Timing
-from bench.records import Failure, Record
-from bench.speed_records import Speed
-from bench.turns import WORKER_BYTES, Block, fitting_blocks, timing_cores, worker_cores
+from bench.host import pinned, usable_cores
+from bench.measure.progress import Progress
+from bench.measure.turns import WORKER_BYTES, Block, fitting_blocks, timing_cores, worker_cores
+from bench.measure.worker_process import WorkerProcess
+from bench.plan.cells import BACKENDS, Cell, Settings, Trial
+from bench.plan.timing import Limits, Timing
+from bench.records.schema import Failure, Record
+from bench.records.speed import Speed
+from bench.worker.pace import Pace
 
 pytestmark = pytest.mark.usefixtures("own_lock")
 
@@ -272,7 +272,7 @@ def test_only_wide_blocks_get_more_processes_and_the_budget_ends_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = count()
-    monkeypatch.setattr("bench.turns.monotonic", lambda: float(next(ticks)))  # a second passes with each look at it
+    monkeypatch.setattr("bench.measure.turns.monotonic", lambda: float(next(ticks)))
     records, said = speeds(tmp_path, {"torch": "unsteady at 12"}, lengths=(4, 12), timing=precise(budget_s=30.0))
     counts = {length: len([one for one in records if one.cell.length == length]) for length in (4, 12)}
     assert counts[4] == 2 * 5 < counts[12]

@@ -7,9 +7,9 @@ from factories import make_cell, make_speed, make_sweep
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.cells import Group, Trial
-from bench.cluster.units import MOST_GROUPS, Place, Schedule, Unit, missing_units
-from bench.plan import Sweep
+from bench.measure.cluster.units import MOST_GROUPS, Place, Schedule, Unit, missing_units
+from bench.plan.cells import Group, Trial
+from bench.plan.sweep import Sweep
 
 
 def timed_unit(number: int) -> Unit:

@@ -10,13 +10,13 @@ import pytest
 from factories import make_accuracy, make_header, make_run, make_speed
 
 from bench.analysis.selection import provenance, select
-from bench.protocol import Limits
-from bench.records import PROTOCOL_VERSION, SCHEMA_VERSION, Accuracy, Failure
-from bench.speed_records import Speed
-from bench.store import HEADER, PACKED_TRIALS, TRIALS, Run, load_run
-from bench.tables.catalog import TABLES
-from bench.tables.speed import speed_table, start_table
-from bench.upgrades import upgrade_header, upgrade_record
+from bench.output.tables.catalog import TABLES
+from bench.output.tables.speed import speed_table, start_table
+from bench.plan.timing import Limits
+from bench.records.schema import PROTOCOL_VERSION, SCHEMA_VERSION, Accuracy, Failure
+from bench.records.speed import Speed
+from bench.records.store import HEADER, PACKED_TRIALS, TRIALS, Run, load_run
+from bench.records.upgrades import upgrade_header, upgrade_record
 
 RESULTS = Path(__file__).parents[1] / "results"
 CELL = {

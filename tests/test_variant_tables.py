@@ -7,10 +7,10 @@ import pytest
 from factories import make_cell, make_processes, make_run, make_sweep, select_all
 
 from bench.analysis.selection import Table, select
-from bench.records import Record
-from bench.tables.catalog import overview_table
-from bench.tables.speed import speed_table
-from bench.tables.variants import tax_table, variants_table
+from bench.output.tables.catalog import overview_table
+from bench.output.tables.speed import speed_table
+from bench.output.tables.variants import tax_table, variants_table
+from bench.records.schema import Record
 
 NOISE = (0.98, 1.0, 1.01, 1.02, 0.99)
 

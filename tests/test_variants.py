@@ -9,10 +9,10 @@ from factories import make_cell, make_sweep
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.cells import Settings
 from bench.errors import UserError
-from bench.sweeps import read_profile, read_sweep
-from bench.variants import Axes, parse_axes
+from bench.plan.cells import Settings
+from bench.plan.files import read_profile, read_sweep
+from bench.plan.variants import Axes, parse_axes
 from seqsum_core.settings import VariantSettings
 
 DEFAULT = VariantSettings()

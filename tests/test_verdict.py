@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqsum_core import reference
-from seqsum_core.verdict import FLOAT64_LIMIT, Bar, Replayed, verdict, wants_other_dtype
+from seqsum_core.article import reference
+from seqsum_core.article.verdict import FLOAT64_LIMIT, Bar, Replayed, verdict, wants_other_dtype
 
 
 def _perfect(run: Any, dtype: Any = "float32") -> Any:

@@ -8,10 +8,10 @@ from factories import make_accuracy, make_baseline, make_header, make_speed, mak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.cells import Cell
-from bench.records import Record
-from bench.store import HEADER, PACKED_TRIALS, TRIALS, start_run
-from bench.verifying import verify_run
+from bench.plan.cells import Cell
+from bench.records.schema import Record
+from bench.records.store import HEADER, PACKED_TRIALS, TRIALS, start_run
+from bench.records.verify import verify_run
 
 CELL = Cell(backend="jax", device="cpu", model="lstm", length=4)
 SWEEP = make_sweep(

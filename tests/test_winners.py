@@ -6,10 +6,10 @@ from factories import make_cell, make_processes, make_run, make_speed, select_al
 
 from bench.analysis.selection import select
 from bench.analysis.winners import fastest
-from bench.cells import BackendName
-from bench.records import Record
-from bench.tables.catalog import overview_table
-from bench.tables.speed import speed_table
+from bench.output.tables.catalog import overview_table
+from bench.output.tables.speed import speed_table
+from bench.plan.cells import BackendName
+from bench.records.schema import Record
 
 NOISE = (0.98, 1.0, 1.01, 1.02, 0.99)
 

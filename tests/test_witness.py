@@ -22,7 +22,7 @@ ROWS = split(draw(TaskSettings(), length=LENGTH), TaskSettings()).fitted.take(np
 
 @pytest.fixture
 def models() -> Any:
-    return pytest.importorskip("seqsum_core.models", exc_type=ImportError)
+    return pytest.importorskip("seqsum_core.nn.models", exc_type=ImportError)
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def fitted(model: Any) -> Any:
 
 def seen(model: Any) -> tuple[str, bool, int]:
     """Return path, whether XLA compiled the step, and how many steps were compiled or traced."""
-    from seqsum_core.witness import witness
+    from seqsum_core.nn.execution_path import witness
 
     found = witness(model, ROWS, batch_size=BATCH)
     assert found.evidence
@@ -101,7 +101,7 @@ def test_compiled_by_xla(models: Any, name: str) -> None:
 
 
 def test_loop_is_told_from_another_by_its_number_of_turns(models: Any) -> None:
-    from seqsum_core.witness import witness
+    from seqsum_core.nn.execution_path import witness
 
     evidence = witness(trained(models, "lstm"), ROWS, batch_size=BATCH).evidence
     assert {

@@ -19,8 +19,8 @@ from factories import (
 )
 
 from bench.analysis.selection import Selection
-from bench.cells import BackendName
-from bench.records import Record
+from bench.plan.cells import BackendName
+from bench.records.schema import Record
 
 NOISE = (0.98, 1.0, 1.01, 0.99, 1.02)
 EPOCH_S: dict[BackendName, float] = {"jax": 0.01, "torch": 0.1, "tensorflow": 0.1005}

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from seqsum_core import models
+from seqsum_core.nn import models
 from seqsum_core.settings import NetworkSettings
 
 

@@ -14,7 +14,7 @@ from bench.analysis.memory import memory_of, with_memory
 from bench.analysis.patience import most_patient
 from bench.analysis.seed_groups import band, by_model, lengths_of, models_of, over_seeds
 from bench.analysis.selection import Selection
-from bench.records import Accuracy
+from bench.records.schema import Accuracy
 
 Figures = Callable[[Accuracy], float]
 

@@ -26,11 +26,11 @@ from bench.analysis.intervals import (
     verdicts,
 )
 from bench.analysis.ratios import of_cells
-from bench.cells import Cell
 from bench.errors import UserError
-from bench.records import Accuracy, Failure, Record
-from bench.speed_records import Speed
-from bench.store import Run
+from bench.plan.cells import Cell
+from bench.records.schema import Accuracy, Failure, Record
+from bench.records.speed import Speed
+from bench.records.store import Run
 
 SpeedVerdict = Literal["slower", "faster", "no difference", "too few processes"]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.records import Header
+from bench.records.schema import Header
 
 NO_MATTER = (
     "timing.processes",

@@ -12,8 +12,8 @@ import numpy as np
 from bench.analysis.intervals import Interval
 from bench.analysis.length_costs import Array, Line, fit_line, line_intervals
 from bench.analysis.selection import Selection
-from bench.cells import Cell
-from bench.speed_records import Speed
+from bench.plan.cells import Cell
+from bench.records.speed import Speed
 
 LEAST_SIZES = 3
 

@@ -12,8 +12,8 @@ from typing import Any
 from bench.analysis.ratios import Compared
 from bench.analysis.selection import Selection
 from bench.analysis.statistics import EpochTime, Overtaking, median, overtaking
-from bench.cells import Cell
-from bench.speed_records import Slice, Speed
+from bench.plan.cells import Cell
+from bench.records.speed import Slice, Speed
 
 PARTS = ("process start", "import", "build", "first epoch")
 

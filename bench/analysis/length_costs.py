@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from bench.analysis.intervals import CONFIDENCE, LEAST_SEEDS, RESAMPLES, Interval
 from bench.analysis.selection import Selection
 from bench.analysis.statistics import MANY, median_interval
-from bench.cells import Cell
-from bench.speed_records import Speed
+from bench.plan.cells import Cell
+from bench.records.speed import Speed
 
 LEAST_LENGTHS = 3
 Array = NDArray[np.float64]

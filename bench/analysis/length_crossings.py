@@ -23,8 +23,8 @@ from bench.analysis.length_costs import (
     step_s,
 )
 from bench.analysis.selection import Selection
-from bench.cells import Cell
-from bench.speed_records import Speed
+from bench.plan.cells import Cell
+from bench.records.speed import Speed
 
 Pair = tuple[int, list[Speed], list[Speed]]
 """A length and the processes of both sides at it."""

@@ -6,7 +6,7 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.records import Accuracy, Memory
+from bench.records.schema import Accuracy, Memory
 
 
 def with_memory(trials: Iterable[Accuracy]) -> list[Accuracy]:

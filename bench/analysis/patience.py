@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from math import inf
 
 from bench.analysis.selection import Selection
-from bench.cells import by_cell
-from bench.records import Accuracy
+from bench.plan.cells import by_cell
+from bench.records.schema import Accuracy
 
 
 def most_patient(chosen: Selection) -> list[Accuracy]:

@@ -10,9 +10,9 @@ from itertools import combinations
 from math import inf, isnan, nan
 
 from bench.analysis.statistics import Ratio, epoch_time, ratio
-from bench.cells import Cell, by_cell
-from bench.records import Record
-from bench.speed_records import Speed
+from bench.plan.cells import Cell, by_cell
+from bench.records.schema import Record
+from bench.records.speed import Speed
 
 Timed = Mapping[Cell, list[Speed]]
 """The processes of each cell that took turns with each other."""

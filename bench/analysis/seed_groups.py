@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.analysis.intervals import LEAST_SEEDS, mean_interval
-from bench.records import Accuracy
+from bench.records.schema import Accuracy
 
 Value = Callable[[Accuracy], ArrayLike]
 

@@ -13,11 +13,11 @@ import pandas as pd
 
 from bench.analysis.ratios import Compared, Timed, against, compare, controls, of_cells
 from bench.analysis.statistics import EpochTime, epoch_time
-from bench.cells import Cell, by_cell
-from bench.machine import BUSY_LOAD
-from bench.records import Accuracy, Baseline, Failure, Record, Worker
-from bench.speed_records import Speed, disturbers
-from bench.store import Run
+from bench.host import BUSY_LOAD
+from bench.plan.cells import Cell, by_cell
+from bench.records.schema import Accuracy, Baseline, Failure, Record, Worker
+from bench.records.speed import Speed, disturbers
+from bench.records.store import Run
 from seqsum_core.settings import VariantSettings
 
 Row = dict[str, Any]

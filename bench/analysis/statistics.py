@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bench.analysis.intervals import CONFIDENCE, LEAST_SEEDS, RESAMPLES, Interval
-from bench.speed_records import Speed
+from bench.records.speed import Speed
 
 MANY = 50
 """Values from which on an interval is found by a shorter way."""

@@ -20,10 +20,10 @@ from bench.analysis.findings import place
 from bench.analysis.intervals import CONFIDENCE, Interval
 from bench.analysis.patience import patience_order
 from bench.analysis.selection import Selection
-from bench.cells import Cell
 from bench.errors import UserError
-from bench.records import Accuracy
-from bench.speed_records import Speed
+from bench.plan.cells import Cell
+from bench.records.schema import Accuracy
+from bench.records.speed import Speed
 
 ENOUGH_SEEDS = 10
 """Seeds from which on a share of misses says something."""

@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from bench.analysis.selection import Selection
-from bench.cells import Cell
+from bench.plan.cells import Cell
 
 MARKED = "Marked: faster than every other backend, by the intervals of their ratios."
 

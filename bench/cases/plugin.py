@@ -16,19 +16,22 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bench import interpreters, local, store, sweeps
 from bench.analysis.selection import select
-from bench.cells import BACKENDS, BackendName, Cell, Trial
 from bench.errors import UserError
-from bench.machine import pin, typed_command, usable_cores
-from bench.plan import Sweep
-from bench.printing.output import print_tables
-from bench.processes import WorkerProcess
-from bench.progress import Progress
-from bench.records import Accuracy, Header
-from bench.runner import new_header
-from bench.store import RunWriter
-from bench.turns import timing_cores, worker_cores
+from bench.host import pin, typed_command, usable_cores
+from bench.measure import environments as interpreters
+from bench.measure import local
+from bench.measure.progress import Progress
+from bench.measure.run import new_header
+from bench.measure.turns import timing_cores, worker_cores
+from bench.measure.worker_process import WorkerProcess
+from bench.output.printing.output import print_tables
+from bench.plan import files as sweeps
+from bench.plan.cells import BACKENDS, BackendName, Cell, Trial
+from bench.plan.sweep import Sweep
+from bench.records import store
+from bench.records.schema import Accuracy, Header
+from bench.records.store import RunWriter
 from seqsum_core.settings import VariantSettings
 
 
@@ -242,7 +245,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     """Add the machine as seqsum describes it to what pytest-benchmark saves, and leave out what it is called."""
-    from bench.machine import describe_machine
+    from bench.host import describe_machine
 
     machine_info["node"] = ""
     machine_info["seqsum"] = describe_machine().model_dump(mode="json")

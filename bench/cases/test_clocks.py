@@ -7,10 +7,10 @@ import numpy as np
 from bench.analysis.statistics import median_ratio
 from bench.cases.plugin import fresh_worker, say_interval
 from bench.cases.test_training import counted_epochs
-from bench.cells import Cell, Trial
-from bench.messages import Turn
-from bench.plan import Sweep
-from bench.processes import WorkerProcess
+from bench.measure.worker_process import WorkerProcess
+from bench.plan.cells import Cell, Trial
+from bench.plan.sweep import Sweep
+from bench.worker.messages import Turn
 
 
 def test_clocks_agree(cell: Cell, benchmark: Any, sweep: Sweep, clocks: list[str]) -> None:

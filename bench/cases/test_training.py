@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from bench.cases.plugin import accuracy_of, fresh_worker
-from bench.cells import Cell, Trial
-from bench.faults import WorkerLostError, failure
-from bench.messages import Turn
-from bench.plan import Sweep
-from bench.protocol import Timing
-from bench.records import Accuracy, Header
-from bench.speed_records import Speed
-from bench.store import RunWriter
+from bench.plan.cells import Cell, Trial
+from bench.plan.sweep import Sweep
+from bench.plan.timing import Timing
+from bench.records.failures import WorkerLostError, failure
+from bench.records.schema import Accuracy, Header
+from bench.records.speed import Speed
+from bench.records.store import RunWriter
+from bench.worker.messages import Turn
 
 
 def test_training(cell: Cell, benchmark: Any, sweep: Sweep, run: tuple[Header, RunWriter]) -> None:

@@ -5,9 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import advice, advice_text, interpreters
 from bench.commands.app import Json, Pythons, app, say, screen
-from bench.printing import output
+from bench.measure import advice
+from bench.measure import environments as interpreters
+from bench.output import advice as advice_text
+from bench.output.printing import output
 
 
 @app.command()

@@ -6,14 +6,18 @@ from typing import Annotated
 
 import typer
 
-from bench import doctor as doctoring
-from bench import interpreters, local, replays, sides, verifying
 from bench.commands.app import Json, Pythons, app, errors, say, screen
-from bench.progress import Progress
-from bench.tables import certificate as certificate_tables
-from bench.tables import replays as replay_tables
-from bench.whole_files import check_target
-from seqsum_core.reference import CASES
+from bench.measure import doctor as doctoring
+from bench.measure import environments as interpreters
+from bench.measure import local
+from bench.measure import parity as sides
+from bench.measure import replay as replays
+from bench.measure.progress import Progress
+from bench.output.files import check_target
+from bench.output.tables import certificate as certificate_tables
+from bench.output.tables import replays as replay_tables
+from bench.records import verify as verifying
+from seqsum_core.article.reference import CASES
 
 
 @app.command()
@@ -71,7 +75,7 @@ def replay(
     for written in replay_tables.write_csv(result, csv) if csv else []:
         progress.say(f"Wrote {written}")
     if plot:
-        from bench.plots.replays import write_plot  # Matplotlib takes half a second to import
+        from bench.output.plots.replays import write_plot  # Matplotlib takes half a second to import
 
         write_plot(result, plot)
         progress.say(f"Wrote {plot}")

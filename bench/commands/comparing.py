@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 import typer
 from rich.text import Text
 
-from bench import gate, store
 from bench.analysis.compare import Comparison, compare_runs
 from bench.commands.app import app, say, screen
 from bench.errors import UserError
-from bench.printing.escaping import visible
-from bench.printing.output import print_text, to_markdown
-from bench.tables.comparison import comparison_document, comparison_tables, heading
+from bench.output import gate
+from bench.output.printing.escaping import visible
+from bench.output.printing.output import print_text, to_markdown
+from bench.output.tables.comparison import comparison_document, comparison_tables, heading
+from bench.records import store
 
 
 @app.command()

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from bench import export as exporting
 from bench.analysis import selection
 from bench.commands.app import Results, app, say
 from bench.commands.reading import load
 from bench.errors import UserError
-from bench.frames import Kind
+from bench.output import export as exporting
+from bench.records.frame import Kind
 
 
 @app.command()

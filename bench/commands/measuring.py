@@ -8,19 +8,24 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import interpreters, overhead, replica_speed, runner, store, sweeps, variants
 from bench.analysis import selection
-from bench.cluster.executor import OnCluster
-from bench.cluster.ray_cluster import RayCluster
 from bench.commands.app import Json, Pythons, Results, app, errors, say, screen
 from bench.errors import UserError
-from bench.local import ThisMachine
-from bench.machine import typed_command
+from bench.host import typed_command
+from bench.measure import environments as interpreters
+from bench.measure import overhead, replica_speed
+from bench.measure import run as runner
+from bench.measure.cluster.executor import OnCluster
+from bench.measure.cluster.ray_cluster import RayCluster
+from bench.measure.executor import Site
+from bench.measure.local import ThisMachine
+from bench.measure.progress import Progress
 from bench.names import choose_name
-from bench.printing import output
-from bench.progress import Progress
-from bench.records import Failure
-from bench.sites import Site
+from bench.output.printing import output
+from bench.plan import files as sweeps
+from bench.plan import variants
+from bench.records import store
+from bench.records.schema import Failure
 
 
 @app.command()

@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 
-from bench import interpreters, store
 from bench.analysis import selection, targets
 from bench.commands.app import Results, Target, app, say
-from bench.printing import choosing, output
-from bench.tables.catalog import TABLES
+from bench.measure import environments as interpreters
+from bench.output.printing import choosing, output
+from bench.output.tables.catalog import TABLES
+from bench.records import store
 
 
 def _list_tables() -> str:

@@ -31,7 +31,7 @@ def plot(
     chosen, _ = _read(results, targets.parse_target(target))
     written: list[Path] = []
     if chosen:
-        from bench.plots.catalog import write_plots  # Matplotlib takes half a second to import
+        from bench.output.plots.catalog import write_plots  # Matplotlib takes half a second to import
 
         written, missing = write_plots(chosen, out, format, show)
         for reason in missing:
@@ -52,8 +52,8 @@ def report(
 
     It needs no network and no other file. Example: seqsum report --results results/reference --out report.html
     """
-    from bench.report import page  # Jinja2 and Plotly take a while to import
-    from bench.whole_files import check_target
+    from bench.output.files import check_target
+    from bench.output.report import page  # Jinja2 and Plotly take a while to import
 
     check_target(out, "--out", (".html", ".htm"))
     chosen, problems = _read(results, targets.parse_target(target))

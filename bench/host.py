@@ -1,0 +1,179 @@
+"""What machine this is, what state its code is in, and how much CPU others take meanwhile.
+
+Times are CPU seconds. Imports no framework.
+"""
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import process_time
+
+import psutil
+
+from bench import gpus
+from bench.records.schema import Machine
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
+
+def describe_machine() -> Machine:
+    """Describe the hardware and the system."""
+    import cpuinfo  # takes half a second, which only those who ask shall pay
+
+    return Machine(
+        cpu=cpuinfo.get_cpu_info().get("brand_raw", platform.processor() or "unknown"),
+        cores=len(usable_cores()),
+        memory_bytes=psutil.virtual_memory().total,
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        governor=_governor(),
+        gpus=tuple(gpus.describe_gpus()),
+    )
+
+
+def usable_cores() -> list[int]:
+    """List the logical cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def pin(cores: list[int]) -> None:
+    """Keep this process on the given cores, where the system can do that."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+
+
+@contextmanager
+def pinned(cores: list[int]) -> Iterator[None]:
+    """Keep this process on some cores for a while."""
+    before = usable_cores()
+    pin(cores)
+    try:
+        yield
+    finally:
+        pin(before)
+
+
+BUSY_LOAD = 0.5
+"""Running processes, on average over a minute, from which on a machine is busy."""
+
+
+def load_average() -> float:
+    """Return the mean number of running processes over the last minute."""
+    return os.getloadavg()[0]
+
+
+def code_commit() -> str:
+    """Name the commit of the code that measures, "+changes" behind it if edited, or "unknown"."""
+    source = Path(__file__).parent
+    commit = _git(source, "rev-parse", "--short=12", "HEAD")
+    tracked = _git(source, "ls-files", "--error-unmatch", __file__)
+    if not commit or not tracked:
+        return "unknown"
+    edited = _git(source, "status", "--porcelain", "--untracked-files=no", "--", source.parent.as_posix())
+    return commit + ("+changes" if edited else "")
+
+
+PLACES = ("--results", "--resume", "--python", "--address", "-c")
+"""Options that say where things lie on this machine."""
+
+
+def typed_command(program: str) -> str:
+    """Return what was typed, but not where files and interpreters lie: records are read elsewhere.
+
+    Args:
+        program: the name that a user calls.
+    """
+    words = iter(sys.argv[1:])
+    kept = [program]
+    for word in words:
+        if word in PLACES:
+            next(words, None)
+        elif word.partition("=")[0] not in PLACES:
+            kept.append(_without_place(word))
+    return shlex.join(kept)
+
+
+def _without_place(word: str) -> str:
+    """Return a word with no more of an absolute path than the name of the file."""
+    option, sign, value = word.rpartition("=")
+    return option + sign + (Path(value).name if Path(value).is_absolute() else value)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        answer = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
+
+
+def _governor() -> str:
+    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return path.read_text().strip() if path.exists() else "unknown"
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What happened on the machine meanwhile.
+
+    Args:
+        others_cpu_s: CPU seconds that other processes took, the hypervisor's steal included.
+        steal_s: CPU seconds that the hypervisor gave to other machines.
+        involuntary_switches: how often this process had to make room on its core.
+        energy_j: joules that the GPU used; None without one, or where it does not count them.
+    """
+
+    others_cpu_s: float
+    steal_s: float
+    involuntary_switches: int
+    energy_j: float | None = None
+
+
+class Watch:
+    """Count what everybody else does from its making on, and what a GPU uses if one is measured."""
+
+    def __init__(self, *, gpu: bool = False) -> None:
+        self._energy_j = gpus.energy_j() if gpu else None
+        self._start = _readings()
+
+    def noise(self) -> Noise:
+        """Return what has happened since."""
+        busy, own, steal, switches = (now - before for now, before in zip(_readings(), self._start, strict=True))
+        now_j = None if self._energy_j is None else gpus.energy_j()
+        used_j = None if now_j is None or self._energy_j is None else now_j - self._energy_j
+        return Noise(max(0.0, busy - own), steal, int(switches), used_j)
+
+
+def _readings() -> tuple[float, float, float, int]:
+    """Read how long the system was busy, this process, and the hypervisor elsewhere; and the switches."""
+    system = psutil.cpu_times()
+    guests = getattr(system, "guest", 0.0) + getattr(system, "guest_nice", 0.0)  # counted in user already
+    busy = sum(system) - system.idle - getattr(system, "iowait", 0.0) - guests
+    switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw if resource else 0
+    return busy, process_time(), getattr(system, "steal", 0.0), switches
+
+
+def peak_rss_bytes() -> int:
+    """Return the most memory this process has held since it started or since `reset_peak_rss`."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return int(psutil.Process().memory_info().rss)
+
+
+def reset_peak_rss() -> None:
+    """Start the count of `peak_rss_bytes` again, where the system can do that."""
+    clear = Path("/proc/self/clear_refs")
+    if clear.exists():
+        clear.write_text("5")

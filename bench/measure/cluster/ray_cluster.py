@@ -1,0 +1,183 @@
+"""Ray as the way to the nodes of a cluster: its nodes, a task on one of them, and what becomes of it.
+
+A task runs on the node that it is meant for, once, in a process of its own; whatever goes wrong is told, never tried
+again. Source: https://docs.ray.io/en/latest/ray-core/api (Ray 2.60).
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from types import TracebackType
+from typing import Any, Self
+
+from bench.errors import UserError
+from bench.host import usable_cores
+
+ANSWERS_WITHIN_S = 10.0
+"""How long an address may take to accept a connection."""
+STORE_BYTES = 100 * 2**20
+"""Of Ray's object store where this module starts one: records are small."""
+
+
+@dataclass(frozen=True)
+class ClusterNode:
+    """A machine of a cluster, as Ray sees it.
+
+    Args:
+        name: what Ray calls it, shortened.
+        ray_id: the same in full.
+        host: its name in the network, for the screen only.
+        cpus: tasks that it may run at once.
+        gpus: that Ray may give to tasks.
+    """
+
+    name: str
+    ray_id: str
+    host: str
+    cpus: int
+    gpus: int
+
+    def __str__(self) -> str:
+        return f"node {self.name} ({self.host})"
+
+
+class LostError(Exception):
+    """A task left no answer, because its process or its node has ended."""
+
+
+class RayCluster:
+    """A Ray cluster, connected to until the `with` statement is left.
+
+    Args:
+        address: of a running one ("auto": that of this machine), or None: start one here, of this machine alone.
+
+    Raises:
+        UserError: if Ray is not installed, or nothing answers at the address.
+    """
+
+    def __init__(self, address: str | None) -> None:
+        if find_spec("ray") is None:
+            raise UserError("`--executor` ray needs Ray. Received: a Python without it. Install it: pip install ray")
+        self._address = address
+        self._running: list[Any] = []
+
+    def __enter__(self) -> Self:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        import ray
+
+        how: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+        if self._address is None:
+            how |= {"num_cpus": len(usable_cores()), "include_dashboard": False, "object_store_memory": STORE_BYTES}
+        else:
+            _check_address(self._address)
+        try:
+            ray.init(address=self._address or "local", **how)
+        except (OSError, RuntimeError, ValueError) as error:
+            where = self._address or "none"
+            raise UserError(
+                f"`--address` must be that of a running Ray cluster. Received: {where} ({_line(error)}). "
+                "Correct it, or start one: ray start --head"
+            ) from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        import ray
+
+        for task in self._running:
+            with suppress(Exception):  # whatever a cluster that is breaking says to that
+                ray.cancel(task, force=True)
+        ray.shutdown()
+
+    def nodes(self) -> list[ClusterNode]:
+        """Return the nodes that are there now and may run tasks."""
+        import ray
+
+        return [
+            ClusterNode(
+                name=node["NodeID"][:8],
+                ray_id=node["NodeID"],
+                host=node["NodeManagerHostname"],
+                cpus=int(node["Resources"].get("CPU", 0)),
+                gpus=int(node["Resources"].get("GPU", 0)),
+            )
+            for node in ray.nodes()
+            if node["Alive"] and node["Resources"].get("CPU", 0) >= 1
+        ]
+
+    def call(self, function: Callable[[str], str], argument: str, node: ClusterNode, *, cpus: int, gpus: int) -> Any:
+        """Let a node call a function in a fresh process.
+
+        Args:
+            function: of an installed module; the node has that, too.
+            argument: for it.
+            node: where.
+            cpus: how many of the node's it takes.
+            gpus: the same.
+
+        Returns:
+            The task, for `wait`.
+        """
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        remote = ray.remote(
+            num_cpus=cpus,
+            num_gpus=gpus,
+            max_retries=0,
+            max_calls=1,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node.ray_id, soft=False),
+        )(function)
+        task = remote.remote(argument)
+        self._running.append(task)
+        return task
+
+    def wait(self) -> Any:
+        """Wait until any task has ended, and return it."""
+        import ray
+
+        (task, *_), _ = ray.wait(self._running, num_returns=1)
+        self._running.remove(task)
+        return task
+
+    def answer(self, task: Any) -> str:
+        """Return what the function of an ended task has returned.
+
+        Raises:
+            LostError: if its node or process ended before it did.
+            UserError: if it raised an error: the node has no seqsum, or an older one.
+        """
+        import ray
+
+        try:
+            return str(ray.get(task))
+        except ray.exceptions.RayTaskError as error:
+            raise UserError(f"{_line(error.cause or error)}. Install the same seqsum on every node.") from None
+        except ray.exceptions.RayError as error:
+            raise LostError(_line(error)) from None
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address where nothing listens: Ray itself would go on trying for minutes."""
+    host, _, port = address.rpartition(":")
+    if address == "auto":
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWERS_WITHIN_S).close()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"`--address` must be HOST:PORT of a running Ray cluster, or auto. Received: {address} ({_line(error)}). "
+            "Correct it, or start one: ray start --head"
+        ) from None
+
+
+def _line(error: BaseException) -> str:
+    """Return the first line of an error that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".")[:300] if lines else type(error).__name__

@@ -1,0 +1,1 @@
+"""What a reader sees: tables, charts, the report, text for the terminal, files for other programs."""

@@ -1,0 +1,1 @@
+"""Tables of figures, a module for each subject; `catalog` knows all of them by name."""

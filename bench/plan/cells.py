@@ -1,0 +1,189 @@
+"""What is measured: a cell, the settings it has, and the trials and groups of trials it is measured in. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator
+
+from bench.frozen import Frozen
+from bench.names import check_choice
+from bench.plan.timing import Runtime, Threads, Timing
+from seqsum_core.settings import MODELS, RECURRENCES, NetworkSettings, TaskSettings, TrainingSettings, VariantSettings
+from seqsum_core.start import GATES
+
+BackendName = Literal["jax", "torch", "tensorflow"]
+Backend = Annotated[BackendName, BeforeValidator(lambda name: "tensorflow" if name == "tf" else name)]
+Device = Literal["cpu", "gpu"]
+BACKENDS: tuple[BackendName, ...] = ("jax", "torch", "tensorflow")
+
+
+def check_model(name: str) -> str:
+    """Accept a known model or `package.module:function`.
+
+    Raises:
+        ValueError: for any other name.
+    """
+    if ":" in name:
+        return name
+    try:
+        return check_choice(name, MODELS, "model")
+    except ValueError as error:
+        raise ValueError(f"{error} A model of your own is written package.module:function.") from None
+
+
+ModelName = Annotated[str, AfterValidator(check_model)]
+Recurrence = Annotated[str, AfterValidator(lambda name: check_choice(name, RECURRENCES, "expect"))]
+
+
+DEFAULT = "default"
+
+
+def side_of(backend: str, installation: str) -> str:
+    """Return the backend, and the name of the installation unless it is the default one."""
+    return backend if installation == DEFAULT else f"{backend}@{installation}"
+
+
+class Cell(Frozen):
+    """One thing that is measured: a model at a length on a backend.
+
+    Args:
+        installation: which of several interpreters with this backend; the others are timed only.
+    """
+
+    backend: Backend
+    device: Device
+    model: str
+    length: int
+    variant: VariantSettings = VariantSettings()
+    threads: Threads = 1
+    installation: str = DEFAULT
+
+    @property
+    def side(self) -> str:
+        """Return the name under which this installation of a backend is compared."""
+        return side_of(self.backend, self.installation)
+
+    def __str__(self) -> str:
+        threads = {1: "", "default": " default threads"}.get(self.threads, f" {self.threads} threads")
+        variant = "" if self.variant == VariantSettings() else f" ({self.variant})"
+        return f"{self.side} {self.model} {self.length}{threads}{variant}"
+
+
+OfCell = TypeVar("OfCell", bound=Any)
+
+
+def by_cell(things: Iterable[OfCell]) -> list[tuple[Cell, list[OfCell]]]:
+    """Group what has a cell by it, in the order in which the cells come first."""
+    cells: dict[tuple[Any, ...], list[OfCell]] = defaultdict(list)
+    for thing in things:
+        cells[tuple(vars(thing.cell).values())].append(thing)  # a model's own hash and == are several times as slow
+    return [(of_cell[0].cell, of_cell) for of_cell in cells.values()]
+
+
+class Settings(Frozen):
+    """Everything but the axes: equal settings make records of two runs comparable."""
+
+    task: TaskSettings = TaskSettings()
+    network: NetworkSettings = NetworkSettings()
+    training: TrainingSettings = TrainingSettings()
+    timing: Timing = Timing()
+    runtime: Runtime = Runtime()
+
+    def of(self, variant: VariantSettings) -> "Settings":
+        """Return these settings with those that a variant sets for itself."""
+        network, training = self.network, self.training
+        units = network.units if variant.units is None else variant.units
+        mask = network.mask if variant.mask is None else variant.mask
+        batch_size = training.batch_size if variant.batch_size is None else variant.batch_size
+        changed = {
+            "network": replace(network, units=units, mask=mask),
+            "training": replace(training, batch_size=batch_size),
+        }
+        return self.model_copy(update=changed)
+
+
+class Trial(Frozen):
+    """One cell, measured once in one process.
+
+    Args:
+        kind: what is measured; the two are never measured in one fit.
+        cell: where.
+        index: the seed of an accuracy trial, the number of the process of a speed trial.
+        settings: how.
+        twin: whether it is the control: the same cell timed once more, as if it were another.
+        expect: the recurrent path that must run, or None; another one is a failure.
+    """
+
+    kind: Literal["speed", "accuracy"]
+    cell: Cell
+    index: int
+    settings: Settings
+    twin: bool = False
+    expect: Recurrence | None = None
+
+    def __str__(self) -> str:
+        index = f"seed {self.index}" if self.kind == "accuracy" else f"process {self.index + 1}"
+        return f"{self.kind} {self.cell} {index}" + (" (control)" if self.twin else "")
+
+
+REPLICAS: dict[Device, int] = {"cpu": 50, "gpu": 1024}
+REPLICA_BYTES: dict[Device, float] = {"cpu": 1.5e9, "gpu": 2e10}
+"""How many seeds are trained at once, and the memory that they may take: docs/replicas.md says why."""
+
+
+def replica_bytes(cell: Cell, settings: Settings) -> float:
+    """Guess the memory one replica takes in training: what each timestep keeps for the gradient, and the weights.
+
+    Source: peaks of whole processes on three backends, docs/replicas.md; the largest, rounded up.
+    """
+    network, training = settings.network, settings.training
+    kept = {"simple_rnn": 6, "lstm": 30, "gru": 30}[cell.model] * training.batch_size * cell.length
+    weights_and_optimizer = 4 * GATES[cell.model] * network.units
+    return 4.0 * network.layers * network.units * (kept + weights_and_optimizer)
+
+
+class Group(Frozen):
+    """Accuracy trials that differ in their seed only, for one worker to train together.
+
+    Args:
+        cell: where.
+        seeds: which.
+        settings: how.
+    """
+
+    cell: Cell
+    seeds: tuple[int, ...]
+    settings: Settings
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Return the trials."""
+        return [Trial(kind="accuracy", cell=self.cell, index=seed, settings=self.settings) for seed in self.seeds]
+
+    @property
+    def at_once(self) -> int:
+        """Return how many seeds are trained as one Keras model; 1 for a model of the user's own."""
+        variant = self.cell.variant
+        if self.cell.model not in MODELS or (variant.dtype, variant.batching) != ("float32", "padded"):
+            return 1
+        wanted = self.settings.training.replicas
+        fitting = int(REPLICA_BYTES[self.cell.device] / replica_bytes(self.cell, self.settings))
+        return max(1, min(REPLICAS[self.cell.device] if wanted == "auto" else wanted, fitting))
+
+    @property
+    def together(self) -> bool:
+        """Tell whether these seeds are trained as one Keras model."""
+        return min(len(self.seeds), self.at_once) > 1
+
+    def split(self) -> list["Group"]:
+        """Return groups of seeds that are trained at once."""
+        size = self.at_once
+        parts = [self.seeds[first : first + size] for first in range(0, len(self.seeds), size)]
+        return [self.model_copy(update={"seeds": part}) for part in parts]
+
+    def __str__(self) -> str:
+        if len(self.seeds) == 1:
+            return str(self.trials[0])
+        return f"accuracy {self.cell} seeds {self.seeds[0]} to {self.seeds[-1]}"

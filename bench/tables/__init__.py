@@ -1,1 +1,0 @@
-"""Tables of figures, a module for each subject; `catalog` knows all of them by name. `bench.printing` prints them."""

@@ -1,0 +1,1 @@
+"""Everything of the core that imports Keras: models, training, replicas, fused layers, execution path, memory."""

@@ -1,0 +1,91 @@
+"""What one backend computes for a parity certificate. Imports Keras, and no framework by name.
+
+Gradients are read without a framework's gradient code, by what training does with them: one step of
+plain gradient descent with learning rate 1 moves each weight by minus its gradient.
+"""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from seqsum_core.nn import models
+from seqsum_core.nn.training import fit_for_accuracy
+from seqsum_core.parity_case import (
+    Case,
+    ModelCase,
+    OptimizerCase,
+    Quantity,
+    batches,
+    case_rows,
+    optimizer_batch,
+    quantities,
+    quantity,
+)
+
+Build = Callable[..., keras.Model]
+
+
+def compute(case: Case, *, build: Build = models.build) -> list[Quantity]:
+    """Compute a case on this process' backend.
+
+    Args:
+        case: what to compute.
+        build: builds and compiles the model, called as `models.build`; the tests pass wrong ones.
+
+    Returns:
+        The arrays that are compared, as `parity_case.reference` returns them.
+
+    Raises:
+        ArithmeticError: if a value is not finite.
+    """
+    keras.utils.clear_session()
+    if isinstance(case, OptimizerCase):
+        return _optimizer_updates(case, build)
+    return [*_first_step(case, build), *_training(case, build)]
+
+
+def _started(case: ModelCase, build: Build) -> keras.Model:
+    model = build(case.model, length=case.length, network=case.network, training=case.training)
+    if not models.set_start(model, seed=case.seed):
+        raise ValueError(f"`model` must start from weights drawn in NumPy. Received: {case.model}. Take a known one.")
+    return model
+
+
+def _first_step(case: ModelCase, build: Build) -> list[Quantity]:
+    """Return the weights, the first batch's loss and its gradients, as weights before minus weights after."""
+    model = _started(case, build)
+    model.compile(optimizer=keras.optimizers.SGD(learning_rate=1.0), loss="mean_squared_error")
+    first = batches(case, case_rows(case).fitted)[0][0]
+    before = [weight.astype(np.float64) for weight in model.get_weights()]
+    loss = model.train_on_batch(first.inputs(), first.targets())
+    gradients = [old - new for old, new in zip(before, model.get_weights(), strict=True)]
+    return [
+        *quantities("start", before),
+        quantity("loss", "first step", [loss]),
+        *quantities("gradient", gradients),
+    ]
+
+
+def _training(case: ModelCase, build: Build) -> list[Quantity]:
+    (trained,) = fit_for_accuracy(_started(case, build), case_rows(case), case.training, seed=case.seed)
+    return [
+        quantity("curve", "loss", trained.loss),
+        quantity("curve", "val_loss", trained.val_loss),
+        quantity("output", "test rows", trained.predictions),
+    ]
+
+
+def _optimizer_updates(case: OptimizerCase, build: Build) -> list[Quantity]:
+    """Train one linear row with the optimizer that the models are compiled with."""
+    inputs, targets = optimizer_batch()
+    used = build("simple_rnn", length=2, training=case.training).optimizer
+    model = keras.Sequential(
+        [keras.Input((inputs.size,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")]
+    )
+    model.compile(optimizer=type(used).from_config(used.get_config()), loss="mean_squared_error")
+    updates = []
+    for step in range(1, case.steps + 1):
+        model.train_on_batch(inputs, targets)
+        updates.append(quantity("update", f"step {step}", model.get_weights()[0]))
+    return updates
