@@ -1,6 +1,7 @@
-"""What machine this is, what state its code is in, and how much CPU others take meanwhile.
+"""What both sides of the process boundary read of the machine: cores, memory, GPUs, CPU that others use.
 
-Times are CPU seconds. Imports no framework.
+Times are CPU seconds. Imports no framework. Where a GPU or a system does not tell something, it is left out.
+Source: NVML API Reference Guide, "Device Queries".
 """
 
 import os
@@ -8,21 +9,42 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import process_time
+from typing import Any
 
 import psutil
+import pynvml
 
-from bench import gpus
-from bench.records.schema import Machine
+from bench.frozen import Frozen
 
 try:
     import resource
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
+
+
+class Machine(Frozen):
+    """Where it was measured.
+
+    Args:
+        cpu: model name of the processor.
+        cores: logical cores this process may use.
+        memory_bytes: installed memory.
+        system: operating system, its release and the architecture.
+        governor: CPU frequency governor, or "unknown".
+        gpus: name, driver, CUDA version, highest clock and power limit of each GPU.
+    """
+
+    cpu: str
+    cores: int
+    memory_bytes: int
+    system: str
+    governor: str
+    gpus: tuple[str, ...] = ()
 
 
 def describe_machine() -> Machine:
@@ -35,7 +57,7 @@ def describe_machine() -> Machine:
         memory_bytes=psutil.virtual_memory().total,
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         governor=_governor(),
-        gpus=tuple(gpus.describe_gpus()),
+        gpus=tuple(describe_gpus()),
     )
 
 
@@ -143,13 +165,13 @@ class Watch:
     """Count what everybody else does from its making on, and what a GPU uses if one is measured."""
 
     def __init__(self, *, gpu: bool = False) -> None:
-        self._energy_j = gpus.energy_j() if gpu else None
+        self._energy_j = gpu_energy_j() if gpu else None
         self._start = _readings()
 
     def noise(self) -> Noise:
         """Return what has happened since."""
         busy, own, steal, switches = (now - before for now, before in zip(_readings(), self._start, strict=True))
-        now_j = None if self._energy_j is None else gpus.energy_j()
+        now_j = None if self._energy_j is None else gpu_energy_j()
         used_j = None if now_j is None or self._energy_j is None else now_j - self._energy_j
         return Noise(max(0.0, busy - own), steal, int(switches), used_j)
 
@@ -177,3 +199,74 @@ def reset_peak_rss() -> None:
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5")
+
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+@contextmanager
+def _nvml() -> Iterator[bool]:
+    """Open the library for a moment, and say whether it is there."""
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def describe_gpus() -> list[str]:
+    """Return name, driver, CUDA version, highest clock and power limit of each GPU of this machine."""
+    with _nvml() as there:
+        if not there:
+            return []
+        driver = _read(pynvml.nvmlSystemGetDriverVersion)
+        cuda = _read(pynvml.nvmlSystemGetCudaDriverVersion)
+        shared = [f"driver {driver}"] if driver else []
+        shared += [f"CUDA {cuda // 1000}.{cuda % 1000 // 10}"] if cuda else []
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return [", ".join([pynvml.nvmlDeviceGetName(handle), *shared, *_limits(handle)]) for handle in handles]
+
+
+def _limits(handle: Any) -> list[str]:
+    clock = _read(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM)
+    power = _read(pynvml.nvmlDeviceGetPowerManagementLimit, handle)
+    return [*([f"up to {clock} MHz"] if clock else []), *([f"at most {power / 1000:.0f} W"] if power else [])]
+
+
+def other_gpu_users() -> list[int]:
+    """Return the processes that compute on the GPU that would be measured."""
+    with _nvml() as there:
+        handle = _used_gpu() if there else None
+        running = _read_of(handle, pynvml.nvmlDeviceGetComputeRunningProcesses)
+        return [process.pid for process in running or [] if process.pid != os.getpid()]
+
+
+def gpu_energy_j() -> float | None:
+    """Return the joules that the GPU that is measured has used since its driver was loaded, if it counts them."""
+    with _nvml() as there:
+        handle = _used_gpu() if there else None
+        millijoules = _read_of(handle, pynvml.nvmlDeviceGetTotalEnergyConsumption)
+        return None if millijoules is None else millijoules / 1000
+
+
+def _used_gpu() -> Any:
+    """Return the first GPU that CUDA_VISIBLE_DEVICES leaves, or None. Workers count GPUs as NVML does, by their bus."""
+    first = os.environ.get(VISIBLE, "0").partition(",")[0].strip()
+    if first.isdecimal():
+        return _read(pynvml.nvmlDeviceGetHandleByIndex, int(first))
+    return _read(pynvml.nvmlDeviceGetHandleByUUID, first)
+
+
+def _read_of(handle: Any, ask: Callable[..., Any]) -> Any:
+    return None if handle is None else _read(ask, handle)
+
+
+def _read(ask: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return ask(*arguments)
+    except pynvml.NVMLError:
+        return None

@@ -2,13 +2,10 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-
-from bench.worker import pace
 
 if find_spec("hypothesis"):  # benchmark cases load this file, too, where nothing but a backend is installed
     from hypothesis import settings
@@ -41,15 +38,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def installed_backends() -> list[str]:
     """Return the backends that can be run here."""
     return [backend for backend in BACKENDS if find_spec(backend)]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def real_work() -> Iterator[Callable[[], float]]:
-    """Let tests meet a host that is always equally fast, whatever theirs does; return what asks the real one."""
-    real = pace.work_s
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pace, "work_s", lambda: 0.0005)
-        yield real
 
 
 @pytest.fixture

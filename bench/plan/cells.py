@@ -1,11 +1,10 @@
-"""What is measured: a cell, the settings it has, and the trials and groups of trials it is measured in. Pure."""
+"""What is measured: a cell, its settings, and the trials and groups of trials it is measured in."""
 
-from collections import defaultdict
-from collections.abc import Iterable
+import re
 from dataclasses import replace
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, cast
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator
 
 from bench.frozen import Frozen
 from bench.names import check_choice
@@ -14,7 +13,6 @@ from seqsum_core.settings import MODELS, RECURRENCES, NetworkSettings, TaskSetti
 from seqsum_core.start import GATES
 
 BackendName = Literal["jax", "torch", "tensorflow"]
-Backend = Annotated[BackendName, BeforeValidator(lambda name: "tensorflow" if name == "tf" else name)]
 Device = Literal["cpu", "gpu"]
 BACKENDS: tuple[BackendName, ...] = ("jax", "torch", "tensorflow")
 
@@ -35,51 +33,66 @@ def check_model(name: str) -> str:
 
 ModelName = Annotated[str, AfterValidator(check_model)]
 Recurrence = Annotated[str, AfterValidator(lambda name: check_choice(name, RECURRENCES, "expect"))]
+"""A recurrent path that a run may demand."""
 
 
-DEFAULT = "default"
+ENVIRONMENT = re.compile(r"(jax|torch|tensorflow|tf)(@[\w.+=,!-]+)?")
 
 
-def side_of(backend: str, installation: str) -> str:
-    """Return the backend, and the name of the installation unless it is the default one."""
-    return backend if installation == DEFAULT else f"{backend}@{installation}"
+def check_environment(name: str) -> str:
+    """Return the name of an environment: a backend, or BACKEND@NAME for another installation of it; tf is tensorflow.
+
+    Raises:
+        ValueError: if it names no backend.
+    """
+    backend, at, installation = name.partition("@")
+    check_choice(backend, (*BACKENDS, "tf"), "backend")
+    if not ENVIRONMENT.fullmatch(name):
+        raise ValueError(f"`backend` must be BACKEND or BACKEND@NAME. Received: {name!r}. Write torch@old, say.")
+    return ("tensorflow" if backend == "tf" else backend) + at + installation
+
+
+EnvironmentName = Annotated[str, AfterValidator(check_environment)]
+
+
+def backend_of(environment: str) -> BackendName:
+    """Return the backend of an environment: `torch` of `torch@old`."""
+    return cast(BackendName, environment.partition("@")[0])
 
 
 class Cell(Frozen):
-    """One thing that is measured: a model at a length on a backend.
+    """What is measured: a model at a length in an environment.
 
     Args:
-        installation: which of several interpreters with this backend; the others are timed only.
+        environment: an interpreter with its versions: a backend, or BACKEND@NAME for another installation.
+        device: where it is trained.
+        model: a built-in model, or package.module:function.
+        length: longest sequence, in timesteps.
+        variant: how it is trained where that departs from the settings of the sweep.
+        threads: cores and threads of its worker.
     """
 
-    backend: Backend
+    environment: EnvironmentName
     device: Device
     model: str
     length: int
     variant: VariantSettings = VariantSettings()
     threads: Threads = 1
-    installation: str = DEFAULT
 
     @property
-    def side(self) -> str:
-        """Return the name under which this installation of a backend is compared."""
-        return side_of(self.backend, self.installation)
+    def backend(self) -> BackendName:
+        """Return the backend of its environment."""
+        return backend_of(self.environment)
+
+    @property
+    def is_default_installation(self) -> bool:
+        """Tell whether its environment is the first one of its backend; the others are timed only."""
+        return "@" not in self.environment
 
     def __str__(self) -> str:
         threads = {1: "", "default": " default threads"}.get(self.threads, f" {self.threads} threads")
         variant = "" if self.variant == VariantSettings() else f" ({self.variant})"
-        return f"{self.side} {self.model} {self.length}{threads}{variant}"
-
-
-OfCell = TypeVar("OfCell", bound=Any)
-
-
-def by_cell(things: Iterable[OfCell]) -> list[tuple[Cell, list[OfCell]]]:
-    """Group what has a cell by it, in the order in which the cells come first."""
-    cells: dict[tuple[Any, ...], list[OfCell]] = defaultdict(list)
-    for thing in things:
-        cells[tuple(vars(thing.cell).values())].append(thing)  # a model's own hash and == are several times as slow
-    return [(of_cell[0].cell, of_cell) for of_cell in cells.values()]
+        return f"{self.environment} {self.model} {self.length}{threads}{variant}"
 
 
 class Settings(Frozen):
@@ -109,23 +122,21 @@ class Trial(Frozen):
 
     Args:
         kind: what is measured; the two are never measured in one fit.
-        cell: where.
         index: the seed of an accuracy trial, the number of the process of a speed trial.
-        settings: how.
-        twin: whether it is the control: the same cell timed once more, as if it were another.
-        expect: the recurrent path that must run, or None; another one is a failure.
+        is_control: whether it is the same cell timed once more, as if it were another.
+        expected_path: the recurrent path that must run, or None; another path is a failure.
     """
 
     kind: Literal["speed", "accuracy"]
     cell: Cell
     index: int
     settings: Settings
-    twin: bool = False
-    expect: Recurrence | None = None
+    is_control: bool = False
+    expected_path: Recurrence | None = None
 
     def __str__(self) -> str:
         index = f"seed {self.index}" if self.kind == "accuracy" else f"process {self.index + 1}"
-        return f"{self.kind} {self.cell} {index}" + (" (control)" if self.twin else "")
+        return f"{self.kind} {self.cell} {index}" + (" (control)" if self.is_control else "")
 
 
 REPLICAS: dict[Device, int] = {"cpu": 50, "gpu": 1024}
@@ -145,13 +156,7 @@ def replica_bytes(cell: Cell, settings: Settings) -> float:
 
 
 class Group(Frozen):
-    """Accuracy trials that differ in their seed only, for one worker to train together.
-
-    Args:
-        cell: where.
-        seeds: which.
-        settings: how.
-    """
+    """Accuracy trials that differ in their seed only, for one worker to train together."""
 
     cell: Cell
     seeds: tuple[int, ...]

@@ -3,20 +3,17 @@
 Pure: reads nothing, starts nothing. A sweep is what a sweep file says (`bench.plan.files` reads it).
 """
 
-import random
 from dataclasses import replace
 from itertools import product
-from typing import Annotated, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
 from bench.plan.cells import (
     BACKENDS,
-    DEFAULT,
-    Backend,
-    BackendName,
     Cell,
     Device,
+    EnvironmentName,
     Group,
     ModelName,
     Recurrence,
@@ -28,14 +25,11 @@ from bench.plan.variants import Axes
 from seqsum_core.settings import VariantSettings
 from seqsum_core.task import check_length
 
-Rival = Annotated[str, Field(pattern=r"^(jax|torch|tensorflow)@[\w.+-]+$")]
-"""A second installation of a backend, which is timed in turns with the first one: BACKEND@NAME."""
-
 
 class Sweep(Settings):
     """All cells of a run."""
 
-    backends: tuple[Backend, ...] = Field(BACKENDS, min_length=1)
+    backends: tuple[EnvironmentName, ...] = Field(BACKENDS, min_length=1)
     device: Device = "cpu"
     models: tuple[ModelName, ...] = Field(("simple_rnn", "lstm"), min_length=1)
     lengths: tuple[int, ...] = Field(min_length=1)
@@ -43,7 +37,6 @@ class Sweep(Settings):
     seeds: int = Field(3, ge=0)
     variant: VariantSettings = VariantSettings()
     axes: Axes = Axes()
-    rivals: tuple[Rival, ...] = ()
     expect: Recurrence | None = None
     limits: Limits = Limits()
 
@@ -61,11 +54,6 @@ class Sweep(Settings):
             raise ValueError(
                 f"`batch_size` must be at most the number of fitted rows, {self.task.fitted_rows}. "
                 f"Received: {largest}. Lower it, or draw more `sequences`."
-            )
-        if strange := [rival for rival in self.rivals if rival.partition("@")[0] not in self.backends]:
-            raise ValueError(
-                f"`rivals` must be installations of a backend that is measured. Received: {strange[0]!r}. "
-                "Add that backend, or leave it out."
             )
         if self.expect == "cudnn" and self.device == "cpu":
             raise ValueError("`expect` cannot be cudnn on a CPU. Received: 'cudnn'. Use --device gpu.")
@@ -95,65 +83,59 @@ class Sweep(Settings):
         return [
             [
                 Cell(
-                    backend=backend,
+                    environment=environment,
                     device=self.device,
                     model=model,
                     length=length,
                     variant=variant,
                     threads=threads,
-                    installation=installation,
                 )
-                for model, backend, threads, variant in product(
+                for model, environment, threads, variant in product(
                     dict.fromkeys(self.models),
                     dict.fromkeys(self.backends),
                     dict.fromkeys(self.threads),
                     self.variants,
                 )
-                for installation in self.installations(backend)
             ]
             for length in sorted(set(self.lengths))
         ]
-
-    def installations(self, backend: BackendName) -> list[str]:
-        """Return the names of a backend's installations, the default one first."""
-        sides = (rival.split("@") for rival in dict.fromkeys(self.rivals))
-        return [DEFAULT, *(name for of_backend, name in sides if of_backend == backend)]
 
     def cells(self) -> list[Cell]:
         """Return the cells of all blocks."""
         return [cell for block in self.blocks() for cell in block]
 
     def turns(self, block: list[Cell], *, process: int) -> list[Trial]:
-        """Return what is measured in turns by one fresh process of each cell, in an order of its own.
+        """Return what one fresh process of each cell measures in turns: a trial of each cell, and the controls.
 
         Args:
             block: cells that are measured together.
-            process: which of the fresh processes, from 0.
-
-        Returns:
-            A trial of each cell, and a second one of those that are controls.
+            process: number of the fresh process, from 0.
         """
-        alike = [
-            cell
-            for cell in block
-            if (cell.model, cell.variant, cell.installation) == (block[0].model, block[0].variant, DEFAULT)
-        ]
-        twins = alike if self.timing.control != "none" else []
-        if self.timing.control == "one":
-            twins = [twins[sorted(set(self.lengths)).index(block[0].length) % len(twins)]]
-        trials = [
+        trials = [(cell, False) for cell in block] + [(cell, True) for cell in self.control_cells(block)]
+        return [
             Trial(
                 kind="speed",
                 cell=cell,
                 index=process,
                 settings=self.settings.of(cell.variant),
-                twin=twin,
-                expect=self.expect,
+                is_control=is_control,
+                expected_path=self.expect,
             )
-            for twin, cells in ((False, block), (True, twins))
-            for cell in cells
+            for cell, is_control in trials
         ]
-        return random.Random(f"{process} {block[0]}").sample(trials, len(trials))
+
+    def control_cells(self, block: list[Cell]) -> list[Cell]:
+        """Return the cells of a block that are timed twice, as if they were two."""
+        candidates = [cell for cell in block if cell.variant == block[0].variant and cell.is_default_installation]
+        match self.timing.control:
+            case "none":
+                return []
+            case "each":
+                return [cell for cell in candidates if cell.model == block[0].model]
+        number = sorted(set(self.lengths)).index(block[0].length)  # another model and environment at each length
+        models = list(dict.fromkeys(cell.model for cell in candidates))
+        of_model = [cell for cell in candidates if cell.model == models[number % len(models)]]
+        return [of_model[number % len(of_model)]]
 
     def speed_trials(self, blocks: list[list[Cell]] | None = None) -> list[Trial]:
         """Return the trials of every block, once for each process; a wave of all blocks comes before the next.
@@ -187,7 +169,7 @@ class Sweep(Settings):
             cell.model_copy(update={"threads": 1, "variant": variant})
             for cell in reversed(self.cells())
             for variant in reversed(self.trained_variants)
-            if cell.installation == DEFAULT
+            if cell.is_default_installation
         )
         return list(dict.fromkeys(cells)) if self.seeds else []
 

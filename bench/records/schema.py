@@ -1,34 +1,52 @@
 """What a run leaves behind: raw seconds, losses and counts, never a mean.
 
-`schema_version` says how a record is written, `protocol_version` what its numbers mean; numbers of
-unequal protocols are not compared. Times are seconds of a monotonic clock, sizes are bytes.
+`schema_version` says how a record is written, `protocol_version` which epochs count; numbers of unequal protocols are
+not compared. Times are seconds of a monotonic clock, sizes are bytes.
 """
 
+from functools import cached_property
+from statistics import median
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
 from bench.frozen import Frozen, Rounded
-from bench.plan.cells import DEFAULT, Backend, Cell, Device, side_of
+from bench.host import Machine
+from bench.plan.cells import BackendName, Cell, Device, EnvironmentName, backend_of
 from bench.plan.sweep import Sweep
-from bench.records.speed import Speed
 from seqsum_core.metrics import Errors
 
-SCHEMA_VERSION = 4
-PROTOCOL_VERSION = 2
+SCHEMA_VERSION = 5
+PROTOCOL_VERSION = 3
 
 RUN_NAME = r"^\w[\w.+-]*$"
-"""What a run may be called: it becomes a folder's name, and must not lead out of where it stands."""
+"""What a run may be called: it becomes the name of a folder, and must not lead out of its parent."""
+
+Seconds = Annotated[float, Rounded(lambda value: round(value, 9))]
+"""Of a monotonic clock, whose digits end at nanoseconds."""
+Float32 = Annotated[float, Rounded(lambda value: float(f"{value:.9g}"))]
+"""Computed in float32: nine digits hold any such number."""
 
 Harness = Literal["seqsum run", "pytest"]
-KerasWay = Literal["replica", "alone"]
-Way = KerasWay | Literal["plain"]
+TrainedAs = Literal["replica", "alone"]
+
+DISTURBED_SHARE = 0.1
+"""A turn is disturbed if other processes used more than this share of a core meanwhile."""
+BUSY_LOAD = 0.5
+"""Load average of the minute before a run from which on the machine counts as busy."""
 
 
 class Worker(Frozen):
-    """What one backend's process proved about itself before anything was measured."""
+    """What the process of an environment found out about itself before anything was measured.
 
-    backend: Backend
+    Args:
+        environment: its name.
+        threads: that the framework uses.
+        versions: of Python packages, by name.
+        variables: environment variables that decide the speed.
+    """
+
+    environment: EnvironmentName
     device: Device
     device_name: str
     threads: int
@@ -36,33 +54,12 @@ class Worker(Frozen):
     deterministic: bool = False
     python: str
     versions: dict[str, str]
-    environment: dict[str, str]
-    installation: str = DEFAULT
+    variables: dict[str, str]
 
     @property
-    def side(self) -> str:
-        """Return the name under which this installation of a backend is compared."""
-        return side_of(self.backend, self.installation)
-
-
-class Machine(Frozen):
-    """Where it was measured.
-
-    Args:
-        cpu: model name of the processor.
-        cores: logical cores this process may use.
-        memory_bytes: installed memory.
-        system: operating system, its release and the architecture.
-        governor: CPU frequency governor, or "unknown".
-        gpus: name, driver, CUDA version, highest clock and power limit of each GPU.
-    """
-
-    cpu: str
-    cores: int
-    memory_bytes: int
-    system: str
-    governor: str
-    gpus: tuple[str, ...] = ()
+    def backend(self) -> BackendName:
+        """Return the backend of the environment."""
+        return backend_of(self.environment)
 
 
 class Node(Frozen):
@@ -81,6 +78,10 @@ class Header(Frozen):
     """What is true of a whole run; written before the first trial.
 
     Args:
+        commit: of the code that measured, "+changes" if it was edited, or "unknown".
+        command: what the user typed.
+        load_average: of the minute before.
+        order_seed: of the order in which cells take turns, drawn anew for every run.
         nodes: of a cluster that measured it; none if it was this machine.
     """
 
@@ -94,14 +95,123 @@ class Header(Frozen):
     profile: str
     command: str
     load_average: float
+    order_seed: int
     machine: Machine
     sweep: Sweep
     workers: tuple[Worker, ...]
     nodes: tuple[Node, ...] = ()
 
 
-Single = Annotated[float, Rounded(lambda value: float(f"{value:.9g}"))]
-"""What was computed in float32; nine digits hold any such number, more would fill the disk with noise."""
+class Turn(Frozen):
+    """One `model.fit` of a worker: warm-up epochs, then counted ones.
+
+    Args:
+        round: number of the turn, from 0; a disturbed turn is measured again under the same number.
+        started_after_s: since the run began.
+        epochs_s: every epoch, the warm-up first.
+        warmup_epochs: how many of them are warm-up.
+        others_cpu_s: CPU seconds that other processes used meanwhile, the hypervisor's steal included.
+        steal_s: CPU seconds that the hypervisor gave to other machines.
+        involuntary_switches: how often the worker had to make room on its core.
+        device_lag_s: from stopping the last epoch's clock until the device was idle; None in converted records.
+        energy_j: joules that the GPU used; None without a GPU that counts them.
+    """
+
+    round: int
+    started_after_s: Seconds
+    epochs_s: tuple[Seconds, ...]
+    warmup_epochs: int
+    others_cpu_s: Seconds
+    steal_s: Seconds
+    involuntary_switches: int
+    device_lag_s: Seconds | None = None
+    energy_j: float | None = None
+
+    @property
+    def counted_epochs_s(self) -> tuple[float, ...]:
+        """Return the epochs after the warm-up."""
+        return self.epochs_s[self.warmup_epochs :]
+
+    @property
+    def epoch_s(self) -> float:
+        """Return counted seconds per counted epoch."""
+        counted = self.counted_epochs_s
+        return sum(counted) / len(counted)
+
+    @property
+    def disturbed(self) -> bool:
+        """Tell whether other processes used more than a tenth of a core meanwhile."""
+        return self.others_cpu_s > DISTURBED_SHARE * sum(self.epochs_s)
+
+
+class ExecutionPath(Frozen):
+    """The recurrent path that ran: `seqsum_core.nn.execution_path.ExecutionPath`, as it is stored."""
+
+    recurrence: str
+    xla: bool
+    compilations: int
+    evidence: str
+
+
+class Speed(Frozen):
+    """One cell timed in one fresh process, in turns with the other cells of its block.
+
+    Args:
+        process: number of the fresh process, from 0.
+        is_control: whether this is the same cell once more, as if it were another.
+        process_start_s: from starting the process to its first line of Python; None if the process had other work
+            before (pytest).
+        import_s: importing Keras and the framework, and touching the device.
+        build_s: building and compiling the Keras model.
+        start_epochs_s: epochs before the first turn: the first one (tracing and compilation), then warm-up.
+        turns: in the order of measuring.
+        validation_s: calls of `evaluate`; the first one compiles.
+        steps_per_epoch: training steps in an epoch.
+        rows_per_epoch: sequences in an epoch.
+        padding_share: share of padding in all timesteps of an epoch; None in converted records.
+        peak_rss_bytes: most memory the process held during the training, libraries included.
+        peak_device_bytes: most memory held on the GPU, or None.
+        execution_path: None in records of protocol 1.
+        node: of the cluster that measured it, or None.
+    """
+
+    kind: Literal["speed"] = "speed"
+    cell: Cell
+    process: int
+    is_control: bool
+    process_start_s: Seconds | None
+    import_s: Seconds
+    build_s: Seconds
+    start_epochs_s: tuple[Seconds, ...]
+    turns: tuple[Turn, ...]
+    validation_s: tuple[Seconds, ...]
+    steps_per_epoch: int
+    rows_per_epoch: int
+    padding_share: float | None = None
+    peak_rss_bytes: int
+    peak_device_bytes: int | None
+    execution_path: ExecutionPath | None
+    node: str | None = None
+
+    @cached_property
+    def counted_turns(self) -> dict[int, Turn]:
+        """Return one turn of each round: the last undisturbed one, or the last one if all are disturbed."""
+        counted: dict[int, Turn] = {}
+        for turn in self.turns:
+            earlier = counted.get(turn.round)
+            if earlier is None or earlier.disturbed or not turn.disturbed:
+                counted[turn.round] = turn
+        return counted
+
+    @property
+    def start_s(self) -> float:
+        """Return the seconds from starting the process to the end of the first epoch."""
+        return (self.process_start_s or 0.0) + self.import_s + self.build_s + self.start_epochs_s[0]
+
+    @property
+    def steady_validation_s(self) -> float | None:
+        """Return the median call of `evaluate`, the compiling one left out; None if there was one call."""
+        return median(self.validation_s[1:]) if len(self.validation_s) > 1 else None
 
 
 class Memory(Frozen):
@@ -118,17 +228,17 @@ class Memory(Frozen):
 
     steps_back: tuple[int, ...]
     rows: tuple[int, ...]
-    moved: tuple[Single, ...]
-    gradient_start: dict[str, tuple[Single, ...]]
-    gradient: dict[str, tuple[Single, ...]]
+    moved: tuple[Float32, ...]
+    gradient_start: dict[str, tuple[Float32, ...]]
+    gradient: dict[str, tuple[Float32, ...]]
 
 
 class Accuracy(Frozen):
     """One cell trained once from one seed, judged where one patience ends it.
 
     Args:
-        patience: epochs without a better val_loss that were endured; negative: all of them.
         seed: of the starting weights and the batch order; the same pair on every backend.
+        patience: epochs without a better val_loss that were endured; negative: all of them.
         start: "numpy" if the weights were drawn in NumPy, "keras" for a model of the user's whose
             weights Keras drew: such seeds are not pairs.
         loss: training loss of each epoch.
@@ -138,7 +248,7 @@ class Accuracy(Frozen):
         test_by_length: the same by true length.
         predictions: outputs for the first six test rows.
         sums: their true sums.
-        way: "alone", or "replica" if other seeds were trained in the same Keras model.
+        trained_as: "replica" if other seeds were trained in the same Keras model, else "alone".
         memory: what it keeps of earlier digits, or None for a user's own model.
         node: of the cluster that trained it, or None.
     """
@@ -148,21 +258,16 @@ class Accuracy(Frozen):
     seed: int
     patience: int
     start: Literal["numpy", "keras"]
-    loss: tuple[Single, ...]
-    val_loss: tuple[Single, ...]
+    loss: tuple[Float32, ...]
+    val_loss: tuple[Float32, ...]
     stopped_early: bool
     test: Errors
     test_by_length: dict[int, Errors]
-    predictions: tuple[Single, ...]
+    predictions: tuple[Float32, ...]
     sums: tuple[int, ...]
-    way: KerasWay
+    trained_as: TrainedAs
     memory: Memory | None
     node: str | None = None
-
-    @property
-    def epochs(self) -> int:
-        """Count the epochs that ran."""
-        return len(self.loss)
 
 
 class Baseline(Frozen):
@@ -187,18 +292,16 @@ Fault = Literal[
     "lost",
     "unknown",
 ]
-"""How a trial can fail: docs/reliability.md says what each is; "unknown": an older schema did not say."""
+"""How a trial can fail: docs/reliability.md explains each; "unknown": a converted record did not say."""
 
 
 class Failure(Frozen):
-    """A trial that left no numbers: in which phase it ended, and how.
+    """A trial that left no numbers.
 
     Args:
-        trial: what was to be measured.
         index: the seed of an accuracy trial, the number of the process of a speed trial.
-        twin: whether it was a control.
-        phase: what the worker was at.
-        fault: what kind of end it was.
+        phase: what the worker was doing.
+        fault: kind of the end.
         reason: the same in a line.
         exit_code: of the worker, the negative number of the signal if one ended it; None while it lives.
         printed: the last lines that it wrote on stderr.
@@ -209,7 +312,7 @@ class Failure(Frozen):
     trial: Literal["speed", "accuracy"]
     cell: Cell
     index: int
-    twin: bool
+    is_control: bool
     phase: str
     fault: Fault
     reason: str
