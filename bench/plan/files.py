@@ -3,6 +3,7 @@
 A profile is a sweep file that comes with the package.
 """
 
+import codecs
 import json
 import re
 import tomllib
@@ -25,7 +26,7 @@ def read_profile(name: str, changes: Mapping[str, Any]) -> Sweep:
 
     Args:
         name: "smoke", "standard" or "full".
-        changes: fields of the sweep that the command line sets.
+        changes: fields of the sweep that the command line sets: `{"lengths": [12], "timing": {"rounds": 5}}`.
 
     Raises:
         UserError: if there is no such profile, or a change does not fit.
@@ -40,15 +41,21 @@ def read_sweep(path: Path, changes: Mapping[str, Any]) -> Sweep:
 
     Args:
         path: a TOML file with the fields of `Sweep`.
-        changes: fields that the command line sets.
+        changes: fields that the command line sets; of a table only the keys that it names.
 
     Raises:
-        UserError: naming the file, line and key if it cannot be read or does not fit.
+        UserError: naming the file and the key if it cannot be read or does not fit.
     """
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as text ({error}). Give the path of a TOML file.") from None
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}). Give the path of a TOML file.") from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        encoding = "UTF-16" if is_utf16 else "another encoding"
+        raise UserError(f"{path}: must be text in UTF-8. Received: {encoding}. Save it as UTF-8.") from None
     return _parse(text, str(path), changes)
 
 
@@ -58,68 +65,40 @@ def _parse(text: str, name: str, changes: Mapping[str, Any]) -> Sweep:
     except (
         ValueError,
         RecursionError,
-    ) as error:  # numbers of a thousand digits and deep nesting are no TOMLDecodeError
-        raise UserError(f"{name}: not valid TOML: {str(error).splitlines()[0]}. Mend that line.") from None
+    ) as error:  # deep nesting and numbers of a thousand digits are no TOMLDecodeError
+        raise UserError(f"{name}: not valid TOML: {str(error).splitlines()[0]}. Correct that line.") from None
     try:
         return Sweep.model_validate_json(json.dumps(fields, default=str), strict=True)
     except ValidationError as error:
-        raise UserError(_explain(error.errors()[0], fields, text, name, changes)) from None
-
-
-def _explain(error: Any, fields: Mapping[str, Any], text: str, name: str, changes: Mapping[str, Any]) -> str:
-    """Say where a value came from and what rule it broke, in one line."""
-    keys, value = _find(error["loc"], fields)
-    if error["type"] == "missing" and value is None:
-        return f"{name}: `{'.'.join(keys)}`: this key is missing; add it."
-    if error["type"] == "value_error":
-        message = str(error["msg"]).removeprefix("Value error, ")
-        rule = re.match(r"`(\w+)`", message)
-    else:
-        received = value if error["type"] == "missing" else error["input"]
-        message = f"{_MESSAGES.get(error['type'], error['msg'])}. Received: {received!r}.{_remedy(error['type'])}"
-        rule = None
-    if rule and isinstance(value, dict):  # a rule between several keys names the one to change
-        keys = [*keys, rule[1]]
-    elif keys:
-        message = f"`{'.'.join(keys)}`: {message}"
-    if _is_changed(keys, changes):
-        return message
-    line = _line_of(text, keys)
-    return f"{name}, line {line}: {message}" if line else f"{name}: {message}"
+        raise UserError(_explain(error.errors()[0], fields, name, changes)) from None
 
 
 def _merged(fields: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields with the changes in them; of a table only the keys that are named."""
-    parts = {
-        name: {**fields[name], **value} if isinstance(value, dict) and isinstance(fields.get(name), dict) else value
-        for name, value in changes.items()
-        if value != {}
-    }
-    return {**fields, **parts}
+    merged = dict(fields)
+    for key, value in changes.items():
+        if not isinstance(value, dict):
+            merged[key] = value
+        elif isinstance(table := fields.get(key, {}), dict):  # else it stays as it is, to be refused
+            merged[key] = {**table, **value}
+    return merged
 
 
-def _is_changed(keys: list[str], changes: Mapping[str, Any]) -> bool:
-    """Tell whether the command line set a key, or the one of a table that is named behind it."""
-    inside = changes.get(keys[0]) if keys else None
-    if isinstance(inside, dict):
-        return len(keys) > 1 and keys[1] in inside
-    return bool(changes.keys() & _spellings(keys[:1]))
-
-
-def parse_share(text: str, option: str) -> float:
-    """Read a share like 5% or 0.05.
-
-    Raises:
-        UserError: if it is none, or not between 0 and 1.
-    """
-    number = text.strip()
-    try:
-        share = float(number.removesuffix("%")) / (100 if number.endswith("%") else 1)
-    except ValueError:
-        share = 0.0
-    if not 0 < share < 1:
-        raise UserError(f"`{option}` must be a share above 0 and below 100 %. Received: {text!r}. Write 5%, say.")
-    return share
+def _explain(error: Any, fields: Mapping[str, Any], name: str, changes: Mapping[str, Any]) -> str:
+    """Describe the first broken rule in one line: file, key, rule, received value."""
+    keys = _keys(error["loc"], fields)
+    if error["type"] == "value_error":
+        message = str(error["msg"]).removeprefix("Value error, ")  # ours: names the key, the value and the remedy
+        rule = re.match(r"`(\w+)`", message)
+        named = rule[1] if rule else ""
+        if keys and named not in keys:
+            message = f"`{'.'.join(keys)}`: {message}"
+    elif error["type"] == "missing" and len(keys) == len(error["loc"]):
+        named, message = "", f"`{'.'.join(keys)}`: this key is missing; add it."
+    else:
+        named, rule_text = "", _MESSAGES.get(error["type"], error["msg"])
+        message = f"`{'.'.join(keys)}`: {rule_text}. Received: {error['input']!r}.{_remedy(error['type'])}"
+    return message if _is_changed([*keys, named], changes) else f"{name}: {message}"
 
 
 _MESSAGES = {
@@ -134,8 +113,8 @@ def _remedy(kind: str) -> str:
     return " Raise it." if kind.startswith("greater") else " Lower it." if kind.startswith("less") else ""
 
 
-def _find(location: tuple[int | str, ...], fields: Mapping[str, Any]) -> tuple[list[str], Any]:
-    """Follow pydantic's location as far as the document has keys; return these and the value there."""
+def _keys(location: tuple[int | str, ...], fields: Mapping[str, Any]) -> list[str]:
+    """Return as much of pydantic's location as are keys of the document; the rest are positions and types."""
     keys: list[str] = []
     value: Any = fields
     for part in location:
@@ -143,27 +122,17 @@ def _find(location: tuple[int | str, ...], fields: Mapping[str, Any]) -> tuple[l
             break
         keys.append(str(part))
         value = value.get(part)
-    return keys, value
+    return keys
 
 
-def _line_of(text: str, keys: list[str]) -> int | None:
-    """Find the line that sets a key, or else the heading of its table, or nothing.
+def _is_changed(keys: list[str], changes: Mapping[str, Any]) -> bool:
+    """Tell whether the command line set the first of these keys, or the one of a table that follows it.
 
-    A key that stands alone may be in any table, and one of several values: `length` for `lengths`.
+    A rule names one value, `length`, where the sweep has several, `lengths`.
     """
-    table: list[str] = []
-    heading = None
-    for number, line in enumerate(text.splitlines(), 1):
-        if match := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
-            table = match[1].split(".")
-            heading = number if table == keys[:1] else heading
-        elif keys and (match := re.match(r"\s*([\w.\"'-]+)\s*=", line)):
-            path = [*table, *(part.strip("\"'") for part in match[1].split("."))]
-            if path == keys or (len(keys) == 1 and path[-1] in _spellings(keys)):
-                return number
-    return heading
-
-
-def _spellings(keys: list[str]) -> set[str]:
-    """Return a key, and the axis that holds several of it."""
-    return {spelling for key in keys for spelling in (key, f"{key}s")}
+    first, *rest = [key for key in keys if key] or [""]
+    table = changes.get(first)
+    if isinstance(table, dict):
+        return bool(rest) and rest[0] in table
+    tables = [value for value in changes.values() if isinstance(value, dict)]
+    return first in changes or f"{first}s" in changes or any(first in table for table in tables)

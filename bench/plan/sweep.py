@@ -1,33 +1,72 @@
 """The plan of a run: a sweep, the cells it holds and the trials they make, in order.
 
-Pure: reads nothing, starts nothing. A sweep is what a sweep file says (`bench.plan.files` reads it).
+Pure: reads nothing, starts nothing. `bench.plan.files` reads a sweep from a file.
 """
 
 from dataclasses import replace
 from itertools import product
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from bench.plan.cells import (
-    BACKENDS,
-    Cell,
-    Device,
-    EnvironmentName,
-    Group,
-    ModelName,
-    Recurrence,
-    Settings,
-    Trial,
-)
+from bench.frozen import Frozen
+from bench.plan.cells import BACKENDS, Cell, Device, EnvironmentName, Group, ModelName, Recurrence, Settings, Trial
 from bench.plan.timing import Limits, Threads
-from bench.plan.variants import Axes
-from seqsum_core.settings import VariantSettings
+from seqsum_core.settings import Batching, VariantSettings
 from seqsum_core.task import check_length
 
 
+class Axes(Frozen):
+    """Values of each variant setting, every combination of which is timed.
+
+    A setting without values stays as the sweep's `variant` has it. `VariantSettings` describes each.
+    """
+
+    implementation: tuple[Literal["keras", "fused", "ceiling"], ...] = ()
+    unroll: tuple[bool, ...] = ()
+    jit_compile: tuple[bool | Literal["auto"], ...] = ()
+    steps_per_execution: tuple[int, ...] = ()
+    dtype: tuple[Literal["float32", "mixed_bfloat16", "mixed_float16"], ...] = ()
+    batch_size: tuple[int, ...] = ()
+    units: tuple[int, ...] = ()
+    mask: tuple[bool, ...] = ()
+    batching: tuple[Batching, ...] = ()
+    devices: tuple[int, ...] = ()
+
+    def variants(self, base: VariantSettings) -> tuple[VariantSettings, ...]:
+        """Return every combination, each once.
+
+        Args:
+            base: the settings that have no axis.
+
+        Raises:
+            ValueError: if a value breaks a rule of `VariantSettings`.
+        """
+        axes = {name: values for name, values in self if values}
+        variants = [replace(base, **dict(zip(axes, values, strict=True))) for values in product(*axes.values())]
+        # two variants that differ only in what Keras is set to have the same ceiling
+        return tuple(
+            dict.fromkeys(
+                ceiling_of(variant) if variant.implementation == "ceiling" else variant for variant in variants
+            )
+        )
+
+
+def ceiling_of(variant: VariantSettings) -> VariantSettings:
+    """Return the ceiling of a variant: the same sizes without Keras, and without what only Keras is set to."""
+    return replace(variant, implementation="ceiling", unroll=False, jit_compile="auto", steps_per_execution=1)
+
+
 class Sweep(Settings):
-    """All cells of a run."""
+    """All cells of a run.
+
+    Args:
+        backends: environments: backends, or BACKEND@NAME for another installation, which is timed only.
+        seeds: trainings for accuracy of each cell; 0: time only.
+        variant: how every cell is trained, unless an axis says otherwise.
+        axes: variants that are timed beside each other; the first one is the baseline.
+        expect: the recurrent path that must run; another one is a failure.
+    """
 
     backends: tuple[EnvironmentName, ...] = Field(BACKENDS, min_length=1)
     device: Device = "cpu"
@@ -66,39 +105,37 @@ class Sweep(Settings):
 
     @property
     def variants(self) -> tuple[VariantSettings, ...]:
-        """Return every way in which a cell is timed; the first one is that which the others are compared with."""
+        """Return every way in which a cell is timed; the first one is the baseline of the others."""
         return self.axes.variants(self.variant)
 
     @property
     def trained_variants(self) -> tuple[VariantSettings, ...]:
-        """Return every way in which a cell is trained for accuracy: by Keras, without the axes but that of batches.
+        """Return every way in which a cell is trained for accuracy: by Keras, along the axis `batching` only.
 
-        What the other axes change is mostly the speed; which rows come together changes what is learnt.
+        The other axes change mostly the speed; which rows come together changes what is learned.
         """
-        usual = replace(self.variant, implementation="keras", devices=1)
-        return tuple(dict.fromkeys(replace(usual, batching=variant.batching) for variant in self.variants))
+        base = replace(self.variant, implementation="keras", devices=1)
+        return tuple(dict.fromkeys(replace(base, batching=variant.batching) for variant in self.variants))
+
+    def block(self, length: int) -> list[Cell]:
+        """Return the cells of a length, which are measured in turns."""
+        environments = dict.fromkeys(self.backends)  # each once
+        axes = product(dict.fromkeys(self.models), environments, dict.fromkeys(self.threads), self.variants)
+        return [
+            Cell(
+                environment=environment,
+                device=self.device,
+                model=model,
+                length=length,
+                variant=variant,
+                threads=threads,
+            )
+            for model, environment, threads, variant in axes
+        ]
 
     def blocks(self) -> list[list[Cell]]:
-        """Group the cells that are measured in turns: all of one length, shortest first."""
-        return [
-            [
-                Cell(
-                    environment=environment,
-                    device=self.device,
-                    model=model,
-                    length=length,
-                    variant=variant,
-                    threads=threads,
-                )
-                for model, environment, threads, variant in product(
-                    dict.fromkeys(self.models),
-                    dict.fromkeys(self.backends),
-                    dict.fromkeys(self.threads),
-                    self.variants,
-                )
-            ]
-            for length in sorted(set(self.lengths))
-        ]
+        """Group the cells by length, shortest first."""
+        return [self.block(length) for length in sorted(set(self.lengths))]
 
     def cells(self) -> list[Cell]:
         """Return the cells of all blocks."""
@@ -126,7 +163,8 @@ class Sweep(Settings):
 
     def control_cells(self, block: list[Cell]) -> list[Cell]:
         """Return the cells of a block that are timed twice, as if they were two."""
-        candidates = [cell for cell in block if cell.variant == block[0].variant and cell.is_default_installation]
+        baselines = [cell for cell in block if cell.variant == block[0].variant]
+        candidates = [cell for cell in baselines if cell.is_default_installation] or baselines
         match self.timing.control:
             case "none":
                 return []
@@ -138,7 +176,7 @@ class Sweep(Settings):
         return [of_model[number % len(of_model)]]
 
     def speed_trials(self, blocks: list[list[Cell]] | None = None) -> list[Trial]:
-        """Return the trials of every block, once for each process; a wave of all blocks comes before the next.
+        """Return the trials of every block, once for each process; all blocks come before the next process.
 
         Args:
             blocks: the blocks, if they are not those of `blocks()`.
@@ -150,28 +188,24 @@ class Sweep(Settings):
             for trial in self.turns(block, process=process)
         ]
 
-    def accuracy_groups(self) -> list[Group]:
-        """Order the accuracy trials: the long ones first, so that no worker is left with one.
-
-        A group holds as many seeds as are trained as one model; a model of the user's own cannot be.
-        """
-        return [
-            group
-            for cell in self.trained_cells()
-            for group in Group(
-                cell=cell, seeds=tuple(range(self.seeds)), settings=self.settings.of(cell.variant)
-            ).split()
-        ]
-
     def trained_cells(self) -> list[Cell]:
-        """Return the cells that are trained for accuracy; they are not timed and have one thread."""
+        """Return the cells that are trained for accuracy, the long ones first; not timed, so with one thread."""
+        if not self.seeds:
+            return []
         cells = (
             cell.model_copy(update={"threads": 1, "variant": variant})
             for cell in reversed(self.cells())
             for variant in reversed(self.trained_variants)
             if cell.is_default_installation
         )
-        return list(dict.fromkeys(cells)) if self.seeds else []
+        return list(dict.fromkeys(cells))
+
+    def accuracy_groups(self) -> list[Group]:
+        """Return the accuracy trials by the seeds that are trained as one model, the long ones first."""
+        cells = self.trained_cells()
+        seeds = tuple(range(self.seeds))
+        wholes = [Group(cell=cell, seeds=seeds, settings=self.settings.of(cell.variant)) for cell in cells]
+        return [group for whole in wholes for group in whole.split()]
 
     def accuracy_trials(self) -> list[Trial]:
         """Return the accuracy trials of all groups."""
