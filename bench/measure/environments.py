@@ -1,208 +1,198 @@
-"""Which Python runs which backend, and with what environment.
+"""Which Python runs which environment, and what variables its workers see.
 
-Three processes can have three interpreters: tox builds one environment for each backend. The
-environment of a worker is an allow-list, so that nothing that changes the numbers is inherited.
+Each environment can have an interpreter of its own: tox builds one for each backend. A worker inherits only the
+variables of an allow-list, so that nothing that changes the figures comes from the caller's shell.
 """
 
 import json
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from bench.errors import UserError
-from bench.names import choose_name
-from bench.plan.cells import BACKENDS, BackendName, Device
-from bench.plan.sweep import Sweep
+from bench.plan.cells import BACKENDS, BackendName, backend_of, check_environment
 from bench.plan.timing import Runtime, Threads
-from seqsum_core.settings import MODELS
 
 TOX_ENVIRONMENT: Mapping[BackendName, str] = {"jax": "jax", "torch": "torch", "tensorflow": "tf"}
 
-_INHERITED = (
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "PATH",
-    "PYTHONPATH",
-    "TMPDIR",
-    "TEMP",
-    "SYSTEMROOT",
-    "LD_LIBRARY_PATH",
-)
-_SET_ALWAYS = {
+INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "TEMP", "SYSTEMROOT", "LD_LIBRARY_PATH")
+ALWAYS_SET = {
     "PYTHONHASHSEED": "0",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_ENABLE_ONEDNN_OPTS": "1",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
-_NO_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
-_GPU = {"JAX_PLATFORMS": "cuda", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-_NONE_HERE = "No backend is installed here. Build them with: tox -e jax,torch,tf --notest"
+NEEDED = ("bench", "seqsum_core", "keras")
+"""Packages that an interpreter must have besides its backend."""
 
-# Asks an interpreter what it has without importing any of it.
+# Lists what an interpreter could import, without importing any of it.
 _PROBE = """
 import importlib.util, json
-has = lambda name: importlib.util.find_spec(name) is not None
-print(json.dumps([name for name in ("bench", "seqsum_core", "keras", "jax", "torch", "tensorflow") if has(name)]))
+names = ("bench", "seqsum_core", "keras", "jax", "torch", "tensorflow")
+print(json.dumps([name for name in names if importlib.util.find_spec(name) is not None]))
 """
 
 
 def worker_settings(
-    backend: str, device: str, threads: Threads, runtime: Runtime | None = None, devices: int = 1
+    environment: str, device: str, threads: Threads, runtime: Runtime | None = None, devices: int = 1
 ) -> dict[str, str]:
-    """Return the variables that decide how a backend runs; they are recorded with the run.
+    """Return the variables that decide how a backend computes; they are recorded with the run.
 
     Args:
-        backend: Keras' backend.
+        environment: a backend, or BACKEND@NAME.
         device: "cpu" hides every GPU; "gpu" shows those that CUDA_VISIBLE_DEVICES leaves.
-        threads: so many for every library; "default" sets nothing.
+        threads: this many for every library; "default" sets nothing.
         runtime: precision, determinism and flags; None: the defaults.
-        devices: how many a training uses; without a GPU, JAX makes so many of the CPU.
+        devices: how many a training uses; on a CPU, JAX divides it into that many.
     """
     runtime = runtime or Runtime()
-    settings = {"KERAS_BACKEND": backend, **_SET_ALWAYS}
+    backend = backend_of(environment)
+    settings = {"KERAS_BACKEND": backend, **ALWAYS_SET}
     flags = []
     if threads != "default":
-        settings |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), f"{threads}")
-        settings |= {"TF_NUM_INTRAOP_THREADS": f"{threads}", "TF_NUM_INTEROP_THREADS": "1"}
-        flags += [f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}"]
+        settings |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+        settings |= {"TF_NUM_INTRAOP_THREADS": str(threads), "TF_NUM_INTEROP_THREADS": "1"}
+        flags.append(f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}")
     if devices > 1 and (backend, device) == ("jax", "cpu"):
-        flags += [f"--xla_force_host_platform_device_count={devices}"]
+        flags.append(f"--xla_force_host_platform_device_count={devices}")
     if not runtime.tf32:
         settings["NVIDIA_TF32_OVERRIDE"] = "0"
     if runtime.deterministic:
-        settings["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # what PyTorch's deterministic mode needs
-        flags += ["--xla_gpu_deterministic_ops=true"] if device == "gpu" else []
-    if flags := [*flags, *runtime.xla_flags.split()]:
+        settings["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # PyTorch's deterministic mode needs it
+        if device == "gpu":
+            flags.append("--xla_gpu_deterministic_ops=true")
+    flags += runtime.xla_flags.split()
+    if flags:
         settings["XLA_FLAGS"] = " ".join(flags)
     if device == "cpu":
-        return settings | _NO_GPU
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return settings | _GPU | ({"CUDA_VISIBLE_DEVICES": chosen} if chosen else {})
+        return settings | {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpu = {"JAX_PLATFORMS": "cuda", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    return settings | gpu | ({"CUDA_VISIBLE_DEVICES": visible} if visible else {})
 
 
 def worker_environment(
-    backend: str, device: str, threads: Threads, runtime: Runtime | None = None, devices: int = 1
+    environment: str, device: str, threads: Threads, runtime: Runtime | None = None, devices: int = 1
 ) -> dict[str, str]:
-    """Return the whole environment of a worker: see `worker_settings`."""
-    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    return inherited | worker_settings(backend, device, threads, runtime, devices)
+    """Return all variables of a worker: what is inherited, and `worker_settings`."""
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return inherited | worker_settings(environment, device, threads, runtime, devices)
 
 
-def find_interpreter(backend: BackendName, *, device: str, pythons: Mapping[str, str]) -> str:
-    """Find a Python that has the backend.
+def find_interpreter(environment: str, *, device: str, pythons: Mapping[str, str]) -> str:
+    """Find a Python that has the backend of an environment.
 
-    Looks, in this order, at the command line, at SEQSUM_PYTHON_<BACKEND>, at the tox environment
-    below the current folder, and at this interpreter. The first two are taken at their word.
+    Looks, in this order, at the command line, at SEQSUM_PYTHON_<BACKEND>, at the tox environment below the current
+    folder, and at this interpreter. The first two are used even where a later place would do; BACKEND@NAME is
+    found on the command line only.
 
     Args:
-        backend: which one is needed.
-        device: "gpu" prefers the tox environment of that name.
-        pythons: paths given on the command line, by backend.
+        environment: a backend, or BACKEND@NAME.
+        device: "gpu" looks at the tox environment for GPUs.
+        pythons: interpreters named on the command line, by environment.
 
     Returns:
         The path of the interpreter.
 
     Raises:
-        UserError: if no interpreter has the backend, or the one named does not.
+        UserError: if no interpreter has the backend, or the named interpreter does not.
     """
-    if named := pythons.get(backend) or os.environ.get(_variable(backend)):
-        if missing := _lacks(named, backend):
-            raise UserError(f"{named} cannot run {backend}: {missing}. Correct --python or {_variable(backend)}.")
+    backend = backend_of(environment)
+    if environment != backend and environment not in pythons:
+        raise UserError(
+            f"`backend` {environment} needs an interpreter. Received: none. Add --python {environment}=PATH."
+        )
+    variable = _variable(backend)
+    named = pythons.get(environment) or os.environ.get(variable)
+    if named:
+        if missing := _missing_packages(named, backend):
+            options = f"--python {environment}" if "@" in environment else f"--python or {variable}"
+            raise UserError(f"{named} cannot run {backend}: {missing}. Correct {options}.")
         return named
-    for python in _candidates(backend, device):
-        if not _lacks(python, backend):
+    for python in _usual_places(backend, device):
+        if not _missing_packages(python, backend):
             return python
-    environment = TOX_ENVIRONMENT[backend] + ("-gpu" if device == "gpu" else "")
+    tox = _tox_environment(backend, device)
     raise UserError(
-        f"Backend {backend} is not installed in this interpreter, and the tox environment {environment} "
-        f"is not here. Build it with: tox -e {environment} --notest"
+        f"Backend {backend} is not installed in this interpreter, and the tox environment {tox} is not here. "
+        f"Build it with: tox -e {tox} --notest"
     )
 
 
-def find_sides(sweep: Sweep, pythons: Mapping[str, str]) -> dict[str, str]:
-    """Find a Python for every side of a sweep: each backend, and other installations of it.
-
-    Args:
-        sweep: what shall be measured.
-        pythons: paths given on the command line, by backend or BACKEND@NAME.
+def find_interpreters(environments: Iterable[str], *, device: str, pythons: Mapping[str, str]) -> dict[str, str]:
+    """Find a Python for every environment: see `find_interpreter`.
 
     Raises:
-        UserError: if one is missing, or is not what it was named.
+        UserError: if one of them has none.
     """
-    found: dict[str, str] = {}
-    for backend in sweep.backends:
-        found[backend] = find_interpreter(backend, device=sweep.device, pythons=pythons)
-        for rival in (f"{backend}@{name}" for name in sweep.installations(backend)[1:]):
-            if rival not in pythons:
-                raise UserError(f"`rivals` holds {rival}, whose interpreter is not named. Add --python {rival}=PATH.")
-            if missing := _lacks(pythons[rival], backend):
-                raise UserError(f"{pythons[rival]} cannot run {backend}: {missing}. Correct --python {rival}.")
-            found[rival] = pythons[rival]
-    return found
+    return {
+        environment: find_interpreter(environment, device=device, pythons=pythons)
+        for environment in dict.fromkeys(environments)
+    }
 
 
-def available_backends(*, device: str, pythons: Mapping[str, str]) -> list[BackendName]:
-    """List the backends that some interpreter has.
-
-    Raises:
-        UserError: if there is none.
-    """
-    found = []
-    for backend in BACKENDS:
-        try:
-            find_interpreter(backend, device=device, pythons=pythons)
-        except UserError:
-            if backend in pythons or os.environ.get(_variable(backend)):
-                raise
-            continue
-        found.append(backend)
-    if not found:
-        raise UserError(_NONE_HERE)
-    return found
-
-
-def find_interpreters(
-    asked: list[BackendName], *, device: str, pythons: Mapping[str, str]
-) -> tuple[dict[BackendName, str], dict[BackendName, str]]:
-    """Find a Python for every backend, where one that is missing shall not stop the others.
+def find_available(
+    environments: Sequence[str], *, device: str, pythons: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Find a Python for every environment that has any, so that a missing backend does not stop the others.
 
     Args:
-        asked: backends that are wanted; none means all that are here.
+        environments: those that are wanted; none: every backend that is here.
         device: see `find_interpreter`.
-        pythons: see `find_interpreter`.
+        pythons: see `find_interpreter`; a second installation that it names is wanted, too, if its backend is.
 
     Returns:
-        The interpreters, and why there is none for the others that were asked for, or whose
-        interpreter was named.
+        The interpreters by environment, and the reasons by environment why there is none: for what was wanted
+        or whose interpreter was named.
 
     Raises:
         UserError: if nothing was asked for and nothing is here.
     """
-    found: dict[BackendName, str] = {}
-    missing: dict[BackendName, str] = {}
-    for backend in dict.fromkeys(asked or BACKENDS):
+    interpreters: dict[str, str] = {}
+    missing: dict[str, str] = {}
+    for environment in add_named(environments or BACKENDS, pythons):
         try:
-            found[backend] = find_interpreter(backend, device=device, pythons=pythons)
+            interpreters[environment] = find_interpreter(environment, device=device, pythons=pythons)
         except UserError as error:
-            if asked or backend in pythons or os.environ.get(_variable(backend)):
-                missing[backend] = str(error)
-    if not found and not missing:
-        raise UserError(_NONE_HERE)
-    return found, missing
+            named = environment in pythons or os.environ.get(_variable(backend_of(environment)))
+            if environments or named:
+                missing[environment] = str(error)
+    if not interpreters and not missing:
+        raise UserError("No backend is installed here. Build them with: tox -e jax,torch,tf --notest")
+    return interpreters, missing
 
 
-def check_keras_backend(backends: list[BackendName]) -> None:
-    """Refuse a KERAS_BACKEND that contradicts what shall run.
+def available_backends(*, device: str, pythons: Mapping[str, str]) -> list[str]:
+    """List the backends that some interpreter has, and the second installations that `pythons` names of them.
 
     Raises:
-        UserError: if the variable is set and names none of the backends.
+        UserError: if there is none, or an interpreter that was named cannot run its backend.
     """
+    interpreters, missing = find_available((), device=device, pythons=pythons)
+    if missing:
+        raise UserError(next(iter(missing.values())))
+    return list(interpreters)
+
+
+def add_named(environments: Iterable[str], pythons: Mapping[str, str]) -> list[str]:
+    """Return environments and the second installations of their backends that `pythons` names, each once."""
+    wanted = list(dict.fromkeys(environments))
+    backends = {backend_of(environment) for environment in wanted}
+    named = [name for name in pythons if "@" in name and backend_of(name) in backends]
+    return list(dict.fromkeys([*wanted, *named]))
+
+
+def check_keras_backend(environments: Iterable[str]) -> None:
+    """Refuse a KERAS_BACKEND that contradicts what will run.
+
+    Raises:
+        UserError: if the variable is set and is the backend of none of the environments.
+    """
+    backends = list(dict.fromkeys(map(backend_of, environments)))
     wanted = os.environ.get("KERAS_BACKEND")
     if wanted and wanted not in backends:
         raise UserError(
@@ -211,91 +201,53 @@ def check_keras_backend(backends: list[BackendName]) -> None:
         )
 
 
-def parse_pythons(options: list[str], *, rivals: bool = False) -> dict[str, str]:
-    """Read options of the form BACKEND=PATH.
-
-    Args:
-        options: as typed.
-        rivals: whether a second installation, BACKEND@NAME=PATH, can be used.
+def parse_pythons(options: Iterable[str]) -> dict[str, str]:
+    """Read options of the form BACKEND=PATH or BACKEND@NAME=PATH.
 
     Raises:
         UserError: if one has another form or names no backend.
     """
     pythons: dict[str, str] = {}
     for option in options:
-        name, sign, path = option.partition("=")
-        backend, at, installation = name.partition("@")
-        if not sign or not path or (at and not re.fullmatch(r"[\w.+-]+", installation)):
+        name, _, path = option.partition("=")
+        try:
+            environment = check_environment(name)
+        except ValueError:
+            environment = ""
+        if not environment or not path:
             raise UserError(
-                f"`--python` must be BACKEND=PATH, or BACKEND@NAME=PATH for a second one. Received: {option!r}. "
-                "Write jax=/path/to/python, say."
+                f"`--python` must be BACKEND=PATH, or BACKEND@NAME=PATH for a second installation; a backend is "
+                f"{', '.join(BACKENDS)} or tf. Received: {option!r}. Write jax=/path/to/python, say."
             )
-        if at and not rivals:
-            raise UserError(
-                f"`--python` can name a second installation in seqsum run only. Received: {option!r}. Leave {at}"
-                f"{installation} out."
-            )
-        pythons[parse_backend(backend) + at + installation] = path
+        pythons[environment] = path
     return pythons
-
-
-def rivals_of(pythons: Mapping[str, str]) -> tuple[str, ...]:
-    """Return those sides that are second installations."""
-    return tuple(side for side in pythons if "@" in side)
-
-
-def parse_backend(name: str) -> BackendName:
-    """Read a backend's name; tf is short for tensorflow.
-
-    Raises:
-        UserError: if there is no such backend.
-    """
-    choose_name(name, (*BACKENDS, "tf"), "backend")
-    return next(backend for backend in BACKENDS if backend == ("tensorflow" if name == "tf" else name))
 
 
 def _variable(backend: BackendName) -> str:
     return f"SEQSUM_PYTHON_{backend.upper()}"
 
 
-def parse_device(name: str) -> Device:
-    """Read a device's name.
-
-    Raises:
-        UserError: if there is no such device.
-    """
-    if name not in ("cpu", "gpu"):
-        raise UserError(f"`device` must be cpu or gpu. Received: {name!r}. Choose one of them.")
-    return "gpu" if name == "gpu" else "cpu"
+def _tox_environment(backend: BackendName, device: str) -> str:
+    return TOX_ENVIRONMENT[backend] + ("-gpu" if device == "gpu" else "")
 
 
-def parse_model(name: str) -> str:
-    """Read the name of a model of this project.
-
-    Raises:
-        UserError: if there is no such model.
-    """
-    return choose_name(name, MODELS, "model")
-
-
-def _candidates(backend: BackendName, device: str) -> Iterator[str]:
-    suffix = "-gpu" if device == "gpu" else ""
+def _usual_places(backend: BackendName, device: str) -> Iterator[str]:
     for place in ("bin/python", "Scripts/python.exe"):
-        python = Path(".tox") / f"{TOX_ENVIRONMENT[backend]}{suffix}" / place
+        python = Path(".tox") / _tox_environment(backend, device) / place
         if python.exists():
             yield str(python.absolute())
     yield sys.executable
 
 
 @cache
-def _lacks(python: str, backend: str) -> str:
-    """Say what an interpreter lacks to run a backend, or nothing."""
+def _missing_packages(python: str, backend: str) -> str:
+    """Describe what an interpreter lacks to run a backend; empty if nothing."""
     try:
         answer = subprocess.run([python, "-c", _PROBE], capture_output=True, text=True, timeout=60, check=True)
-        found = set(json.loads(answer.stdout))
+        packages = set(json.loads(answer.stdout))
     except OSError as error:
         return f"it cannot be started ({error.strerror})"
     except (subprocess.SubprocessError, ValueError, TypeError):
         return "it does not answer like a Python"
-    missing = [name for name in ("bench", "seqsum_core", "keras", backend) if name not in found]
+    missing = [name for name in (*NEEDED, backend) if name not in packages]
     return f"{', '.join(missing)} not installed" if missing else ""
