@@ -1,7 +1,7 @@
 """What a parity certificate asks of each side, and the side of the float64 reference.
 
 A case says what is computed, a `Quantity` is one array of the answer. Backends answer in `parity`,
-the reference here with `numpy_cells`; both read the same weights, rows and order. NumPy only.
+the reference here with `reference_cells`; both read the same weights, rows and order. NumPy only.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from seqsum_core.numpy_cells import Array, RMSprop, loss_and_gradients, predict
+from seqsum_core.reference_cells import Array, RMSprop, loss_and_gradients, predict
 from seqsum_core.settings import NetworkSettings, TaskSettings, TrainingSettings
 from seqsum_core.start import WEIGHT_NAMES, draw_start
 from seqsum_core.task import Sequences, Split, batch_order, draw, split

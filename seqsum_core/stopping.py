@@ -32,7 +32,7 @@ def stop_epoch(val_loss: ArrayLike, patience: int) -> int | None:
     return None
 
 
-class Stops:
+class StopTracker:
     """Losses of trainings that run side by side, and when each patience ends each of them.
 
     Args:

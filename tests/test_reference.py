@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seqsum_core.article import reference, reference_file
-from seqsum_core.article.reference import CASES, FLOAT64_CASES, first_worse_epoch
+from seqsum_core.article import reference
+from seqsum_core.article.reference import CASES, FLOAT64_CASES, last_epoch
 
 STOPS = {"rnn-4": 23, "lstm-4": 24, "rnn-12": 63, "lstm-12": 61, "rnn-25": 69, "lstm-25": None}
 VAL_LOSS = {
@@ -110,10 +110,10 @@ def test_an_unknown_case_is_refused_with_the_known_ones() -> None:
 
 
 def test_the_first_worse_epoch_is_compared_with_the_best_before_it() -> None:
-    assert first_worse_epoch(np.array([3.0, 2.0, 1.0])) is None
-    assert first_worse_epoch(np.array([3.0, 2.0, 2.0, 1.0])) == 2
-    assert first_worse_epoch(np.array([1.0, 2.0, 0.5])) == 1
-    assert first_worse_epoch(np.array([1.0])) is None
+    assert last_epoch(np.array([3.0, 2.0, 1.0])) is None
+    assert last_epoch(np.array([3.0, 2.0, 2.0, 1.0])) == 2
+    assert last_epoch(np.array([1.0, 2.0, 0.5])) == 1
+    assert last_epoch(np.array([1.0])) is None
 
 
 @pytest.mark.parametrize(("gates", "model"), [(1, "simple_rnn"), (4, "lstm")])
@@ -128,7 +128,7 @@ def test_a_users_file_brings_its_own_rows_order_units_and_length(
     assert np.array_equal(loaded.order, arrays["perms"]) and np.array_equal(loaded.inputs, arrays["X_pad"])
 
 
-@pytest.mark.parametrize("name", reference_file.RULES)
+@pytest.mark.parametrize("name", reference.RULES)
 def test_a_missing_array_is_named(folder: Path, name: str) -> None:
     arrays = _arrays()
     del arrays[name]
@@ -136,21 +136,21 @@ def test_a_missing_array_is_named(folder: Path, name: str) -> None:
         _load(folder, arrays)
 
 
-@pytest.mark.parametrize("name", reference_file.RULES)
+@pytest.mark.parametrize("name", reference.RULES)
 def test_an_array_with_another_axis_is_named(folder: Path, name: str) -> None:
     arrays = _arrays()
     with pytest.raises(ValueError, match=rf"`{name}` must have the shape \(.*Received: \("):
         _load(folder, arrays | {name: arrays[name][..., np.newaxis]})
 
 
-@pytest.mark.parametrize("name", sorted(set(reference_file.RULES) - {"stopped_epoch"}))
+@pytest.mark.parametrize("name", sorted(set(reference.RULES) - {"stopped_epoch"}))
 def test_an_array_that_is_too_short_is_refused(folder: Path, name: str) -> None:
     arrays = _arrays()
     with pytest.raises(ValueError, match="Received: "):
         _load(folder, arrays | {name: arrays[name][:-1]})
 
 
-@pytest.mark.parametrize("name", reference_file.RULES)
+@pytest.mark.parametrize("name", reference.RULES)
 @pytest.mark.parametrize("dtype", ["U3", "complex128", "float16"])
 def test_an_array_of_another_dtype_is_named(folder: Path, name: str, dtype: str) -> None:
     arrays = _arrays()
@@ -164,7 +164,7 @@ def test_weights_of_two_precisions_are_refused(folder: Path) -> None:
         _load(folder, arrays | {"init_bias": arrays["init_bias"].astype(np.float64)})
 
 
-@pytest.mark.parametrize("name", [name for name, rule in reference_file.RULES.items() if rule.kind != "integers"])
+@pytest.mark.parametrize("name", [name for name, rule in reference.RULES.items() if rule.kind != "integers"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_value_that_is_not_finite_is_refused(folder: Path, name: str, bad: Any) -> None:
     arrays = _arrays()
@@ -230,7 +230,7 @@ def test_a_lone_array_a_folder_and_a_path_that_is_not_there_are_refused(folder: 
 def test_a_zip_of_something_else_is_refused(folder: Path) -> None:
     path = folder / "text.npz"
     with zipfile.ZipFile(path, "w") as archive:
-        for name in reference_file.RULES:
+        for name in reference.RULES:
             archive.writestr(name, "no array")
     assert "must hold" in _refusal(path)
 

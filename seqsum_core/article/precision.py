@@ -68,7 +68,7 @@ def _jax_float64() -> Iterator[None]:
         yield
 
 
-def prove_float64(model: keras.Model, inputs: NDArray[np.float64], targets: NDArray[np.float64]) -> None:
+def check_float64(model: keras.Model, inputs: NDArray[np.float64], targets: NDArray[np.float64]) -> None:
     """Check that a compiled model holds, computes and scores in float64.
 
     A dtype alone proves nothing, for a value rounded to float32 may be cast back. Hence the last
@@ -111,7 +111,7 @@ def _loss(model: keras.Model, inputs: NDArray[np.float64], targets: NDArray[np.f
     return model.compute_loss(x=inputs, y=targets, y_pred=model(inputs))
 
 
-def prove_float64_values(*values: NDArray[np.float64]) -> None:
+def check_float64_values(*values: NDArray[np.float64]) -> None:
     """Check that trained values have more digits than float32 holds.
 
     Args:

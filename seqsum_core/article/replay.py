@@ -39,7 +39,7 @@ def replay(reference: Reference, dtype: Dtype = "float32", *, report: Report = l
         rows = Rows(reference, dtype)
         model = build(reference)
         if dtype == "float64":
-            precision.prove_float64(model, *rows.validation)
+            precision.check_float64(model, *rows.validation)
         return _train(model, rows, reference, dtype, report)
 
 
@@ -122,7 +122,7 @@ def _train(model: keras.Model, rows: Rows, reference: Reference, dtype: Dtype, r
     test_predictions = _predict(model, rows.test)
     loss, val_loss = (np.array(history[name], np.float64) for name in ("loss", "val_loss"))
     if dtype == "float64":
-        precision.prove_float64_values(loss, val_loss, test_predictions, *model.get_weights())
+        precision.check_float64_values(loss, val_loss, test_predictions, *model.get_weights())
     if at_stop.weights is not None:
         model.set_weights(at_stop.weights)
     return Replayed(

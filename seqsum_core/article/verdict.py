@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seqsum_core.article.reference import Dtype, Reference, first_worse_epoch
+from seqsum_core.article.reference import Dtype, Reference, last_epoch
 
-FIRST = 6
+SHOWN_PREDICTIONS = 6
 """How many predictions the article prints."""
 
 
@@ -46,11 +46,11 @@ class Replayed:
     @property
     def stop_epoch(self) -> int | None:
         """Return the epoch at which patience 0 stops, counted from 0; None if no epoch was worse."""
-        return first_worse_epoch(self.val_loss)
+        return last_epoch(self.val_loss)
 
 
 @dataclass(frozen=True)
-class Bar:
+class Check:
     """One thing that was measured, and the most that it may be.
 
     Args:
@@ -102,13 +102,13 @@ WIDENING = 3
 """A file's limits are at least this many times the measured effect of rounding."""
 
 
-def verdict(reference: Reference, replayed: Replayed, other_dtype: Replayed | None = None) -> tuple[Bar, ...]:
+def verdict(reference: Reference, replayed: Replayed, other_dtype: Replayed | None = None) -> tuple[Check, ...]:
     """Measure a replay against its reference.
 
     Args:
         reference: the run that was repeated.
         replayed: what came out.
-        other_dtype: the replay in the other precision, where `wants_other_dtype` says so; without it
+        other_dtype: the replay in the other precision, where `needs_other_dtype` says so; without it
             the limits of a user's file do not know how far rounding moves this run.
 
     Returns:
@@ -121,7 +121,7 @@ def verdict(reference: Reference, replayed: Replayed, other_dtype: Replayed | No
     return _file_bars(reference, replayed, other_dtype)
 
 
-def wants_other_dtype(reference: Reference, replayed: Replayed) -> bool:
+def needs_other_dtype(reference: Reference, replayed: Replayed) -> bool:
     """Say whether `verdict` needs the replay in the other precision too: for a file, if float32 is involved."""
     return reference.name not in CASE_LIMITS and not _exact(reference, replayed)
 
@@ -130,12 +130,12 @@ def _exact(reference: Reference, replayed: Replayed) -> bool:
     return reference.dtype == replayed.dtype == "float64"
 
 
-def _float64_bars(reference: Reference, replayed: Replayed) -> tuple[Bar, ...]:
+def _float64_bars(reference: Reference, replayed: Replayed) -> tuple[Check, ...]:
     epochs = compared_epoch(reference, replayed) + 1
     return (
         _stop_bar(reference, replayed),
         *(
-            Bar(f"{name} of every epoch to the stop, relative", _worst(ours, theirs, epochs), FLOAT64_LIMIT)
+            Check(f"{name} of every epoch to the stop, relative", _worst(ours, theirs, epochs), FLOAT64_LIMIT)
             for name, ours, theirs in (
                 ("loss", replayed.loss, reference.loss),
                 ("val_loss", replayed.val_loss, reference.val_loss),
@@ -144,23 +144,23 @@ def _float64_bars(reference: Reference, replayed: Replayed) -> tuple[Bar, ...]:
     )
 
 
-def _case_bars(reference: Reference, replayed: Replayed, limits: Limits) -> tuple[Bar, ...]:
+def _case_bars(reference: Reference, replayed: Replayed, limits: Limits) -> tuple[Check, ...]:
     bars = [_early_bar(reference, replayed), *_end_bars(reference, replayed, limits)]
     if limits.stop:
         bars.insert(0, _stop_bar(reference, replayed))
     if limits.printed and limits.predictions is not None:
         printed = np.array(reference.printed)
-        bars.append(Bar("predictions, from those printed", _farthest(replayed, printed), limits.predictions))
+        bars.append(Check("predictions, from those printed", _farthest(replayed, printed), limits.predictions))
     return tuple(bars)
 
 
-def _file_bars(reference: Reference, replayed: Replayed, other: Replayed | None) -> tuple[Bar, ...]:
+def _file_bars(reference: Reference, replayed: Replayed, other: Replayed | None) -> tuple[Check, ...]:
     limits = FILE_LIMITS[reference.model]
     if other is not None:
         limits = _widened(limits, reference, replayed, other)
     missed = _missed_margin(reference, replayed)
     return (
-        Bar("margin of a stop that fell elsewhere, relative", missed, limits.val_loss),
+        Check("margin of a stop that fell elsewhere, relative", missed, limits.val_loss),
         _early_bar(reference, replayed),
         *_end_bars(reference, replayed, limits),
     )
@@ -177,25 +177,25 @@ def _widened(limits: Limits, reference: Reference, replayed: Replayed, other: Re
     )
 
 
-def _end_bars(reference: Reference, replayed: Replayed, limits: Limits) -> list[Bar]:
+def _end_bars(reference: Reference, replayed: Replayed, limits: Limits) -> list[Check]:
     """Compare where the reference stopped; predictions only if both runs have those of that epoch."""
     epoch = compared_epoch(reference, replayed)
     measured = _relative(replayed.val_loss[epoch], reference.val_loss[epoch])
-    bars = [Bar("val_loss at the stop, relative", float(measured), limits.val_loss)]
+    bars = [Check("val_loss at the stop, relative", float(measured), limits.val_loss)]
     if limits.predictions is not None and epoch == reference.epochs - 1:
         measured_predictions = _farthest(replayed, reference.test_predictions)
-        bars.append(Bar("first predictions", measured_predictions, limits.predictions))
+        bars.append(Check("first predictions", measured_predictions, limits.predictions))
     return bars
 
 
-def _early_bar(reference: Reference, replayed: Replayed) -> Bar:
+def _early_bar(reference: Reference, replayed: Replayed) -> Check:
     epochs = min(EARLY_EPOCHS, compared_epoch(reference, replayed) + 1)
     worst = _worst(replayed.val_loss, reference.val_loss, epochs)
-    return Bar(f"val_loss of the first {epochs} epochs, relative", worst, EARLY_LIMIT)
+    return Check(f"val_loss of the first {epochs} epochs, relative", worst, EARLY_LIMIT)
 
 
-def _stop_bar(reference: Reference, replayed: Replayed) -> Bar:
-    return Bar("epochs between the stops", abs(_stop(reference) - _stop(replayed)), 0)
+def _stop_bar(reference: Reference, replayed: Replayed) -> Check:
+    return Check("epochs between the stops", abs(_stop(reference) - _stop(replayed)), 0)
 
 
 def _stop(run: Reference | Replayed) -> int:
@@ -226,7 +226,7 @@ def compared_epoch(reference: Reference, replayed: Reference | Replayed) -> int:
 
 
 def _farthest(replayed: Replayed, predictions: NDArray[np.floating]) -> float:
-    return float(np.abs(replayed.stop_predictions[:FIRST] - predictions[:FIRST]).max())
+    return float(np.abs(replayed.stop_predictions[:SHOWN_PREDICTIONS] - predictions[:SHOWN_PREDICTIONS]).max())
 
 
 def _worst(ours: NDArray[np.float64], theirs: NDArray[np.float64], epochs: int) -> float:

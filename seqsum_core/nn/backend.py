@@ -9,11 +9,13 @@ from typing import Any
 
 import keras
 
+from seqsum_core.settings import require
+
 PACKAGES = ("keras", "jax", "jaxlib", "torch", "tensorflow", "numpy", "scikit-learn", "scipy")
 
 
 @dataclass(frozen=True)
-class Proof:
+class BackendInfo:
     """What was found to run, as opposed to what was asked for.
 
     Args:
@@ -35,7 +37,7 @@ class Proof:
     versions: dict[str, str]
 
 
-def prove(*, backend: str, device: str, tf32: bool = False, deterministic: bool = False) -> Proof:
+def check_backend(*, backend: str, device: str, tf32: bool = False, deterministic: bool = False) -> BackendInfo:
     """Check that Keras runs on the backend and device asked for.
 
     Args:
@@ -61,7 +63,7 @@ def prove(*, backend: str, device: str, tf32: bool = False, deterministic: bool 
         )
     if deterministic:
         _use_deterministic_operations()
-    return Proof(backend, kind, name, _threads(), _set_precision(kind, tf32), deterministic, _versions())
+    return BackendInfo(backend, kind, name, _threads(), _set_precision(kind, tf32), deterministic, _versions())
 
 
 def _tox_name(backend: str) -> str:
@@ -172,3 +174,35 @@ def peak_device_bytes(device: str) -> int | None:
     import tensorflow
 
     return int(tensorflow.config.experimental.get_memory_info("GPU:0")["peak"])
+
+
+def share_rows(device: str, *, count: int, batches: tuple[int, ...]) -> None:
+    """Let what is built from here on train data-parallel, each device with a copy of the weights.
+
+    Args:
+        device: "cpu" or "gpu".
+        count: of devices; 1 changes nothing.
+        batches: the numbers of rows that steps have.
+
+    Raises:
+        ValueError: if Keras cannot share rows on this backend, there are fewer devices, or rows would be left over.
+    """
+    if count == 1:
+        return
+    backend = keras.backend.backend()
+    require(
+        backend == "jax",
+        f"`devices` above 1 needs keras.distribution, which Keras {keras.__version__} has on jax only.",
+        backend,
+        "Use jax.",
+    )
+    found = keras.distribution.list_devices(device)
+    require(len(found) >= count, f"`devices` must be at most those that are here, {len(found)}.", count, "Use fewer.")
+    for rows in batches:
+        require(
+            rows % count == 0,
+            f"`devices` must share every batch equally, also that of {rows} rows.",
+            count,
+            "Use another number, or batch size.",
+        )
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=found[:count]))

@@ -16,7 +16,7 @@ from seqsum_core.task import Sequences
 
 
 @dataclass(frozen=True)
-class Witness:
+class ExecutionPath:
     """Which program trained the model.
 
     Args:
@@ -34,7 +34,7 @@ class Witness:
     evidence: str
 
 
-def witness(model: keras.Model, rows: Sequences, *, batch_size: int) -> Witness:
+def detect_path(model: keras.Model, rows: Sequences, *, batch_size: int) -> ExecutionPath:
     """Say on which path a model was trained.
 
     Args:
@@ -64,7 +64,7 @@ def _without_loop(model: keras.Model) -> str:
     return "unrolled" if any(isinstance(layer, keras.layers.RNN) for layer in _layers(model)) else "none"
 
 
-def _of_jax(model: keras.Model) -> Witness:
+def _of_jax(model: keras.Model) -> ExecutionPath:
     """Read the programs that XLA has compiled; the newest of equal names are this model's."""
     import jax
 
@@ -87,10 +87,10 @@ def _of_jax(model: keras.Model) -> Witness:
         found, seen = "while_loop", "while loops"
     else:
         found, seen = _without_loop(model), "no loop"
-    return Witness(found, bool(steps), len(steps), seen if steps else f"{seen}, step not compiled")
+    return ExecutionPath(found, bool(steps), len(steps), seen if steps else f"{seen}, step not compiled")
 
 
-def _of_torch(model: keras.Model, rows: Sequences, batch_size: int) -> Witness:
+def _of_torch(model: keras.Model, rows: Sequences, batch_size: int) -> ExecutionPath:
     """Profile one step, and ask how often it was compiled."""
     import torch
     import torch._dynamo
@@ -108,7 +108,7 @@ def _of_torch(model: keras.Model, rows: Sequences, batch_size: int) -> Witness:
         found, seen = "none", "no recurrent layer"
     else:
         found, seen = "python_loop", f"{products} matrix products in a step"
-    return Witness(found, False, compilations, seen)
+    return ExecutionPath(found, False, compilations, seen)
 
 
 def fused_kernels(calls: Iterable[str]) -> tuple[str, list[str]]:
@@ -129,7 +129,7 @@ def _named(calls: Iterable[str], *parts: str) -> list[str]:
     return sorted(name for name in calls if any(part in name for part in parts) and "backward" not in name)
 
 
-def _of_tensorflow(model: keras.Model) -> Witness:
+def _of_tensorflow(model: keras.Model) -> ExecutionPath:
     """Read the traced training steps out of TensorFlow's registry of functions."""
     from tensorflow.python.eager import context
 
@@ -149,7 +149,7 @@ def _of_tensorflow(model: keras.Model) -> Witness:
     else:
         found, seen = ("python_loop" if _without_loop(model) == "unrolled" else "none"), "no traced training step"
     xla = any(functions[name].attr["_XlaMustCompile"].b for name in steps)
-    return Witness(found, xla, len(steps), seen)
+    return ExecutionPath(found, xla, len(steps), seen)
 
 
 def _operations(name: str, functions: dict[str, Any]) -> Counter[str]:

@@ -43,7 +43,7 @@ class Memory:
     gradient: dict[str, tuple[float, ...]]
 
 
-class Probe:
+class MemoryProbe:
     """Measures the memory of one cell's models; compiled once, used for any number of seeds.
 
     Args:

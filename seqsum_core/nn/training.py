@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from seqsum_core.batching import Batch, buckets_of, cut, draw_epochs, whole_buckets
 from seqsum_core.settings import Batching, TrainingSettings
-from seqsum_core.stopping import Stops
+from seqsum_core.stopping import StopTracker
 from seqsum_core.task import Sequences, Split, batch_order
 
 EpochsSoFar = list[float]
@@ -195,7 +195,7 @@ class KeepAtStops(keras.callbacks.Callback):  # type: ignore[misc]
 
     def __init__(self, patiences: Sequence[int]) -> None:
         super().__init__()
-        self._stops = Stops(1, patiences)
+        self._stops = StopTracker(1, patiences)
         self.kept: dict[int, tuple[list[float], list[float], bool, list[NDArray[Any]]]] = {}
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

@@ -3,7 +3,7 @@
 A step of so small a model is mostly overhead, so S of them cost little more than one. Every weight
 gets a leading replica axis, and the loss is the SUM of the replicas' losses: the gradient with respect
 to a replica's weights is then that of its own loss. RMSprop, Adam and SGD treat each number on its own,
-so every replica moves as if alone. What mixes replicas is refused, see `seqsum_core.nn.replica_checks`.
+so every replica moves as if alone. What mixes replicas is refused, see `seqsum_core.nn.replicas.checks`.
 
 Shapes: S replicas, T timesteps, B rows, F features, U units. To `keras.layers.RNN` the replicas are the
 batch and the rows are the last axis, where they lie next to each other in memory. One matrix holds a
@@ -19,11 +19,11 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from seqsum_core.nn.replica_checks import check_callbacks, check_optimizer
-from seqsum_core.nn.replica_weights import layer_shapes, pack, unpack
+from seqsum_core.nn.replicas.checks import check_callbacks, check_optimizer
+from seqsum_core.nn.replicas.weights import layer_shapes, pack, unpack
 from seqsum_core.nn.training import Trained
 from seqsum_core.settings import NetworkSettings, TrainingSettings, require
-from seqsum_core.stopping import Stops
+from seqsum_core.stopping import StopTracker
 from seqsum_core.task import Sequences, Split, batch_order
 
 
@@ -199,7 +199,7 @@ class KeepEachAtItsStop(keras.callbacks.Callback):  # type: ignore[misc]
         self, data: Sequence[Split], patiences: Sequence[int], errors: ReplicaErrors, report: Callable[[str], None]
     ) -> None:
         super().__init__()
-        self._stops = Stops(len(data), patiences)
+        self._stops = StopTracker(len(data), patiences)
         self._errors, self._report = errors, report
         judged = [np.concatenate([one.validation.digits, one.test.digits]) for one in data]
         self._inputs = np.stack(judged).transpose(0, 2, 1).astype(np.float32)
