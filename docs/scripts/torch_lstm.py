@@ -1,8 +1,8 @@
 """Measure why the LSTM of Keras takes more than twice the time for twice the length on PyTorch without a GPU.
 
-Keras 3.15.1 takes each timestep out of the projected inputs by its index. The gradient of that is an array as large as
-all timesteps together, made once for each of them. Here the same loop takes them all out at once (`torch.unbind`), whose
-gradient is made once. Two minutes on one core, wherever PyTorch is installed:
+Keras 3.15.1 takes each timestep out of the projected inputs by its index. The gradient of that is an array as large
+as all timesteps together, made once for each of them. Here the same loop takes them all out at once (`torch.unbind`),
+whose gradient is made once. Two minutes on one core, wherever PyTorch is installed:
 
     python docs/scripts/torch_lstm.py > results/torch-lstm.json
 """
