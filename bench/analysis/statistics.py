@@ -1,194 +1,288 @@
-"""Turn raw seconds into figures to read: medians of processes, ratios of turns. Derived on reading, never stored.
+"""Intervals and tests, of numbers: medians by their order, means by the bootstrap, pairs by Student's t.
 
-A fresh process is the unit of every sample: its turns share its address layout and its compiled program, so resampling
-them too would count their noise twice. docs/methodology.md says what was tried and how often each interval is right.
+Knows no records. docs/methodology.md says why these methods, and how often each interval was right in simulations.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
-from math import exp, isnan, nan
-from statistics import median as middle
+from functools import cache, lru_cache
+from math import inf, log, nan, sqrt
+from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
-from bench.analysis.intervals import CONFIDENCE, LEAST_SEEDS, RESAMPLES, Interval
-from bench.records.speed import Speed
+Array = NDArray[np.float64]
+Verdict = Literal["equal", "different", "open"]
 
-MANY = 50
-"""Values from which on an interval is found by a shorter way."""
+CONFIDENCE = 0.95
+"""Least level of the interval of a median, and the level of every other interval."""
+LEAST_SEEDS = 5
+"""Figures from which on a mean has an interval, and pairs have a test."""
+RESAMPLES = 9_999
+MANY_SEEDS = 200
+"""Figures from which on their skewness hardly moves the interval of a mean, and resamples would fill the memory."""
+RATIO_MARGIN = 1.1
+RATE_MARGIN = 0.02
 
 
-@dataclass(frozen=True)
-class EpochTime:
-    """Steady epochs of one cell.
+class OrderInterval(NamedTuple):
+    """Where a median lies, and in which share of samples such an interval holds it; NaN where there is none."""
+
+    low: float
+    high: float
+    level: float
+
+
+def order_interval(values: ArrayLike) -> OrderInterval:
+    """Return the interval of a median by the order of its figures: right for every continuous distribution.
+
+    It reaches from the k-th least to the k-th greatest figure, with the largest k whose level is at least 95 %: from
+    the 2nd to the 8th of 9 (96.1 %), from the least to the greatest of 6 (96.9 %). Fewer than 6 have none.
 
     Args:
-        processes: how many fresh processes were timed.
-        median_s: median of the medians of the processes.
-        interval: 95 % interval of it, in seconds; NaN with fewer than 5 processes.
-        quarter_s: a quarter of all counted epochs were faster.
-        three_quarters_s: three quarters were.
-        spread: standard deviation between the medians of processes, as a share of them.
-    """
-
-    processes: int
-    median_s: float
-    interval: Interval
-    quarter_s: float
-    three_quarters_s: float
-    spread: float
-
-
-def epoch_time(trials: Sequence[Speed]) -> EpochTime:
-    """Summarise the processes of one cell; medians, since single outliers ruin means."""
-    medians_s = np.array([trial.median_s for trial in trials])
-    steady_s = np.fromiter(chain.from_iterable(trial.steady_s for trial in trials), np.float64)
-    quarter_s, three_quarters_s = np.percentile(steady_s, [25, 75])
-    return EpochTime(
-        processes=len(trials),
-        median_s=float(np.median(medians_s)),
-        interval=median_interval(medians_s),
-        quarter_s=float(quarter_s),
-        three_quarters_s=float(three_quarters_s),
-        spread=float(np.std(np.log(medians_s), ddof=1)) if len(trials) > 1 else nan,
-    )
-
-
-def median_interval(values: NDArray[np.float64]) -> Interval:
-    """Return the 95 % interval of a median, by the percentile bootstrap; of many values by their order.
+        values: one figure for each process, in any order, shape (processes,); NaN is left out.
 
     Source:
-        Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3; Conover, Practical
-        Nonparametric Statistics (1999), section 3.2, which from some dozens of values on says the same.
+        Conover, Practical Nonparametric Statistics (1999), section 3.2.
     """
-    if len(values) < LEAST_SEEDS:
-        return Interval(nan, nan)
-    if np.ptp(values) == 0:
-        return Interval(float(values[0]), float(values[0]))
-    if len(values) >= MANY:
-        ordered = stats.quantile_test(values, p=0.5).confidence_interval(CONFIDENCE)
-        return Interval(float(ordered.low), float(ordered.high))
-    found = stats.bootstrap(
-        (np.sort(values),),  # so that the order does not choose the resamples
-        np.median,
-        n_resamples=RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return Interval(float(found.low), float(found.high))
+    known = np.sort(np.asarray(values, np.float64))
+    known = known[~np.isnan(known)]
+    rank, level = order_rank(len(known))
+    return OrderInterval(float(known[rank - 1]), float(known[-rank]), level) if rank else OrderInterval(nan, nan, nan)
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """How many times as long one side takes as another.
+@cache
+def order_rank(count: int) -> tuple[int, float]:
+    """Return the k of the interval of a median of so many figures, and its level; 0 and NaN if there is none."""
+    tail = (1 - CONFIDENCE) / 2
+    rank = 0
+    while count and special.bdtr(rank, count, 0.5) <= tail:  # at most `rank` of the figures lie below the median
+        rank += 1
+    return (rank, 1 - 2 * float(special.bdtr(rank - 1, count, 0.5))) if rank else (0, nan)
+
+
+def medians(frame: pd.DataFrame, by: Sequence[str], figure: str) -> pd.DataFrame:
+    """Return the median of a figure over the processes of each group, with its interval.
 
     Args:
-        processes: how many pairs of processes were compared.
-        value: median over the processes; NaN without any.
-        interval: 95 % interval of it; NaN with fewer than 5 processes.
-    """
-
-    processes: int
-    value: float
-    interval: Interval
-
-    @property
-    def half_width(self) -> float:
-        """Return how far the interval reaches to its wider side, as a share of the value."""
-        return max(self.interval.high / self.value, self.value / self.interval.low) - 1
-
-    @property
-    def undecided(self) -> bool:
-        """Tell whether the interval holds 1, or there is none."""
-        return not (self.interval.low > 1 or self.interval.high < 1)
-
-
-def ratio(first: Iterable[Speed], second: Iterable[Speed]) -> Ratio:
-    """Compare two sides by the ratio first / second of each round, process by process.
-
-    A process' ratio is the median of its rounds'. Rounds that others disturbed count only where a process has no other.
-
-    Args:
-        first: processes of one side.
-        second: processes of the other; those of the same number took turns with each other.
-    """
-    others = {trial.process: trial for trial in second}
-    pairs = [(trial, others[trial.process]) for trial in first if trial.process in others]
-    return median_ratio([_of_rounds(left, right) for left, right in pairs])
-
-
-def median_ratio(ratios: Sequence[float]) -> Ratio:
-    """Return the median of ratios, one of each process, and its interval; NaN is none.
-
-    On logarithms, so that a ratio and its inverse weigh the same.
-    """
-    logs = np.log(ratios)
-    logs = logs[~np.isnan(logs)]
-    if not len(logs):
-        return Ratio(0, nan, Interval(nan, nan))
-    interval = median_interval(logs)
-    return Ratio(len(logs), exp(float(np.median(logs))), Interval(exp(interval.low), exp(interval.high)))
-
-
-def _of_rounds(first: Speed, second: Speed) -> float:
-    others = second.rounds
-    both = [(turn, others[number]) for number, turn in first.rounds.items() if number in others]
-    calm = [(one, other) for one, other in both if not (one.disturbed or other.disturbed)]
-    ratios = [one.median_s / other.median_s for one, other in calm or both]
-    return middle(ratios) if ratios else nan
-
-
-@dataclass(frozen=True)
-class Overtaking:
-    """From which epoch on one side is ahead of another that starts faster.
-
-    Args:
-        epoch: the first one, counted from 1, at whose end it is ahead; infinite if it never is.
-        interval: 95 % interval of it; NaN with fewer than 5 processes.
-    """
-
-    epoch: float
-    interval: Interval
-
-
-def overtaking(first: Sequence[Speed], second: Sequence[Speed]) -> Overtaking:
-    """Say from which epoch on the side with the faster epochs is ahead, start included.
-
-    Args:
-        first: processes of the side with the shorter epochs.
-        second: processes of the other side.
+        frame: a row for each process; rows without the figure (NaN) are left out.
+        by: columns that name a group.
+        figure: the column.
 
     Returns:
-        Medians decide; the interval is a percentile bootstrap over pairs of processes of the same number,
-        which were started right after each other.
+        A row for each group, in their order in the frame: the columns of `by`, processes, the figure, <figure>_low
+        and <figure>_high (its interval), level, and <figure>_least and <figure>_greatest.
     """
-    sides = [np.array([[one.start_s for one in side], [one.median_s for one in side]]) for side in (first, second)]
-    value = float(_epoch_ahead(*(np.median(side, axis=1) for side in sides)))
-    numbers = [np.array([trial.process for trial in side]) for side in (first, second)]
-    paired, *places = np.intersect1d(numbers[0], numbers[1], return_indices=True)
-    if len(paired) < LEAST_SEEDS:
-        return Overtaking(value, Interval(nan, nan))
-    resamples = max(99, min(RESAMPLES, MANY * RESAMPLES // len(paired)))  # of many processes few say the same
-    drawn = np.random.default_rng(0).integers(len(paired), size=(resamples, len(paired)))
-    of_processes = (side[:, place] for side, place in zip(sides, places, strict=True))
-    epochs = _epoch_ahead(*(np.median(both[:, drawn], axis=-1, overwrite_input=True) for both in of_processes))
-    low, high = np.quantile(epochs, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="nearest")
-    return Overtaking(value, Interval(float(low), float(high)))
+    by = list(by)
+    ordered = frame[[*by, figure]].dropna(subset=[figure]).sort_values(figure, kind="stable")
+    groups = ordered.groupby(by, sort=False, dropna=False)[figure]
+    count = groups.transform("size")
+    place = groups.cumcount() + 1
+    ranks = {size: order_rank(size) for size in count.unique()}
+    rank = count.map({size: rank for size, (rank, _) in ranks.items()})
+    figures = pd.DataFrame({"processes": groups.size(), figure: groups.median()})
+    for name, at in (("low", rank), ("high", count + 1 - rank)):
+        figures[f"{figure}_{name}"] = ordered[(place == at) & (rank > 0)].set_index(by)[figure]
+    figures["level"] = figures["processes"].map({size: level for size, (_, level) in ranks.items()}).astype(float)
+    figures[f"{figure}_least"], figures[f"{figure}_greatest"] = groups.min(), groups.max()
+    groups_in_order = frame[by].drop_duplicates()
+    return groups_in_order.merge(figures.reset_index(), on=by, how="inner").reset_index(drop=True)
 
 
-def _epoch_ahead(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the first epoch at whose end the left side is ahead; arrays of start and epoch, shape (2, ...)."""
-    lag, gain = left[0] - right[0], right[1] - left[1]
+class MeanInterval(NamedTuple):
+    """Where a mean lies at 95 %, NaN if not known, and by which method; "same": all figures are equal."""
+
+    low: float
+    high: float
+    method: Literal["BCa", "Student", "same", ""]
+
+
+def mean_interval(values: ArrayLike, *, bounds: tuple[float, float] = (-inf, inf)) -> MeanInterval:
+    """Return the 95 % interval of a mean by the bias-corrected and accelerated bootstrap (BCa).
+
+    The percentiles are those of Student's t rather than of a normal distribution, so that few figures are not taken
+    for many (Hesterberg). The interval never reaches beyond the least and greatest figure. The resamples are the same
+    in every call. From `MANY_SEEDS` figures on the interval is Student's.
+
+    Args:
+        values: one figure for each seed, in any order, shape (seeds,); those that are not finite are left out.
+        bounds: smallest and largest possible figure; the interval is cut there.
+
+    Returns:
+        The interval: NaN with fewer than 5 figures, of no width where all are the same.
+
+    Source:
+        Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 14.3; Hesterberg, The American
+        Statistician 69 (2015), 371-386, section 5.3.
+    """
+    known = np.sort(np.asarray(values, np.float64))  # so that the order does not choose the resamples
+    known = known[np.isfinite(known)]
+    seeds = len(known)
+    if seeds < LEAST_SEEDS:
+        return MeanInterval(nan, nan, "")
+    mean = float(known.mean())
+    if known[0] == known[-1]:
+        return MeanInterval(mean, mean, "same")
+    t = float(special.stdtrit(seeds - 1, (1 + CONFIDENCE) / 2))
+    if seeds >= MANY_SEEDS:
+        half = t * float(known.std(ddof=1)) / sqrt(seeds)
+        return MeanInterval(max(bounds[0], mean - half), min(bounds[1], mean + half), "Student")
+    low, high = _bca(known, t * sqrt(seeds / (seeds - 1)))
+    return MeanInterval(max(bounds[0], low), min(bounds[1], high), "BCa")
+
+
+def _bca(values: Array, z: float) -> tuple[float, float]:
+    """Return the BCa interval of a mean between the normal quantiles -z and z."""
+    means = np.sort(_resamples(len(values)) @ values)
+    mean, deviations = values.mean(), values - values.mean()
+    below = np.mean(means < mean) / 2 + np.mean(means <= mean) / 2
+    bias = special.ndtri(below)
+    acceleration = np.sum(deviations**3) / (6 * np.sum(deviations**2) ** 1.5)
+    moved = bias + np.array([-z, z])
+    shares = special.ndtr(bias + moved / np.maximum(1 - acceleration * moved, 1e-3))
+    low, high = np.quantile(means, shares)
+    return float(low), float(high)
+
+
+@lru_cache(maxsize=8)
+def _resamples(seeds: int) -> Array:
+    """Return the share that each seed has in each resample, shape (resamples, seeds)."""
+    return np.random.default_rng(0).multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES) / seeds
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """How far two cells differ in pairs of seeds.
+
+    Args:
+        pairs: seeds that both have.
+        value: geometric mean of the ratios, or mean of the differences; NaN without pairs.
+        low: lower end of its 95 % interval, for this contrast alone; NaN with fewer than 5 pairs.
+        high: the upper end.
+        p_value: of the test that there is no difference; NaN with fewer than 5 pairs.
+        equivalent: whether the 90 % interval lies within the margins.
+    """
+
+    pairs: int
+    value: float
+    low: float
+    high: float
+    p_value: float
+    equivalent: bool
+
+
+def paired_ratio(first: ArrayLike, second: ArrayLike, *, margin: float = RATIO_MARGIN) -> Contrast:
+    """Compare two cells by the ratio first / second of each seed; to exchange them inverts the value exactly.
+
+    Args:
+        first: positive figures of a cell, shape (seeds,).
+        second: those of the other cell, in the same order of seeds, shape (seeds,).
+        margin: ratios between 1 / margin and margin do not matter; above 1.
+
+    Returns:
+        The contrast; its value is the geometric mean. A pair with a figure that is not positive and finite is left
+        out.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
-        later = np.floor(lag / gain) + 2
-    return np.where(lag < 0, 1.0, np.where(gain > 0, later, np.inf))
+        logs = np.log(np.asarray(first, np.float64)) - np.log(np.asarray(second, np.float64))
+    contrast = paired_difference(logs, np.zeros_like(logs), margin=log(margin))
+    with np.errstate(over="ignore"):
+        value, low, high = np.exp([contrast.value, contrast.low, contrast.high])
+    return Contrast(contrast.pairs, float(value), float(low), float(high), contrast.p_value, contrast.equivalent)
 
 
-def median(values: Iterable[float | None]) -> float | None:
-    """Return the median of the values that were measured, or None."""
-    known = [value for value in values if value is not None and not isnan(value)]
-    return float(np.median(known)) if known else None
+def paired_difference(first: ArrayLike, second: ArrayLike, *, margin: float = RATE_MARGIN) -> Contrast:
+    """Compare two cells by the difference first - second of each seed, with Student's t and two one-sided tests.
+
+    Args:
+        first: figures of a cell, shape (seeds,).
+        second: those of the other cell, in the same order of seeds, shape (seeds,).
+        margin: differences from -margin to margin do not matter.
+
+    Returns:
+        The contrast; its value is the mean. A pair with a figure that is not finite is left out.
+
+    Source:
+        Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987), 657-680.
+    """
+    with np.errstate(invalid="ignore"):
+        differences = np.asarray(first, np.float64) - np.asarray(second, np.float64)
+    differences = differences[np.isfinite(differences)]
+    pairs = len(differences)
+    mean = float(differences.mean()) if pairs else nan
+    if pairs < LEAST_SEEDS:
+        return Contrast(pairs, mean, nan, nan, nan, False)
+    error = float(differences.std(ddof=1)) / sqrt(pairs)
+    half = error * float(special.stdtrit(pairs - 1, (1 + CONFIDENCE) / 2))
+    reach = abs(mean) + error * float(special.stdtrit(pairs - 1, CONFIDENCE))  # of the 90 % interval
+    t = abs(mean) / error if error else (inf if mean else 0.0)
+    p_value = 2 * float(special.stdtr(pairs - 1, -t))
+    return Contrast(pairs, mean, mean - half, mean + half, p_value, reach <= margin)
+
+
+def holm(p_values: ArrayLike) -> Array:
+    """Raise p-values so that the chance of any false rejection among them is that of a single test.
+
+    Args:
+        p_values: of tests that are read together, shape (tests,); NaN is no test, does not count and stays.
+
+    Returns:
+        The raised p-values in the same order, at most 1.
+
+    Source:
+        Holm, Scandinavian Journal of Statistics 6 (1979), 65-70.
+    """
+    raised = np.array(p_values, np.float64)
+    order = np.argsort(raised)[: np.count_nonzero(~np.isnan(raised))]  # NaN come last
+    weights = np.arange(len(order), 0, -1)
+    raised[order] = np.minimum(1, np.maximum.accumulate(weights * raised[order]))
+    return raised
+
+
+def verdicts(comparisons: Sequence[Sequence[Contrast]]) -> list[Verdict]:
+    """Judge the comparisons of one table, each by all of its contrasts.
+
+    Args:
+        comparisons: the contrasts of each comparison, at least one.
+
+    Returns:
+        For each comparison "equal" if every contrast is within its margins, even if it differs significantly; else
+        "different" if any contrast is significant after Holm's correction over all contrasts of the table; else
+        "open": more seeds are needed.
+    """
+    raised = iter(holm([contrast.p_value for contrasts in comparisons for contrast in contrasts]))
+    judged: list[Verdict] = []
+    for contrasts in comparisons:
+        significant = [next(raised) < 1 - CONFIDENCE for _ in contrasts]
+        if all(contrast.equivalent for contrast in contrasts):
+            judged.append("equal")
+        else:
+            judged.append("different" if any(significant) else "open")
+    return judged
+
+
+def ratio_of_medians(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
+    """Return first / second of the medians of two independent samples, with its 95 % interval by the bootstrap.
+
+    Args:
+        first: a positive figure for each process, shape (processes,).
+        second: those of the other sample, shape (processes,); the two are not paired.
+
+    Returns:
+        The ratio and the ends of its interval, NaN with fewer than 6 figures in a sample.
+
+    Source:
+        Efron and Tibshirani, An Introduction to the Bootstrap (1993), sections 8.3 and 13.3.
+    """
+    logs = [np.sort(np.log(np.asarray(sample, np.float64))) for sample in (first, second)]  # order draws no resamples
+    ratio = float(np.exp(np.median(logs[0]) - np.median(logs[1])))
+    if min(map(len, logs)) < 6:
+        return ratio, nan, nan
+    generator = np.random.default_rng(0)
+    drawn = [np.median(generator.choice(sample, (RESAMPLES, len(sample))), axis=1) for sample in logs]
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.exp(np.quantile(drawn[0] - drawn[1], [tail, 1 - tail]))
+    return ratio, float(low), float(high)

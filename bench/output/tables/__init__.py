@@ -1,1 +1,5 @@
-"""Tables of figures, a module for each subject; `catalog` knows all of them by name."""
+"""All tables by name; each is made of a selection of runs."""
+
+from bench.output.tables.table import Column, Table, with_interval
+
+__all__ = ["Column", "Table", "with_interval"]
