@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from bench.plan.cells import BACKENDS, REPLICA_BYTES, REPLICAS, Cell, Settings, Trial, check_environment, replica_bytes
 from bench.plan.sweep import Axes, Sweep
+from bench.plan.timing import Runtime, Timing
 from seqsum_core.settings import VariantSettings
 
 DEFAULT = VariantSettings()
@@ -232,6 +233,29 @@ def test_settings() -> None:
 def test_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         sweep_of(**fields)
+
+
+@pytest.mark.parametrize(
+    ("timing", "name"),
+    [
+        ({"processes": 0}, "processes"),
+        ({"warmup_epochs": -1}, "warmup_epochs"),
+        ({"turn_s": -0.1}, "turn_s"),
+        ({"validations": 1}, "validations"),
+        ({"precision": 1.0}, "precision"),
+        ({"budget_s": float("nan")}, "budget_s"),
+    ],
+)
+def test_refused_timing(timing: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValidationError, match=name):
+        Timing(**timing)
+
+
+@pytest.mark.parametrize(("flags", "named"), [("foo", "foo"), ("--xla_a=1 -b", "-b"), ("--xla", "--xla")])
+def test_xla_flags(flags: str, named: str) -> None:
+    assert Runtime(xla_flags="--xla_a=1  --xla_b").xla_flags and Runtime().xla_flags == ""
+    with pytest.raises(ValidationError, match=f"Received: '{named}'. Begin each with --xla_"):
+        Runtime(xla_flags=flags)
 
 
 def test_accepted() -> None:
