@@ -1,0 +1,218 @@
+"""Accuracy over seeds: errors of a cell, by the true length of the rows, and compared seed by seed.
+
+Frames in, frames out. A training is a cell trained from one seed and judged where one patience ended it; several
+patiences of a seed are one training judged several times. The sample is the seeds: every interval is of seeds on one
+data set and its test rows. docs/methodology.md, "Accuracy over seeds", gives the reasons.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from math import inf, nan
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis import statistics
+from bench.records.frame import CELL
+from seqsum_core.settings import TaskSettings
+from seqsum_core.task import draw, split
+
+MOST_BANDS = 6
+"""Bands that the true lengths of the test rows are put into, at most."""
+MOST_ROWS = 100_000
+"""Rows up to which a task is drawn again, to look for test rows that are also fitted rows."""
+
+OBSERVATION = ["seed", "patience", "epoch", "true_length", "steps_back", "row"]
+"""Columns that tell the rows of a cell apart, in the frames that have them."""
+BOUNDS = {"mse": (0.0, inf), "test_mse": (0.0, inf), "exact_sum_rate": (0.0, 1.0)}
+"""Smallest and largest possible value of a figure."""
+
+
+def patience_order(patience: pd.Series) -> pd.Series:
+    """Return what patiences are sorted by: a negative one never stops a training, so it is the largest."""
+    return patience.where(patience >= 0, inf)
+
+
+def longest(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the largest patience of each cell: of `trainings`, `losses`, `lengths` or `memory`."""
+    order = patience_order(frame["patience"])
+    return frame[order == order.groupby([frame[column] for column in CELL]).transform("max")]
+
+
+def average_environments(frame: pd.DataFrame) -> pd.DataFrame:
+    """Average each seed over its environments, where it is the same work; their environment is "all" from then on.
+
+    What is made of the result (`accuracy`, `loss_curves`, `bench.analysis.memory.curves`) has a figure for each model
+    and length, and the sample is still the seeds. A frame with one environment keeps its name.
+    """
+    names = frame["environment"].unique()
+    keys = [column for column in [*CELL, *OBSERVATION] if column in frame and column != "environment"]
+    figures = frame.drop(columns=keys).select_dtypes(["number", "bool"]).columns.difference(["protocol_version"])
+    averaged = frame.groupby(keys, sort=False)[list(figures)].mean().reset_index()
+    return averaged.assign(environment="all" if len(names) > 1 else names[0] if len(names) else "")
+
+
+def merge_patiences(frame: pd.DataFrame, figures: list[str], *, by: Sequence[str] = CELL) -> pd.DataFrame:
+    """Keep one of several patiences whose trainings ended alike, seed by seed: the largest.
+
+    Args:
+        frame: a row for each seed and patience, or several.
+        figures: columns that are equal in every row where two patiences ended alike.
+        by: columns of what is trained.
+
+    Returns:
+        The rows that are kept, with a column `patiences`, which names all that ended so: "0, 20".
+    """
+    by = list(by)
+    rows = pd.util.hash_pandas_object(frame[["seed", *figures]], index=False)
+    ends = frame[[*by, "patience"]].assign(end=rows).groupby([*by, "patience"], sort=False)["end"].sum().reset_index()
+    ends = ends.sort_values("patience", key=patience_order, kind="stable")
+    alike = ends.groupby([*by, "end"], sort=False)["patience"]
+    kept = alike.agg(patience="last", patiences=_name_patiences).reset_index().drop(columns="end")
+    return frame.merge(kept, on=[*by, "patience"])
+
+
+def _name_patiences(patiences: pd.Series) -> str:
+    return ", ".join(["never" if patience < 0 else str(patience) for patience in patiences])
+
+
+def accuracy(trainings: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the seeds of each cell and patience.
+
+    Returns:
+        The cell's columns, `patience` and `patiences` (`merge_patiences`), and: `seeds`; the means `test_mse` and
+        `exact_sum_rate` with the ends of their 95 % intervals in `_low` and `_high`, NaN below 5 seeds;
+        `test_mse_median`, `test_mse_sd`; `epochs`, the median that ran; `stopped_early`, the share of seeds that
+        patience stopped, where all others ran to the limit of epochs.
+    """
+    merged = merge_patiences(trainings, ["epochs", "test_mse", "exact_sum_rate"])
+    by = [*CELL, "patience", "patiences"]
+    others = merged.groupby(by, sort=False).agg(
+        seeds=("seed", "nunique"),
+        test_mse_median=("test_mse", "median"),
+        test_mse_sd=("test_mse", "std"),
+        epochs=("epochs", "median"),
+        stopped_early=("stopped_early", "mean"),
+    )
+    return _means(merged, by, ["test_mse", "exact_sum_rate"]).join(others, on=by)
+
+
+def by_length(lengths: pd.DataFrame, *, most_bands: int | None = MOST_BANDS) -> pd.DataFrame:
+    """Summarise errors by the true length of the test rows.
+
+    Args:
+        lengths: a row for each training and true length.
+        most_bands: bands that the true lengths of a cell are put into, every row weighing the same; None: each true
+            length is its own.
+
+    Returns:
+        The cell's columns, `patience` and `patiences`, `shortest` and `longest` true length of the band, `rows`, the
+        test rows in it, `seeds`, and the means `mse` and `exact_sum_rate` with their 95 % intervals.
+    """
+    merged = merge_patiences(lengths, ["true_length", "mse", "exact_sum_rate"])
+    bands = pd.DataFrame(_bands(merged, most_bands), columns=["length", "true_length", "shortest", "longest"])
+    figures, by = ["mse", "exact_sum_rate"], [*CELL, "patience", "patiences", "shortest", "longest"]
+    weighted = merged.assign(**{figure: merged[figure] * merged["rows"] for figure in figures})
+    weighted = weighted.merge(bands, on=["length", "true_length"])
+    seeds = weighted.groupby([*by, "seed"], sort=False)[["rows", *figures]].sum().reset_index()
+    seeds[figures] = seeds[figures].div(seeds["rows"], axis=0)
+    counts = seeds.groupby(by, sort=False).agg(rows=("rows", "first"), seeds=("seed", "nunique"))
+    return _means(seeds, by, figures).join(counts, on=by)
+
+
+def _bands(lengths: pd.DataFrame, most_bands: int | None) -> Iterator[tuple[int, int, int, int]]:
+    """Yield length, true length, and the shortest and longest true length of its band."""
+    for length, rows in lengths.groupby("length"):
+        true_lengths = np.unique(rows["true_length"])
+        for band in np.array_split(true_lengths, min(most_bands or len(true_lengths), len(true_lengths))):
+            for true_length in band:
+                yield length, true_length, band[0], band[-1]
+
+
+def _means(frame: pd.DataFrame, by: list[str], figures: list[str]) -> pd.DataFrame:
+    """Return the mean of each figure in each group, with the ends of its interval."""
+    groups = frame.groupby(by, sort=False)
+    means = groups[figures].mean()
+    for figure in figures:
+        ends = [statistics.mean_interval(values, bounds=BOUNDS[figure]) for _, values in groups[figure]]
+        means[f"{figure}_low"], means[f"{figure}_high"] = [end.low for end in ends], [end.high for end in ends]
+    return means.reset_index()
+
+
+def contrasts(trainings: pd.DataFrame, by: Literal["environment", "model"]) -> pd.DataFrame:
+    """Compare every two environments or models seed by seed, where all else is equal.
+
+    Only seeds whose start was drawn in NumPy are compared: they have the same start and batches in every environment.
+    Models are averaged over the environments that both have. Patiences that ended alike are one comparison, so that
+    Holm's correction, over all rows, counts it once.
+
+    Returns:
+        The other columns of the cell, `patience` and `patiences`, `first` and `second` of the pair, `pairs` of seeds;
+        `mse_ratio`: the geometric mean of first / second, and `exact_difference`: the mean of first - second, each with
+        its 95 % interval, of this row alone; `verdict`: "equal" if both are shown to be within the margins of
+        `bench.analysis.statistics`, "different" if either is significant, else "open".
+    """
+    same = [column for column in CELL if column not in (by, "environment")]
+    equal = [*same, "patience", "seed", *(["environment"] if by == "model" else [])]
+    paired = trainings.loc[trainings["start"] == "numpy", [*equal, by, "test_mse", "exact_sum_rate"]]
+    paired = paired.merge(paired, on=equal, suffixes=("_first", "_second"))
+    paired = paired[paired[f"{by}_first"] < paired[f"{by}_second"]]
+    figures = ["test_mse_first", "test_mse_second", "exact_sum_rate_first", "exact_sum_rate_second"]
+    same = [*same, f"{by}_first", f"{by}_second"]
+    seeds = paired.groupby([*same, "patience", "seed"])[figures].mean().reset_index()
+    pairs = merge_patiences(seeds, figures, by=same)
+    rows, judged = [], []
+    for keys, group in pairs.groupby([*same, "patience", "patiences"]):
+        ratio = statistics.paired_ratio(group["test_mse_first"], group["test_mse_second"])
+        points = statistics.paired_difference(group["exact_sum_rate_first"], group["exact_sum_rate_second"])
+        rows.append((*keys, len(group), ratio.value, ratio.low, ratio.high, points.value, points.low, points.high))
+        judged.append((ratio, points))
+    columns = [*same, "patience", "patiences", "pairs", "mse_ratio", "mse_ratio_low", "mse_ratio_high"]
+    columns += ["exact_difference", "exact_difference_low", "exact_difference_high"]
+    frame = pd.DataFrame(rows, columns=columns).assign(verdict=statistics.verdicts(judged))
+    return frame.rename(columns={f"{by}_first": "first", f"{by}_second": "second"})
+
+
+def stopping(trainings: pd.DataFrame) -> pd.DataFrame:
+    """Count what ended the trainings of each patience, the smallest first.
+
+    Returns:
+        `patience`, `trainings`, `stopped_early` (by patience) and `limit`: the epochs of those that patience did not
+        stop; NaN if it stopped all.
+    """
+    ran_out = trainings["epochs"].where(~trainings["stopped_early"].astype(bool))
+    counts = (
+        trainings.assign(limit=ran_out)
+        .groupby("patience")
+        .agg(trainings=("seed", "size"), stopped_early=("stopped_early", "sum"), limit=("limit", "max"))
+        .reset_index()
+    )
+    return counts.sort_values("patience", key=patience_order, ignore_index=True)
+
+
+def loss_curves(losses: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the val_mse after each epoch of each cell's longest trainings: medians and quartiles over seeds.
+
+    Returns:
+        The cell's columns, `epoch` from 1, `seeds`, `val_mse` (median), `val_mse_low` and `val_mse_high` (quartiles).
+        A seed whose training has stopped keeps its last loss.
+    """
+    columns = [*CELL, "epoch", "seeds", "val_mse", "val_mse_low", "val_mse_high"]
+    curves = [pd.DataFrame(columns=columns)]
+    for cell, rows in longest(losses).groupby(CELL, sort=False):
+        seeds = rows.pivot(index="epoch", columns="seed", values="val_loss").ffill()
+        low, middle, high = np.quantile(seeds, [0.25, 0.5, 0.75], axis=1)
+        figures = {"epoch": seeds.index, "seeds": seeds.shape[1], "val_mse": middle, "val_mse_low": low}
+        curves.append(pd.DataFrame(dict(zip(CELL, cell, strict=True)) | figures | {"val_mse_high": high}))
+    return pd.concat(curves[1:] or curves, ignore_index=True)
+
+
+@lru_cache(maxsize=64)
+def seen_share(task: TaskSettings, length: int) -> float:
+    """Return the share of test rows that are also fitted rows, padding included; NaN for more than 100,000 rows."""
+    if task.sequences > MOST_ROWS:
+        return nan
+    rows = split(draw(task, length=length), task)
+    fitted = {row.tobytes() for row in rows.fitted.digits}
+    return float(np.mean([row.tobytes() in fitted for row in rows.test.digits]))
