@@ -1,124 +1,180 @@
-"""Ask every backend for its side of the parity certificate. Imports no framework.
+"""Compare what each backend computes with NumPy in float64, and pass or fail it. Imports no framework.
 
-Nothing is timed, so the workers share the cores, one on each with one thread; the float64
-reference takes a core like a backend.
+docs/parity.md says which measured figures the limits rest on. Differences are relative and have no unit.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from queue import SimpleQueue
-from time import monotonic
+from dataclasses import dataclass
+from typing import Any
 
-from bench.errors import UserError
-from bench.host import usable_cores
-from bench.measure.certificate import REFERENCE, Certificate, Side, all_cases, certify
-from bench.measure.environments import check_keras_backend, find_interpreters
-from bench.measure.local import machine_lock
+import numpy as np
+import pandas as pd
+
+from bench.measure.environments import check_keras_backend, find_available
+from bench.measure.pool import WorkerPool
+from bench.measure.replay import any_cell
 from bench.measure.worker_process import WorkerProcess
-from bench.plan.cells import BackendName, Cell
 from bench.plan.timing import Limits
-from bench.records.failures import WorkerLostError
+from bench.records.failures import WorkerError
 from bench.records.schema import Worker
-from seqsum_core.parity_case import Case, reference
+from bench.worker import messages
+from seqsum_core.parity_case import Case, CheckName, ModelCase, OptimizerCase, Quantity, reference
+from seqsum_core.settings import MODELS, NetworkSettings, TrainingSettings
 
+REFERENCE = "NumPy, float64"
 SILENT_LIMIT_S = 300.0
+LENGTHS = (4, 12, 50)
+EPOCHS = 5
+UPDATES = 3
 
-Say = Callable[[str], None]
+# The largest relative difference that rounding is granted: ten times the largest that was measured;
+# for "start", where none was, two roundings. Source: docs/parity.md.
+LIMITS: Mapping[CheckName, float] = {
+    "start": 2.5e-7,
+    "loss": 2.5e-6,
+    "gradient": 6e-6,
+    "update": 2e-6,
+    "curve": 2.5e-6,
+    "output": 3.5e-6,
+}
+COLUMNS = ["environment", "case", "check", "array", "difference", "limit", "passed"]
 
 
-def certify_backends(
-    asked: Sequence[BackendName], *, pythons: Mapping[str, str], say: Say, cases: Sequence[Case] | None = None
-) -> Certificate:
-    """Let every backend compute all cases and compare what they say.
+@dataclass(frozen=True)
+class Parity:
+    """What was compared, how it differs, and the verdict.
 
     Args:
-        asked: the backends; none means all that are here.
-        pythons: interpreters named on the command line, by backend.
-        say: told in a line what happens.
-        cases: what to compute; all cases if not given.
+        checks: a row for each environment, case and check: `array`, the one that differs most; its largest relative
+            `difference`, infinite where it cannot be compared; `limit` and `passed`.
+        cases: what was computed.
+        epochs: length of the training curves.
+        workers: the environments that answered.
+        missing: by environment, why it did not.
+    """
 
-    Returns:
-        The certificate. A backend that is asked for, or whose interpreter is named, and does not
-        answer stands in `missing`.
+    checks: pd.DataFrame
+    cases: tuple[str, ...]
+    epochs: int
+    workers: Mapping[str, Worker]
+    missing: Mapping[str, str]
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether something was compared, every check passed and nothing that was asked for is missing."""
+        return bool(len(self.checks)) and bool(self.checks["passed"].all()) and not self.missing
+
+
+def all_cases(*, lengths: Sequence[int] = LENGTHS, epochs: int = EPOCHS) -> list[Case]:
+    """List the optimizer, then every model at every length, without and with mask."""
+    training = TrainingSettings(epochs=epochs, patience=-1)
+    cases: list[Case] = [OptimizerCase(training=training, steps=UPDATES)]
+    for length in lengths:
+        for model in MODELS:
+            for mask in (False, True):
+                network = NetworkSettings(mask=mask)
+                cases.append(ModelCase(model=model, length=length, network=network, training=training, seed=0))
+    return cases
+
+
+def check_parity(
+    environments: Sequence[str],
+    *,
+    pythons: Mapping[str, str],
+    say: Callable[[str], None],
+    cases: Sequence[Case] | None = None,
+) -> Parity:
+    """Let every environment compute all cases and compare each with the reference.
+
+    Args:
+        environments: those that are wanted; none: every backend that is here.
+        pythons: interpreters named on the command line, by environment.
+        say: told in a line what happens.
+        cases: what to compute; None: `all_cases()`.
 
     Raises:
-        UserError: if no backend is here, or another run measures on this machine.
+        UserError: if no backend is here, or somebody else measures.
     """
-    cases = cases or all_cases()
-    interpreters, absent = find_interpreters(list(asked), device="cpu", pythons=pythons)
-    missing = {str(backend): reason for backend, reason in absent.items()}
-    if not interpreters:
-        return certify(cases, {}, [], missing=missing)
-    check_keras_backend(list(interpreters))
-    with machine_lock():
-        answered, right = _Gathering(cases, say).gather(interpreters)
-    computed = {backend: answer for backend, answer in answered.items() if not isinstance(answer, str)}
-    return certify(
-        cases,
-        {backend: side for backend, (_, side) in computed.items()},
-        right,
-        workers=[worker for worker, _ in computed.values()],
-        missing=missing | {backend: answer for backend, answer in answered.items() if isinstance(answer, str)},
+    cases = all_cases() if cases is None else cases
+    interpreters, missing = find_available(environments, device="cpu", pythons=pythons)
+    check_keras_backend([*interpreters, *missing])
+    workers: dict[str, Worker] = {}
+    computed: dict[str, list[tuple[Quantity, ...]]] = {}
+    asked: dict[str, str] = {}
+
+    def compute(worker: WorkerProcess, environment: str) -> list[tuple[Quantity, ...]]:
+        answers = []
+        for case in cases:
+            asked[environment] = str(case)
+            answers.append(tuple(worker.ask(messages.Parity(case=case), messages.ParityDone).quantities))
+        workers[environment] = worker.worker
+        return answers
+
+    def keep(environment: str, result: list[tuple[Quantity, ...]] | WorkerError) -> None:
+        if isinstance(result, WorkerError):
+            missing[environment] = f"lost at {asked.get(environment, 'its start')}: {result}"
+            say(f"{environment}: FAILED, {missing[environment]}")
+        else:
+            computed[environment] = result
+            say(f"{environment}: {len(cases)} cases")
+
+    with (
+        WorkerPool(interpreters, limits=Limits.all_phases(SILENT_LIMIT_S)) as pool,
+        ThreadPoolExecutor(1) as background,
+    ):
+        references = [background.submit(reference, case) for case in cases]
+        pool.map(list(interpreters), compute, cell_of=any_cell, on_done=keep)
+        expected = [each.result() for each in references]
+    rows: list[dict[str, Any]] = []
+    for environment in interpreters:
+        for case, answer, right in zip(cases, computed.get(environment, []), expected, strict=False):
+            rows += compare(environment, str(case), answer, right)
+    return Parity(
+        checks=pd.DataFrame(rows, columns=COLUMNS),
+        cases=tuple(map(str, cases)),
+        epochs=max((case.training.epochs for case in cases), default=0),
+        workers={environment: workers[environment] for environment in interpreters if environment in workers},
+        missing=missing,
     )
 
 
-class _Gathering:
-    """The sides being computed, as many at once as there are cores."""
+def compare(
+    environment: str, case: str, computed: Sequence[Quantity], expected: Sequence[Quantity]
+) -> list[dict[str, Any]]:
+    """Return a row for each check: the array that differs most; what cannot be compared differs most of all."""
+    ours, theirs = ({(each.check, each.name): each for each in side} for side in (computed, expected))
+    largest: dict[CheckName, tuple[float, str]] = {}
+    for check, name in dict.fromkeys([*ours, *theirs]):
+        key = check, name
+        apart = difference(ours[key], theirs[key]) if key in ours and key in theirs else np.inf
+        if check not in largest or apart > largest[check][0]:
+            largest[check] = apart, name
+    return [
+        {
+            "environment": environment,
+            "case": case,
+            "check": check,
+            "array": name,
+            "difference": apart,
+            "limit": LIMITS[check],
+            "passed": apart <= LIMITS[check],
+        }
+        for check, (apart, name) in largest.items()
+    ]
 
-    def __init__(self, cases: Sequence[Case], say: Say) -> None:
-        self._cases, self._say = cases, say
-        self._running: list[WorkerProcess] = []
-        self._cores: SimpleQueue[int] = SimpleQueue()
-        for core in usable_cores():
-            self._cores.put(core)
 
-    def gather(
-        self, interpreters: Mapping[BackendName, str]
-    ) -> tuple[dict[BackendName, tuple[Worker, Side] | str], Side]:
-        """Return what each backend computes, or why it does not, and the reference; Ctrl-C ends the workers."""
-        with ThreadPoolExecutor(len(usable_cores())) as pool:
-            answers = {backend: pool.submit(self._ask, backend, python) for backend, python in interpreters.items()}
-            right = pool.submit(self._refer)
-            try:
-                return {backend: answer.result() for backend, answer in answers.items()}, right.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for worker in list(self._running):
-                    worker.end()
-                raise
+def difference(computed: Quantity, expected: Quantity) -> float:
+    """Return the largest relative difference of two arrays, infinite if their shapes differ or zeros became others.
 
-    def _ask(self, backend: BackendName, python: str) -> tuple[Worker, Side] | str:
-        cell = Cell(backend=backend, device="cpu", model="simple_rnn", length=4)
-        asked, side = "its start", []
-        try:
-            with (
-                self._core(backend) as core,
-                WorkerProcess(python, cell, cores=[core], limits=Limits.all_phases(SILENT_LIMIT_S)) as worker,
-            ):
-                self._running.append(worker)
-                proved = worker.ready()
-                for case in self._cases:
-                    asked = str(case)
-                    side.append(worker.compute(case))
-        except (UserError, WorkerLostError) as error:
-            return f"lost at {asked}: {error}"
-        return proved, side
-
-    def _refer(self) -> Side:
-        with self._core(REFERENCE):
-            return [reference(case) for case in self._cases]
-
-    @contextmanager
-    def _core(self, name: str) -> Iterator[int]:
-        """Take a core, and say afterwards how long it was taken."""
-        core, begin_s = self._cores.get(), monotonic()
-        try:
-            yield core
-        except (UserError, WorkerLostError) as error:
-            self._say(f"{name}: FAILED after {monotonic() - begin_s:.0f} s: {error}")
-            raise
-        else:
-            self._say(f"{name}: {len(self._cases)} cases in {monotonic() - begin_s:.0f} s")
-        finally:
-            self._cores.put(core)
+    Losses and updates are compared number by number; within any other array a difference is relative to the array's
+    largest element, since numbers that nearly cancel have no digits of their own.
+    """
+    if computed.shape != expected.shape:
+        return np.inf
+    apart, size = np.abs(computed.array() - expected.array()), np.abs(expected.array())
+    if computed.check not in ("loss", "update", "curve"):
+        size = np.full_like(size, size.max(initial=0.0))
+    if (apart[size == 0] != 0).any():
+        return np.inf
+    return float(np.divide(apart, size, out=np.zeros_like(apart), where=size > 0).max(initial=0.0))

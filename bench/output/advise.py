@@ -1,0 +1,161 @@
+"""Show what `seqsum advise` recommends: a sentence, the evidence as a table, and code to paste."""
+
+from math import exp, isnan, log
+from statistics import median
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from bench.analysis.statistics import order_interval
+from bench.measure.advise import Advice, Candidate
+from bench.output.tables import Column, Table, with_interval
+from bench.output.text import interval, number, print_text
+from bench.plan.cells import BackendName
+from seqsum_core.settings import VariantSettings
+
+LAYERS = {"simple_rnn": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
+
+
+def print_advice(advice: Advice, console: Console) -> None:
+    """Print sentences, table and code."""
+    for sentence in sentences(advice):
+        console.print(sentence, markup=False, highlight=False)
+    print_text(candidates_table(advice), console)
+    if code := snippet(advice):
+        console.print(f"\n{code}", markup=False, highlight=False, soft_wrap=True)
+
+
+def sentences(advice: Advice) -> list[str]:
+    """Say which candidate is the fastest, by how much, and what was not tried."""
+    best = advice.best
+    if best is None:
+        return [f"No candidate could be measured for {advice.training}."]
+    lines = [f"Fastest for {advice.training}: {best.name}, {number(best.total_s)} s."]
+    others = [candidate for candidate in advice.candidates if candidate.usable and candidate is not best]
+    if others:
+        lines.append(f"Runner-up: {others[0].name}, {number(others[0].total_s)} s, {_margin(others[0], best)}.")
+    if advice.untried:
+        lines.append(f"Not tried, no time was left: {'; '.join(advice.untried)}. A larger --budget tries them.")
+    return [*lines, f"Measured in {advice.spent_s:.0f} s; each training includes the start of its process."]
+
+
+def _margin(other: Candidate, best: Candidate) -> str:
+    """Return the ratio of two candidates with its interval, or with its range where they met too few times."""
+    ratio = ratio_to(other, best)
+    text = f"{number(ratio['ratio'])} times its time"
+    if not isnan(ratio["level"]):
+        doubt = ": no difference is shown" if ratio["ratio_low"] <= 1 <= ratio["ratio_high"] else ""
+        ends = interval(ratio["ratio_low"], ratio["ratio_high"])
+        return f"{text} ({100 * ratio['level']:.0f} % interval {ends}{doubt})"
+    if ratio["compared"] > 1:
+        return f"{text} (in {ratio['compared']} processes {interval(ratio['ratio_least'], ratio['ratio_greatest'])})"
+    return f"{text} (in one process)"
+
+
+def ratio_to(candidate: Candidate, best: Candidate) -> dict[str, Any]:
+    """Return the time of a candidate / that of the best, from processes of the same number, with its interval."""
+    shared = sorted(candidate.totals_s.keys() & best.totals_s.keys())
+    logs = [log(candidate.totals_s[process] / best.totals_s[process]) for process in shared]
+    low, high, level = order_interval(logs)
+    return {
+        "compared": len(logs),
+        "ratio": exp(median(logs)),
+        "ratio_low": exp(low),
+        "ratio_high": exp(high),
+        "level": level,
+        "ratio_least": exp(min(logs)),
+        "ratio_greatest": exp(max(logs)),
+    }
+
+
+def candidates_table(advice: Advice) -> Table:
+    """Tabulate every candidate, the fastest first."""
+    rows = []
+    for candidate in advice.candidates:
+        row = {
+            "environment": candidate.cell.environment,
+            "variant": str(candidate.cell.variant),
+            "start_s": candidate.start_s,
+            "epoch_s": candidate.epoch_s,
+            "total_s": candidate.total_s,
+            "processes": len(candidate.records),
+            "status": candidate.failure,
+        }
+        if candidate.records and advice.best not in (None, candidate):
+            row |= ratio_to(candidate, advice.best)
+        rows.append(row)
+    columns = [
+        Column("environment", "backend", kind="axis"),
+        Column("variant", "variant", kind="axis"),
+        Column("start_s", "start s"),
+        Column("epoch_s", "epoch ms", 1e3),
+        Column("total_s", "total s"),
+        Column("processes", "processes"),
+        with_interval("ratio", "ratio"),
+        Column("status", "status", kind="text"),
+    ]
+    notes = (
+        f"Total: seconds of {advice.training.epochs} epochs: process start, import, build and first epoch, then steady "
+        "epochs; medians over fresh processes. Ratio: total / that of the fastest. Validation is not counted. Each "
+        "worker has one core and one thread.",
+    )
+    ratio = dict.fromkeys(("ratio", "ratio_low", "ratio_high", "level", "ratio_least", "ratio_greatest"), float("nan"))
+    frame = pd.DataFrame([ratio | row for row in rows])
+    return Table("advice", "Candidates", frame, columns, notes)
+
+
+def snippet(advice: Advice) -> str:
+    """Return code that builds and compiles what was asked for with the settings that are recommended."""
+    if advice.best is None:
+        return ""
+    cell, training = advice.best.cell, advice.training
+    fused = cell.variant.implementation == "fused"
+    unroll = ", unroll=True" if cell.variant.unroll else ""
+    lines = [
+        "import os",
+        f'os.environ["KERAS_BACKEND"] = "{cell.backend}"  # before keras is imported',
+        "import keras",
+        *(["from seqsum_core.nn import fused"] if fused else []),
+        "",
+        f"model = {'fused' if fused else 'keras'}.Sequential([",
+        f"    keras.Input(({training.length}, 1)),",
+        f"    {'fused' if fused else 'keras.layers'}.{LAYERS[training.model]}({training.units}{unroll}),",
+        "    keras.layers.Dense(1),",
+        "])",
+        f"model.compile({', '.join(_compile_arguments(cell.backend, cell.variant))})",
+    ]
+    return "\n".join(lines)
+
+
+def _compile_arguments(backend: BackendName, variant: VariantSettings) -> list[str]:
+    default = VariantSettings()
+    settings = {"jit_compile": variant.jit_compile, "steps_per_execution": variant.steps_per_execution}
+    changed = [f"{name}={value!r}" for name, value in settings.items() if value != getattr(default, name)]
+    own = [f'**fused.settings_for("{backend}")'] if variant.implementation == "fused" else []
+    return ['optimizer="rmsprop"', 'loss="mean_squared_error"', *changed, *own]
+
+
+def document(advice: Advice) -> dict[str, Any]:
+    """Return everything, for JSON."""
+    candidates = []
+    for candidate in advice.candidates:
+        records = [record.model_dump(mode="json") for record in candidate.records.values()]
+        candidates.append(
+            {
+                "environment": candidate.cell.environment,
+                "variant": str(candidate.cell.variant),
+                "failed": candidate.failure or None,
+                "totals_s": list(candidate.totals_s.values()),
+                "records": records,
+            }
+        )
+    return {
+        "training": vars(advice.training),
+        "recommended": advice.best.name if advice.best else None,
+        "sentences": sentences(advice),
+        "candidates": candidates,
+        "untried": list(advice.untried),
+        "code": snippet(advice),
+        "spent_s": advice.spent_s,
+    }

@@ -1,0 +1,77 @@
+"""Show a diagnosis: the machine, the environments that start on it, and what to do before measuring."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.host import BUSY_LOAD
+from bench.measure.doctor import Diagnosis
+from bench.output.text import number
+
+LEAST_BYTES = 2 * 2**30
+"""TensorFlow and its model take about 1 GiB, and the coordinator a part of the rest."""
+
+
+def obstacles(diagnosis: Diagnosis) -> list[str]:
+    """Return what would spoil a measurement, each with what to do about it."""
+    machine, found = diagnosis.machine, []
+    if diagnosis.steal_cores > 0.02:
+        found.append(
+            f"The hypervisor takes {number(diagnosis.steal_cores)} cores: measure when its other machines are idle."
+        )
+    if diagnosis.others_cores > 0.1:
+        names = f" ({', '.join(diagnosis.busiest)})" if diagnosis.busiest else ""
+        found.append(f"Other processes use {number(diagnosis.others_cores)} cores{names}: end them before measuring.")
+    if diagnosis.load_average > BUSY_LOAD:
+        found.append(
+            f"The load of the last minute was {number(diagnosis.load_average)}: wait until it is below {BUSY_LOAD}."
+        )
+    if diagnosis.gpu_processes:
+        processes = ", ".join(map(str, diagnosis.gpu_processes))
+        found.append(f"Other processes compute on the GPU ({processes}): end them before measuring.")
+    if diagnosis.available_bytes < LEAST_BYTES:
+        found.append(f"Only {number(diagnosis.available_bytes / 2**30)} GiB of memory are free: end what holds it.")
+    if machine.cores < 2:
+        found.append("There is one core only, so the coordinator disturbs what it measures: use a machine with two.")
+    if machine.governor not in ("performance", "unknown"):
+        found.append(f"The CPU frequency governor is {machine.governor}: set it to performance.")
+    return [*found, diagnosis.keras_backend] if diagnosis.keras_backend else found
+
+
+def document(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Return everything, for JSON."""
+    return diagnosis.model_dump(mode="json", exclude={"keras_backend"}) | {"obstacles": obstacles(diagnosis)}
+
+
+def print_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
+    """Print a diagnosis for a person."""
+    machine = diagnosis.machine
+    memory, free = (number(size / 2**30) for size in (machine.memory_bytes, diagnosis.available_bytes))
+    lines = [
+        f"{machine.cpu}, {machine.cores} cores, {memory} GiB ({free} free), {machine.system}",
+        *machine.gpus,
+        f"load {number(diagnosis.load_average)}, other processes use {number(diagnosis.others_cores)} cores, "
+        f"the hypervisor takes {number(diagnosis.steal_cores)}, governor {machine.governor}",
+    ]
+    console.print(*lines, sep="\n", end="\n\n", markup=False, highlight=False)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("environment", "version", "keras", "device", "threads", "python"):
+        table.add_column(heading)
+    for worker in diagnosis.workers:
+        versions = worker.versions
+        threads = str(worker.threads or "unknown")
+        python = worker.python.split()[0]
+        table.add_row(
+            worker.environment, versions[worker.backend], versions["keras"], worker.device, threads, python
+        )
+    if diagnosis.workers:
+        console.print(table)
+    for reason in diagnosis.missing.values():
+        console.print(f"missing: {reason}", markup=False, highlight=False)
+    console.print()
+    found = obstacles(diagnosis)
+    for obstacle in found:
+        console.print(f"fix: {obstacle}", markup=False, highlight=False)
+    if not found:
+        console.print("Nothing is in the way of measuring.")

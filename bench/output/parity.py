@@ -1,0 +1,93 @@
+"""Show what `seqsum parity` compared: the verdict, the largest differences, and what failed."""
+
+import json
+from math import isinf
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from bench.measure.parity import LIMITS, REFERENCE, Parity
+from bench.output.tables import Column, Table
+from bench.output.text import number, print_text
+
+CHECKS = [Column(check, check, kind="text") for check in LIMITS]
+
+
+def print_parity(parity: Parity, console: Console) -> None:
+    """Print it for a person."""
+    versions = [f"{name} {worker.versions[worker.backend]}" for name, worker in parity.workers.items()]
+    keras = sorted({worker.versions["keras"] for worker in parity.workers.values()})
+    lines = [
+        f"Parity: {'PASS' if parity.passed else 'FAIL'}",
+        f"{', '.join(versions) or 'no backend'}, Keras {', '.join(keras) or 'none'}, CPU, float32",
+        f"{len(parity.cases)} cases, {parity.epochs} epochs; reference: {REFERENCE}",
+        *(f"missing: {environment}: {reason}" for environment, reason in parity.missing.items()),
+    ]
+    console.print(*lines, sep="\n", markup=False, highlight=False)
+    for table in tables(parity):
+        print_text(table, console)
+
+
+def tables(parity: Parity) -> list[Table]:
+    """Return the largest differences by environment and by case, and the checks that failed; none that is empty."""
+    checks = parity.checks
+    if checks.empty:
+        return []
+    by_environment = _largest(checks, "environment")
+    by_environment.loc["limit"] = pd.Series(LIMITS).map(number)
+    failed = checks[~checks["passed"]]
+    failed = failed.assign(difference=failed["difference"].map(_text), limit=failed["limit"].map(number))
+    note = "Relative to NumPy in float64; not alike: another shape, or on one side only. docs/parity.md explains each check."
+    verdict = Column("verdict", "verdict", kind="text")
+    made = [
+        Table(
+            "parity",
+            "Largest differences",
+            by_environment.rename_axis("environment").reset_index(),
+            [Column("environment", "environment", kind="axis"), *CHECKS, verdict],
+            (note,),
+        ),
+        Table(
+            "parity-by-case",
+            "The same by case, over all environments",
+            _largest(checks, "case").reset_index(),
+            [Column("case", "case", kind="axis"), *CHECKS, verdict],
+        ),
+        Table(
+            "parity-failures",
+            "Checks that failed",
+            failed.reset_index(drop=True),
+            [
+                *(Column(name, name, kind="axis") for name in ("environment", "case")),
+                *(Column(name, name, kind="text") for name in ("check", "array", "difference", "limit")),
+            ],
+        ),
+    ]
+    return [table for table in made if not table.frame.empty]
+
+
+def _largest(checks: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Return the largest difference of each check as text, and the verdict, in order of appearance."""
+    groups = checks.groupby([by, "check"], sort=False)["difference"].max().unstack("check")
+    passed = checks.groupby(by, sort=False)["passed"].all()
+    texts = groups.reindex(index=passed.index, columns=list(LIMITS)).map(_text)
+    return texts.assign(verdict=passed.map({True: "pass", False: "FAIL"}))
+
+
+def _text(difference: float) -> str:
+    return "not alike" if isinf(difference) else number(difference)
+
+
+def document(parity: Parity) -> dict[str, Any]:
+    """Return everything, for JSON, which has no infinity: null is what could not be compared."""
+    return {
+        "verdict": "pass" if parity.passed else "fail",
+        "reference": REFERENCE,
+        "cases": list(parity.cases),
+        "epochs": parity.epochs,
+        "limits": dict(LIMITS),
+        "workers": [worker.model_dump(mode="json") for worker in parity.workers.values()],
+        "missing": dict(parity.missing),
+        "checks": json.loads(parity.checks.to_json(orient="records", double_precision=15)),
+    }
