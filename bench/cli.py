@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from bench.commands import advising, checking, comparing, exporting, measuring, reading, reporting
+from bench.commands import check, read, run
 from bench.commands.app import app, say
 from bench.errors import UserError
 from seqsum_core import __version__
 
-__all__ = ["advising", "app", "checking", "comparing", "exporting", "main", "measuring", "reading", "reporting"]
+__all__ = ["app", "check", "main", "read", "run"]
 
 
 def _print_version(wanted: bool) -> None:
@@ -33,7 +33,11 @@ def main() -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app(prog_name="seqsum")
+        code = app(sys.argv[1:] or ["--help"], prog_name="seqsum", standalone_mode=False)
+    except typer.TyperException as error:  # of the command line: an option that is not there, a value it does not take
+        say(f"seqsum: {' '.join(error.format_message().split())}")
+        code = 2
     except UserError as error:
         say(f"seqsum: {error}")
-        sys.exit(2)
+        code = 2
+    sys.exit(code)

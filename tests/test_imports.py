@@ -1,16 +1,55 @@
 """Who may import whom: every import statement of both packages is read, also those inside functions."""
 
 import ast
-from collections import defaultdict
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 import bench
 import seqsum_core
 
 ROOT = Path(bench.__file__).parents[1]
-FRAMEWORKS = {"keras", "jax", "torch", "tensorflow"}
-IMPORT_FRAMEWORKS = ("bench.worker", "seqsum_core.nn", "seqsum_core.article")
+FRAMEWORKS = {"keras", "jax", "jaxlib", "torch", "tensorflow"}
+WITH_FRAMEWORK = (
+    "bench.worker",
+    "seqsum_core.nn",
+    "seqsum_core.article.keras2",
+    "seqsum_core.article.precision",
+    "seqsum_core.article.replay",
+)
+"""Where a framework may be imported: what a worker runs."""
+
+FOLDERS = {
+    "seqsum_core": {"seqsum_core.article.draw"},
+    "seqsum_core.nn": {"seqsum_core"},
+    "seqsum_core.article": {"seqsum_core", "seqsum_core.nn"},
+    "bench": {"seqsum_core"},
+    "bench.plan": {"bench", "seqsum_core"},
+    "bench.records": {"bench", "bench.plan", "seqsum_core"},
+    "bench.worker": {"bench", "bench.plan", "bench.records", "seqsum_core", "seqsum_core.nn", "seqsum_core.article"},
+    "bench.analysis": {"bench", "bench.plan", "bench.records", "seqsum_core"},
+    "bench.measure": {
+        *{"bench", "bench.plan", "bench.records", "bench.analysis", "bench.worker.messages"},
+        *{"seqsum_core", "seqsum_core.article"},
+    },
+    "bench.output": {
+        *{"bench", "bench.plan", "bench.records", "bench.analysis", "bench.measure"},
+        *{"seqsum_core", "seqsum_core.article"},
+    },
+    "bench.cases": {
+        *{"bench", "bench.plan", "bench.records", "bench.analysis", "bench.measure", "bench.output"},
+        *{"bench.worker.messages", "seqsum_core"},
+    },
+    "bench.commands": {"bench", "bench.plan", "bench.records", "bench.analysis", "bench.measure", "bench.output"},
+}
+"""What each folder may import besides itself; what lies at the top of a package is named like the package."""
+EXCEPTIONS = {
+    ("bench", "bench.records.frame"): "bench.load",
+    ("bench.cli", "bench.commands"): "the commands are put together here",
+}
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
@@ -37,38 +76,43 @@ def imports(tree: ast.Module) -> set[str]:
     return names
 
 
-def folder(module: str) -> str:
-    """Return the folder of a module below its package, or the module itself if it lies at the top."""
-    return ".".join(module.split(".")[:2])
-
-
 IMPORTS = {name: imports(tree) for name, tree in modules()}
 
 
-def test_frameworks_are_imported_beside_keras_only() -> None:
-    importers = {name for name, imported in IMPORTS.items() if {one.split(".")[0] for one in imported} & FRAMEWORKS}
-    assert {name for name in importers if not name.startswith(IMPORT_FRAMEWORKS)} == set()
-    assert len(importers) > 3
+def folder(module: str) -> str:
+    """Return the folder of a module; the package for what lies at its top."""
+    within = ".".join(module.split(".")[:2])
+    return within if within in FOLDERS else module.partition(".")[0]
 
 
-def test_only_the_worker_reaches_what_imports_frameworks() -> None:
-    reached = {
-        name: {one for one in imported if one.startswith(IMPORT_FRAMEWORKS) and not one.endswith(".messages")}
-        for name, imported in IMPORTS.items()
-        if not name.startswith(IMPORT_FRAMEWORKS) and not name.startswith("bench.cases.test_")
-    }
-    assert {name: found for name, found in reached.items() if found} == {}
+def test_frameworks() -> None:
+    importers = {name for name, names in IMPORTS.items() if {each.split(".")[0] for each in names} & FRAMEWORKS}
+    assert {name for name in importers if not name.startswith(WITH_FRAMEWORK)} == set()
+    assert {"bench.worker", "seqsum_core.nn"} <= {folder(name) for name in importers}
 
 
-def test_the_core_does_not_import_the_bench() -> None:
-    core = {name: imported for name, imported in IMPORTS.items() if name.startswith("seqsum_core")}
-    assert {name for name, imported in core.items() if any(one.startswith("bench") for one in imported)} == set()
+@pytest.mark.parametrize("name", sorted(IMPORTS))
+def test_direction(name: str) -> None:
+    """A module imports what its folder may import, and nothing that imports a framework unless it may itself."""
+    allowed = FOLDERS[folder(name)]
+    for other in IMPORTS[name] & NAMES:
+        if folder(other) == folder(name) or (name, folder(other)) in EXCEPTIONS or (name, other) in EXCEPTIONS:
+            continue
+        assert folder(other) in allowed or other in allowed, other
+        assert not other.startswith(WITH_FRAMEWORK) or name.startswith(WITH_FRAMEWORK) or other in allowed, other
 
 
-def test_folders_have_no_circle() -> None:
-    arrows: dict[str, set[str]] = defaultdict(set)
-    for name, imported in IMPORTS.items():
-        arrows[folder(name)] |= {folder(one) for one in imported & NAMES} - {folder(name)}
-    while leaves := {room for room in arrows if not arrows[room] & arrows.keys()}:
-        arrows = defaultdict(set, {room: others for room, others in arrows.items() if room not in leaves})
-    assert {room: sorted(others & arrows.keys()) for room, others in arrows.items()} == {}
+def test_no_circles() -> None:
+    """Modules can be ordered so that each imports earlier ones only."""
+    rest = {name: (names & NAMES) - {name} for name, names in IMPORTS.items()}
+    while leaves := {name for name, names in rest.items() if not names & rest.keys()}:
+        rest = {name: names for name, names in rest.items() if name not in leaves}
+    assert {name: sorted(names & rest.keys()) for name, names in rest.items()} == {}
+
+
+def test_command_line_starts_fast() -> None:
+    """What takes long to import is imported by the commands that need it."""
+    slow = {*FRAMEWORKS, "altair", "pandas", "scipy", "sklearn", "vl_convert", "ray"}
+    code = "import sys, bench.cli; print(*sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(answer.stdout.split()) & slow == set()

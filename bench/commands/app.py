@@ -1,28 +1,48 @@
 """What all commands share: the application they belong to, options, and where messages go."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from bench.plan.cells import check_environment
+
 app = typer.Typer(
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 errors = Console(stderr=True)
 
+
+def checked(check: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a parser of an option that shows what `check` says of a wrong value."""
+
+    def parse(text: str) -> Any:
+        try:
+            return check(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return parse
+
+
+ENVIRONMENT = "jax, torch, tensorflow (tf), or BACKEND@NAME for another installation. Default: all that are here."
+Backends = Annotated[
+    list[str], typer.Option("--backend", metavar="BACKEND", parser=checked(check_environment), help=ENVIRONMENT)
+]
+Pythons = Annotated[
+    list[str], typer.Option("--python", metavar="BACKEND=PATH", help="Interpreter of a backend, or of BACKEND@NAME.")
+]
 Results = Annotated[Path, typer.Option(help="Folder of all runs.", show_default=True)]
-Pythons = Annotated[list[str], typer.Option("--python", metavar="BACKEND=PATH", help="Interpreter of a backend.")]
-Target = Annotated[float, typer.Option(metavar="MSE", help="The val_mse that trainings shall reach.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def say(line: str) -> None:
-    """Tell the user something beside the data."""
+    """Print a message beside the data: on stderr, as it is."""
     errors.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

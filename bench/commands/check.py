@@ -1,0 +1,109 @@
+"""Commands that check: `doctor`, `replay`, `parity`, `verify`."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from bench.commands.app import Backends, Json, Pythons, app, errors, say, screen
+from bench.measure.environments import parse_pythons
+from bench.plan.cells import Device
+
+
+@app.command()
+def doctor(
+    device: Annotated[Device, typer.Option(help="Where would be measured.")] = "cpu",
+    python: Pythons = [],
+    json_: Json = False,
+) -> None:
+    """Tell whether this machine can measure, with which backends, and what is in the way.
+
+    Example: seqsum doctor
+    """
+    from bench.measure.doctor import examine
+    from bench.output import doctor as output
+
+    diagnosis = examine(device=device, pythons=parse_pythons(python))
+    if json_:
+        print(json.dumps(output.document(diagnosis), indent=1))
+    else:
+        output.print_diagnosis(diagnosis, screen())
+    if not diagnosis.workers:
+        raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    case: Annotated[list[str], typer.Option(help="rnn-4, lstm-12, ...: a run of 2017. Default: all.")] = [],
+    reference: Annotated[Path | None, typer.Option(help="A reference file (.npz) instead of a case.")] = None,
+    backend: Backends = [],
+    dtype: Annotated[Literal["float32", "float64"], typer.Option(help="Precision of the replays.")] = "float32",
+    python: Pythons = [],
+    json_: Json = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the losses into this PNG, SVG or PDF file.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the losses of each epoch into this CSV file.")] = None,
+) -> None:
+    """Repeat the article's training runs of 2017 and check whether each backend retraces them.
+
+    Example: seqsum replay --case rnn-4 --case lstm-4 --plot losses.png
+    """
+    from bench.measure.progress import Progress
+    from bench.measure.replay import replay_runs
+    from bench.output import replay as output
+    from bench.output.files import check_target
+
+    if plot:
+        check_target(plot, "--plot", (".png", ".svg", ".pdf"))
+    if csv:
+        check_target(csv, "--csv", (".csv",))
+    pythons = parse_pythons(python)
+    replays = replay_runs(backend, cases=case, file=reference, dtype=dtype, pythons=pythons, progress=Progress(errors))
+    if json_:
+        print(json.dumps(output.document(replays), indent=1))
+    else:
+        output.print_replays(replays, screen())
+    for path in output.write_csv(replays, csv) if csv else ():
+        say(f"Wrote {path}")
+    if plot:
+        output.write_chart(replays, plot)
+        say(f"Wrote {plot}")
+    if not replays.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def parity(backend: Backends = [], python: Pythons = [], json_: Json = False) -> None:
+    """Check that the backends compute the same: loss, gradients, optimizer, training curve.
+
+    Example: seqsum parity --backend jax --backend torch
+    """
+    from bench.measure.parity import check_parity
+    from bench.output import parity as output
+
+    result = check_parity(backend, pythons=parse_pythons(python), say=say)
+    if json_:
+        print(json.dumps(output.document(result), indent=1))
+    else:
+        output.print_parity(result, screen())
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
+) -> None:
+    """Check that runs are complete, and that no byte of them was altered since they were written.
+
+    Example: seqsum verify results/2030-01-01T00-00-00-standard
+    """
+    from bench.records.verify import verify_run
+
+    results = [(folder, verify_run(folder)) for folder in runs]
+    for folder, verified in results:
+        for problem in verified.problems:
+            say(problem)
+        print(f"{folder}: {verified}")
+    if not all(verified.holds for _, verified in results):
+        raise typer.Exit(1)

@@ -1,0 +1,256 @@
+"""Commands that measure: `run`, `advise`."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from bench.commands.app import Backends, Json, Pythons, Results, app, errors, say, screen
+from bench.errors import UserError
+from bench.host import typed_command
+from bench.measure.environments import add_named, available_backends, parse_pythons
+from bench.names import choose_name
+from bench.plan.cells import Device
+from bench.plan.files import read_profile, read_sweep
+from bench.plan.sweep import Axes, Sweep
+
+if TYPE_CHECKING:
+    from bench.measure.executor import Executor
+    from bench.measure.progress import Progress
+    from bench.records.store import RunWriter
+
+
+def parse_share(text: str) -> float:
+    """Read a share like 5% or 0.05.
+
+    Raises:
+        UserError: if it is none, or not between 0 and 1.
+    """
+    number = text.strip()
+    try:
+        share = float(number.removesuffix("%")) / (100 if number.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise UserError(f"`--precision` must be a share above 0 and below 100 %. Received: {text!r}. Write 5%, say.")
+    return share
+
+
+def parse_axes(texts: list[str]) -> dict[str, list[Any]]:
+    """Read axes as the command line writes them: NAME=VALUE,VALUE. What is given of one axis several times adds up.
+
+    Raises:
+        UserError: if one is not written so, or there is no such axis.
+    """
+    words: dict[str, bool] = {"true": True, "false": False}
+    axes: dict[str, list[Any]] = {}
+    for text in texts:
+        name, _, values = text.partition("=")
+        choose_name(name, tuple(Axes.model_fields), "--axis")
+        if not values:
+            raise UserError(f"`--axis` must be NAME=VALUE,VALUE. Received: {text!r}. Write unroll=false,true, say.")
+        for value in map(str.strip, values.split(",")):
+            axes.setdefault(name, []).append(words.get(value, int(value) if value.isdecimal() else value))
+    return axes
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    profile: Annotated[str, typer.Option(help="smoke, standard or full.")] = "standard",
+    sweep: Annotated[Path | None, typer.Option(help="A sweep file (TOML) instead of a profile.")] = None,
+    backend: Backends = [],
+    device: Annotated[
+        Device | None, typer.Option(help="Where it is trained. Default: as the sweep says, or cpu.")
+    ] = None,
+    model: Annotated[list[str], typer.Option(help="simple_rnn, lstm, gru or package.module:function.")] = [],
+    length: Annotated[list[int], typer.Option(help="Longest sequence, in timesteps.")] = [],
+    seeds: Annotated[int | None, typer.Option(help="Seeds of the accuracy trials; 0: time only.")] = None,
+    processes: Annotated[int | None, typer.Option(help="Fresh processes a cell is timed in.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Turns of each process.")] = None,
+    rigorous: Annotated[
+        bool, typer.Option("--rigorous", help="20 processes of 5 turns, each backend with a control.")
+    ] = False,
+    precision: Annotated[
+        str | None, typer.Option(help="Go on until no interval is wider to either side: 5%.", metavar="SHARE")
+    ] = None,
+    budget: Annotated[float | None, typer.Option(help="Seconds for that, at most.")] = None,
+    expect: Annotated[str | None, typer.Option(help="Recurrent path that must run: scan, cudnn, ...")] = None,
+    axis: Annotated[
+        list[str], typer.Option(metavar="NAME=VALUES", help="Time each of these: unroll=false,true, units=16,64.")
+    ] = [],
+    ceilings: Annotated[
+        bool, typer.Option("--ceilings", help="Also time the same training without Keras: Keras / ceiling is its tax.")
+    ] = False,
+    devices: Annotated[
+        int, typer.Option(min=1, help="Also time trainings whose rows so many devices share (keras.distribution).")
+    ] = 1,
+    results: Results = Path("results"),
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with a run that was interrupted: its folder.")
+    ] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="With --resume: measure again what failed.")] = False,
+    executor: Annotated[
+        Literal["local", "ray"], typer.Option(help="Where: on this machine, or on the nodes of a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of a running Ray cluster: HOST:PORT or auto. Default: a Ray of this machine.")
+    ] = None,
+    python: Pythons = [],
+) -> None:
+    """Measure speed and accuracy, and print the tables.
+
+    Example: seqsum run --profile smoke --backend jax --model lstm --length 12
+    """
+    from bench.measure.run import resume_run, run_sweep
+
+    pythons = parse_pythons(python)
+    where = _executor(executor, address, pythons)
+    command = typed_command("seqsum")
+    if resume is not None:
+        _refuse_settings(context)
+        with _measuring(resume, executor) as progress:
+            written = resume_run(resume, command=command, executor=where, progress=progress, retry=retry)
+        return _finish(written)
+    if retry:
+        raise UserError("`--retry` needs `--resume`. Received: --retry alone. Add --resume RUN.")
+    axes = [*axis, *(["implementation=keras,ceiling"] if ceilings else [])]
+    if devices != 1:
+        axes.append(f"devices=1,{devices}")
+    timing = given(
+        processes=20 if rigorous and processes is None else processes,
+        rounds=5 if rigorous and rounds is None else rounds,
+        control="each" if rigorous else None,
+        precision=None if precision is None else parse_share(precision),
+        budget_s=budget,
+    )
+    changes = given(
+        backends=backend, device=device, models=model, lengths=length, seeds=seeds, expect=expect, timing=timing
+    )
+    changes |= given(axes=parse_axes(axes))
+    planned = read_sweep(sweep, changes) if sweep else read_profile(profile, changes)
+    with _measuring(results, executor) as progress:
+        written = run_sweep(
+            planned.model_copy(update={"backends": _environments(planned, pythons, is_here=address is None)}),
+            profile=sweep.stem if sweep else profile,
+            command=command,
+            results=results,
+            executor=where,
+            progress=progress,
+        )
+    _finish(written)
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """Return the fields that the command line sets."""
+    return {name: value for name, value in fields.items() if value not in (None, [], {})}
+
+
+def _environments(sweep: Sweep, pythons: Mapping[str, str], *, is_here: bool) -> tuple[str, ...]:
+    """Return what will be measured: what the sweep names, or all that is here; and what `--python` adds to it."""
+    if is_here and "backends" not in sweep.model_fields_set:
+        return tuple(available_backends(device=sweep.device, pythons=pythons))
+    environments = add_named(sweep.backends, pythons)
+    for name in pythons.keys() - environments:
+        say(f"Not measured, so that its --python is not used: {name}.")
+    return tuple(environments)
+
+
+def _executor(name: str, address: str | None, pythons: Mapping[str, str]) -> "Executor":
+    """Return where to measure."""
+    if name == "ray":
+        from bench.measure.ray.executor import RayExecutor
+
+        return RayExecutor(pythons, address)
+    from bench.measure.executor import ThisMachine
+
+    if address is not None:
+        raise UserError(f"`--address` is that of a Ray cluster. Received: {address} without it. Add --executor ray.")
+    return ThisMachine(pythons)
+
+
+WITH_RESUME = ("resume", "retry", "executor", "address", "python")
+
+
+def _refuse_settings(context: typer.Context) -> None:
+    """Refuse what a run that goes on has settled already."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    typed = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if settled := [f"--{name}" for name in typed if name not in WITH_RESUME]:
+        raise UserError(
+            f"`--resume` takes its cells and settings from the run. Received: {', '.join(settled)}. Leave that out."
+        )
+
+
+@contextmanager
+def _measuring(place: Path, executor: str) -> "Iterator[Progress]":
+    """Show progress; Ctrl-C ends with a line that says how to go on.
+
+    Args:
+        place: folder of all runs, or of the run that goes on.
+        executor: local or ray.
+    """
+    from bench.measure.progress import Progress
+    from bench.records.store import HEADER
+
+    progress = Progress(errors)
+    before = set(place.glob(f"*/{HEADER}"))
+    try:
+        yield progress
+    except KeyboardInterrupt:
+        progress.close()
+        begun = [header.parent for header in {*place.glob(f"*/{HEADER}")} - before] or [place]
+        option = "" if executor == "local" else f"--executor {executor} "
+        is_run = (begun[0] / HEADER).exists()
+        how = f"what was measured is kept. Go on: seqsum run {option}--resume {begun[0]}" if is_run else ""
+        say(f"seqsum: interrupted; {how or 'nothing was measured.'}")
+        raise typer.Exit(130) from None
+    finally:
+        progress.close()
+
+
+def _finish(written: "RunWriter") -> None:
+    """Print the tables of a run, and what to do next; exit with 1 if a trial failed."""
+    from bench.analysis.select import select
+    from bench.output.text import print_tables
+    from bench.records.schema import Failure
+    from bench.records.store import load_run
+
+    print_tables(select([load_run(written.folder)]), [])
+    results = written.folder.parent
+    say(f"Next: seqsum report --results {results}, or all tables: seqsum table --show all --results {results}")
+    if any(isinstance(record, Failure) and record.fault != "not available" for record in written.records):
+        raise typer.Exit(1)
+
+
+@app.command()
+def advise(
+    model: Annotated[Literal["simple_rnn", "lstm", "gru"], typer.Option(help="The recurrent layer.")] = "lstm",
+    length: Annotated[int, typer.Option(help="Longest sequence, in timesteps.")] = 12,
+    units: Annotated[int, typer.Option(help="Width of the recurrent layer.")] = 16,
+    epochs: Annotated[int, typer.Option(help="Of the training; a long one pays for a slow start.")] = 100,
+    device: Annotated[Device, typer.Option(help="Where it is trained.")] = "cpu",
+    backend: Backends = [],
+    budget: Annotated[float, typer.Option(help="Seconds, about.")] = 120.0,
+    python: Pythons = [],
+    json_: Json = False,
+) -> None:
+    """Find the fastest backend and settings for a training, start included, and print code to paste.
+
+    Example: seqsum advise --model lstm --length 100 --epochs 50 --budget 180
+    """
+    from bench.measure.advise import Training
+    from bench.measure.advise import advise as find_advice
+    from bench.output import advise as output
+
+    training = Training(model=model, length=length, units=units, device=device, epochs=epochs)
+    advice = find_advice(training, backend, budget_s=budget, pythons=parse_pythons(python), say=say)
+    if json_:
+        print(json.dumps(output.document(advice), indent=1))
+    else:
+        output.print_advice(advice, screen())
+    if advice.best is None:
+        raise typer.Exit(1)
