@@ -17,68 +17,86 @@ OUT_OF_MEMORY = (
     "outofmemory",
     "cannot allocate memory",
 )
-"""What Python, C++, XLA, TensorFlow, PyTorch and Linux say when there is no memory left; lower case."""
+"""What Python, C++, XLA, TensorFlow, PyTorch and Linux print when there is no memory left; lower case."""
 KEPT_LINES, KEPT_CHARACTERS = 20, 300
 
 
-class WorkerLostError(Exception):
+class WorkerError(Exception):
     """A worker did not do what it was asked.
 
     Args:
         reason: what happened, in a line.
         fault: what kind of end it was.
+        phase: what the worker was doing.
         exit_code: of its process, or the negative number of the signal that ended it; None while it lives.
-        printed: the last lines it wrote on stderr.
+        printed: what it wrote on stderr, of which the last lines are kept.
     """
 
-    def __init__(self, reason: str, fault: Fault, *, exit_code: int | None = None, printed: Sequence[str] = ()) -> None:
+    def __init__(
+        self, reason: str, fault: Fault, *, phase: str = "", exit_code: int | None = None, printed: Sequence[str] = ()
+    ) -> None:
         super().__init__(reason)
-        self.fault, self.exit_code, self.printed = fault, exit_code, tuple(printed)
+        self.fault, self.phase, self.exit_code = fault, phase, exit_code
+        self.printed = last_lines(printed)
 
 
-def ended(exit_code: int, printed: Sequence[str]) -> WorkerLostError:
-    """Say how a process ended that nobody asked to.
+def last_lines(printed: Sequence[str]) -> tuple[str, ...]:
+    """Return what a failure keeps of the lines that a worker wrote on stderr."""
+    return tuple(line.strip()[:KEPT_CHARACTERS] for line in printed if line.strip())[-KEPT_LINES:]
+
+
+def ended(exit_code: int, printed: Sequence[str], *, phase: str = "") -> WorkerError:
+    """Describe how a process ended that nobody asked to end.
 
     Args:
         exit_code: the negative number of a signal, if one ended it.
         printed: everything it wrote on stderr, line by line.
+        phase: what it was doing.
     """
-    printed = [line.strip()[:KEPT_CHARACTERS] for line in printed if line.strip()][-KEPT_LINES:]
     name = ""
     if exit_code < 0:
         with suppress(ValueError):
             name = f" ({signal.Signals(-exit_code).name})"
     fault: Fault = "killed" if exit_code in (-signal.SIGKILL, -signal.SIGTERM) else "crashed"
-    in_python = any(line.startswith("Traceback") for line in printed)  # which quotes code, whatever it speaks of
-    if any(_tells_memory(line) for line in (printed[-1:] if in_python else printed)):
+    lines = last_lines(printed)
+    in_python = any(line.startswith("Traceback") for line in lines)  # a traceback quotes code, whatever it mentions
+    if any(is_out_of_memory(line) for line in (lines[-1:] if in_python else lines)):
         fault = "out of memory"
-    last = f": {printed[-1]}" if printed else ""
-    return WorkerLostError(f"ended with exit code {exit_code}{name}{last}", fault, exit_code=exit_code, printed=printed)
+    reason = f"ended with exit code {exit_code}{name}" + "".join(f": {line}" for line in lines[-1:])
+    return WorkerError(reason, fault, phase=phase, exit_code=exit_code, printed=lines)
 
 
-def raised(reason: str) -> WorkerLostError:
-    """Say that a request ended in an error, which the worker has survived."""
-    if _tells_memory(reason):
-        return WorkerLostError(reason, "out of memory")
-    if (words := reason.removeprefix(f"{NotAvailableError.__name__}: ")) != reason:
-        return WorkerLostError(words, "not available")
-    return WorkerLostError(reason, "not finite" if reason.startswith("ArithmeticError") else "raised")
+def raised(error: Exception) -> WorkerError:
+    """Describe an error that a request ended in, and that its worker survived."""
+    first_line = str(error).strip().partition("\n")[0]
+    if isinstance(error, NotAvailableError):
+        return WorkerError(first_line, "not available")
+    reason = ": ".join(filter(None, (type(error).__name__, first_line)))[:500]
+    if is_out_of_memory(reason):
+        return WorkerError(reason, "out of memory")
+    return WorkerError(reason, "not finite" if type(error) is ArithmeticError else "raised")
 
 
-def _tells_memory(text: str) -> bool:
+def is_out_of_memory(text: str) -> bool:
+    """Tell whether a text has words of a process without memory."""
     return any(word in text.lower() for word in OUT_OF_MEMORY)
 
 
-def failure(trial: Trial, phase: str, error: WorkerLostError | UserError) -> Failure:
-    """Record that a trial left no numbers."""
-    if not isinstance(error, WorkerLostError):
-        error = raised(str(error))
+def failure(trial: Trial, error: WorkerError | UserError) -> Failure:
+    """Record that a trial left no numbers.
+
+    Args:
+        trial: which.
+        error: why; a `UserError` is that of a worker that found its device gone when it started.
+    """
+    if isinstance(error, UserError):
+        error = WorkerError(str(error), "raised", phase="import")
     return Failure(
         trial=trial.kind,
         cell=trial.cell,
         index=trial.index,
-        twin=trial.twin,
-        phase=phase,
+        is_control=trial.is_control,
+        phase=error.phase,
         fault=error.fault,
         reason=str(error),
         exit_code=error.exit_code,

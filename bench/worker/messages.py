@@ -1,7 +1,7 @@
 """What coordinator and worker say to each other: one JSON document a line.
 
-The coordinator starts a worker with a `Start`, then sends requests; the worker says `Ready` first, then
-phases and one closing answer to each request.
+The coordinator starts a worker with a `Start`; the worker says `Ready` once its backend is imported and checked. From
+then on each request gets one reply: the one named in its docstring, or an `Error`. Any number of `Phase` may come first.
 """
 
 from pathlib import Path
@@ -10,10 +10,9 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from bench.frozen import Frozen
-from bench.plan.cells import Backend, Device, Group, Trial
+from bench.plan.cells import Device, EnvironmentName, Group, Trial
 from bench.plan.timing import Runtime
-from bench.records.schema import Accuracy, Failure, Way, Worker
-from bench.records.speed import Slice, Speed
+from bench.records.schema import Accuracy, Failure, Fault, Speed, Turn, Worker
 from seqsum_core.parity_case import Case, Quantity
 
 
@@ -21,90 +20,64 @@ class Start(Frozen):
     """What a worker is started as; its only command-line argument.
 
     Args:
-        backend: must be what KERAS_BACKEND says.
+        environment: its backend must be what KERAS_BACKEND says.
         device: where tensors must lie.
         cores: logical cores to stay on.
-        started_at_s: wall clock just before the process was started.
+        started_at_s: `time.monotonic()` just before the process was started; the clock is the system's.
         runtime: what the framework is set to.
         memory_gib: memory it may allocate, in GiB, or None.
     """
 
-    backend: Backend
+    environment: EnvironmentName
     device: Device
     cores: tuple[int, ...]
     started_at_s: float
-    runtime: Runtime
-    memory_gib: float | None
+    runtime: Runtime = Runtime()
+    memory_gib: float | None = None
 
 
-class CheckRequest(Frozen):
-    """A worker is asked to build a trial's model, and no more."""
+class Check(Frozen):
+    """Build a trial's model and throw it away; the reply is `Checked`."""
 
-    do: Literal["check"] = "check"
+    kind: Literal["check"] = "check"
     trial: Trial
 
 
-class SpeedRequest(Frozen):
-    """A worker is asked to time a cell: its fit warms up, parks, and then runs a turn for each `Turn`."""
+class OpenTrial(Frozen):
+    """Build and compile a cell and run its first fit, in a process that is fresh; the reply is `Opened`."""
 
-    do: Literal["speed"] = "speed"
+    kind: Literal["open"] = "open"
     trial: Trial
 
 
-class Turn(Frozen):
-    """A parked fit shall run a turn.
+class RunTurn(Frozen):
+    """Run one fit of the open trial: warm-up epochs, then counted ones; the reply is `TurnDone`.
 
     Args:
-        round: which, from 0.
-        begun_at_s: since the run began.
-        epochs: how many counted ones; None: as many as the settings say.
-        tell: whether the end of the warm-up and of each counted epoch is told.
-        calm_s: how many seconds of epochs that the host slows may run before the turn gives up finding others;
-            None: nobody asks how fast the host is.
-        fastest_probe_s: the least that a probe of the host has taken so far, or None.
+        round: its number, from 0.
+        started_after_s: since the run began.
     """
 
-    do: Literal["turn"] = "turn"
+    kind: Literal["turn"] = "turn"
     round: int
-    begun_at_s: float = 0.0
-    epochs: int | None = None
-    tell: bool = False
-    calm_s: float | None = None
-    fastest_probe_s: float | None = None
+    started_after_s: float = 0.0
 
 
-class Leave(Frozen):
-    """A parked fit shall end, be validated and leave its record."""
+class CloseTrial(Frozen):
+    """Detect the execution path and time the validation of the open trial; the reply is `Closed`."""
 
-    do: Literal["leave"] = "leave"
-
-
-class OverheadRequest(Frozen):
-    """A worker is asked what timing an epoch adds to a bare fit: `repeats` pairs of fits of `fit_s` seconds each."""
-
-    do: Literal["overhead"] = "overhead"
-    trial: Trial
-    fit_s: float
-    repeats: int
+    kind: Literal["close"] = "close"
 
 
-class TrainRequest(Frozen):
-    """A worker is asked to train seeds of one cell together."""
+class Train(Frozen):
+    """Train seeds of one cell and judge them; the reply is `Trained`."""
 
-    do: Literal["train"] = "train"
+    kind: Literal["train"] = "train"
     group: Group
 
 
-class TimeRequest(Frozen):
-    """A worker is asked how long seeds of one cell take, trained in one way."""
-
-    do: Literal["time"] = "time"
-    group: Group
-    way: Way
-
-
-class ReplayRequest(Frozen):
-    """A worker is asked to repeat a run of 2017: one of the package's, or that of a file.
+class Replay(Frozen):
+    """Repeat a run of 2017; the reply is `Replayed`.
 
     Args:
         dtype: precision of the replay.
@@ -112,141 +85,98 @@ class ReplayRequest(Frozen):
         file: a reference file.
     """
 
-    do: Literal["replay"] = "replay"
+    kind: Literal["replay"] = "replay"
     dtype: Literal["float32", "float64"]
     case: str | None = None
     file: Path | None = None
 
 
-class ParityRequest(Frozen):
-    """A worker is asked for its side of a case of a parity certificate."""
+class Parity(Frozen):
+    """Compute a case, for comparison with NumPy; the reply is `ParityDone`."""
 
-    do: Literal["parity"] = "parity"
+    kind: Literal["parity"] = "parity"
     case: Case
 
 
 class Ready(Frozen):
-    """The backend is imported and proved."""
+    """The backend is imported, checked and set."""
 
-    answer: Literal["ready"] = "ready"
+    kind: Literal["ready"] = "ready"
     worker: Worker
     import_s: float
 
 
 class Phase(Frozen):
-    """A phase begins; the coordinator's patience starts anew."""
+    """A phase begins, and with it the time that the worker may be silent."""
 
-    answer: Literal["phase"] = "phase"
+    kind: Literal["phase"] = "phase"
     phase: str
 
 
-class Parked(Frozen):
-    """The fit is warm and waits; no CPU is used until a `Turn` or `Leave` arrives.
+class Checked(Frozen):
+    """The model can be built."""
 
-    Args:
-        epoch_s: the last epoch of the warm-up.
-        fastest_probe_s: the least that a probe of the host took here.
-    """
-
-    answer: Literal["parked"] = "parked"
-    epoch_s: float
-    fastest_probe_s: float
+    kind: Literal["checked"] = "checked"
 
 
-class Epoch(Frozen):
-    """The warm-up of a turn or a counted epoch has ended."""
+class Opened(Frozen):
+    """The model is compiled and warm; until the next request the worker waits and uses no CPU."""
 
-    answer: Literal["epoch"] = "epoch"
-    epoch_s: float
+    kind: Literal["opened"] = "opened"
 
 
 class TurnDone(Frozen):
-    """A turn has ended, the fit is parked again."""
+    """A turn has ended, and the worker waits again."""
 
-    answer: Literal["turned"] = "turned"
-    slice: Slice
-
-
-class OverheadDone(Frozen):
-    """Seconds of an epoch in each pair of fits: bare, timed as `seqsum run` does, and in the callback that times."""
-
-    answer: Literal["overhead"] = "overhead"
-    bare_s: tuple[float, ...]
-    timed_s: tuple[float, ...]
-    inside_s: tuple[float, ...]
+    kind: Literal["turn done"] = "turn done"
+    turn: Turn
 
 
-class Done(Frozen):
-    """The request is done; a check has no record."""
+class Closed(Frozen):
+    """The trial is done: its record, with every turn that was run."""
 
-    answer: Literal["done"] = "done"
-    record: Speed | None = None
+    kind: Literal["closed"] = "closed"
+    record: Speed
 
 
-class GroupDone(Frozen):
-    """All trials of a group are done, each as a record."""
+class Trained(Frozen):
+    """All seeds of a group are done: a record for each seed and patience, or a failure of that seed."""
 
-    answer: Literal["group"] = "group"
+    kind: Literal["trained"] = "trained"
     records: tuple[Accuracy | Failure, ...]
 
 
-class SeedsTimed(Frozen):
-    """All seeds of a group were trained: seconds, last val_loss of each, most memory the process held."""
-
-    answer: Literal["timed"] = "timed"
-    train_s: float
-    val_loss: tuple[float, ...]
-    peak_rss_bytes: int
-
-
-class ReplayDone(Frozen):
+class Replayed(Frozen):
     """A run was repeated; the arrays are those of `seqsum_core.article.verdict.Replayed`."""
 
-    answer: Literal["replayed"] = "replayed"
+    kind: Literal["replayed"] = "replayed"
     loss: tuple[float, ...]
     val_loss: tuple[float, ...]
     test_predictions: tuple[float, ...]
     stop_predictions: tuple[float, ...]
 
 
-class Wrong(Frozen):
-    """The user's input is wrong: device, backend or model."""
+class ParityDone(Frozen):
+    """A case was computed."""
 
-    answer: Literal["wrong"] = "wrong"
-    message: str
-
-
-class Failed(Frozen):
-    """The trial failed, the worker goes on."""
-
-    answer: Literal["failed"] = "failed"
-    reason: str
-
-
-class Computed(Frozen):
-    """What this backend computed for a parity certificate."""
-
-    answer: Literal["computed"] = "computed"
+    kind: Literal["parity done"] = "parity done"
     quantities: tuple[Quantity, ...]
 
 
-Answer = (
-    Ready
-    | Phase
-    | Parked
-    | Epoch
-    | TurnDone
-    | OverheadDone
-    | Done
-    | GroupDone
-    | SeedsTimed
-    | ReplayDone
-    | Computed
-    | Wrong
-    | Failed
-)
-ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="answer")])
-AnyRequest = CheckRequest | SpeedRequest | OverheadRequest | TrainRequest | TimeRequest | ReplayRequest | ParityRequest
-REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(Annotated[AnyRequest, Field(discriminator="do")])
-AtPark = Turn | Leave
-AT_PARK: TypeAdapter[AtPark] = TypeAdapter(Annotated[AtPark, Field(discriminator="do")])
+class Error(Frozen):
+    """The request failed; the worker goes on.
+
+    Args:
+        fault: what kind of failure it is; "user": the user's input is wrong.
+        reason: the same in a line.
+    """
+
+    kind: Literal["error"] = "error"
+    fault: Fault | Literal["user"]
+    reason: str
+
+
+Request = Check | OpenTrial | RunTurn | CloseTrial | Train | Replay | Parity
+REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
+Reply = Ready | Phase | Checked | Opened | TurnDone | Closed | Trained | Replayed | ParityDone | Error
+REPLY: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="kind")])

@@ -1,0 +1,247 @@
+"""The workers of a command: one place that locks the machine, pins, starts workers, shares jobs and ends them all.
+
+Workers that are timed have the machine to themselves: `WorkerPool.start`. What is not timed shares the cores:
+`WorkerPool.map`.
+"""
+
+import json
+import os
+import tempfile
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from filelock import FileLock, Timeout
+
+from bench.errors import UserError
+from bench.host import pin, pinned, usable_cores
+from bench.measure.worker_process import WorkerProcess
+from bench.plan.cells import Cell, Device
+from bench.plan.timing import Limits, Runtime
+from bench.records.failures import WorkerError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+@contextmanager
+def machine_lock(*, wait: bool = False) -> Iterator[None]:
+    """Let one command at a time measure on this machine.
+
+    Args:
+        wait: until the others have ended.
+
+    Raises:
+        UserError: naming the process that measures already, if it is not waited for.
+    """
+    folder = Path(tempfile.gettempdir())
+    holder = folder / "seqsum-measuring.json"
+    try:
+        with FileLock(folder / "seqsum-measuring.lock", timeout=-1 if wait else 0, mode=0o666):
+            holder.write_text(json.dumps({"process": os.getpid(), "since": f"{datetime.now():%H:%M:%S}"}))
+            yield
+    except Timeout:
+        who = json.loads(holder.read_text()) if holder.exists() else {"process": "unknown", "since": "unknown"}
+        raise UserError(
+            f"Another run measures on this machine (process {who['process']}, since {who['since']}). "
+            "Two at once would spoil both: wait for it."
+        ) from None
+
+
+def worker_cores(cell: Cell, cores: Sequence[int]) -> list[int]:
+    """Return the cores of a worker that is timed: the last ones, as many as its threads on each of its devices."""
+    if cell.threads == "default":
+        return list(cores)
+    return list(cores[-cell.threads * cell.variant.devices :])
+
+
+class WorkerPool:
+    """All workers of a command, on a machine that it has to itself.
+
+        with WorkerPool({"jax": python}) as pool:
+            with pool.start(cell) as worker:
+                worker.ask(OpenTrial(trial=trial), Opened)
+            pool.map(groups, train, cell_of=lambda group: group.cell, on_done=keep)
+
+    Args:
+        pythons: the interpreter of each environment.
+        limits: how long a worker may be silent, and what memory it may take.
+        runtime: precision, determinism and flags.
+        wait: until nobody else measures.
+
+    Raises:
+        UserError: on entering, if somebody else measures here.
+    """
+
+    def __init__(
+        self,
+        pythons: Mapping[str, str],
+        *,
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        runtime: Runtime = Runtime(),  # noqa: B008
+        wait: bool = False,
+    ) -> None:
+        self.pythons = pythons
+        self.cores = usable_cores()
+        self._limits, self._runtime, self._wait = limits, runtime, wait
+        self._open = ExitStack()
+        self._workers: set[WorkerProcess] = set()
+        self._ended = False
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        self._open.enter_context(machine_lock(wait=self._wait))
+        self.cores = usable_cores()
+        self._open.enter_context(pinned(self.cores))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end_workers()
+        self._open.close()
+
+    def slots(self, device: Device) -> int:
+        """Return how many workers run at once where nothing is timed: one a core, but only one on a GPU."""
+        return 1 if device == "gpu" else len(self.cores)
+
+    def start(self, cell: Cell, *, cores: Sequence[int] | None = None) -> WorkerProcess:
+        """Start a worker for cells of this environment, device and threads.
+
+        Args:
+            cell: any of them.
+            cores: those it stays on; None: those of a worker that is timed, which this process then keeps off.
+
+        Returns:
+            The worker, ready. Use it in a `with` statement.
+
+        Raises:
+            UserError: if the backend or device is not there.
+            WorkerError: if it does not get so far.
+        """
+        if cores is None:
+            cores = worker_cores(cell, self.cores)
+            pin([core for core in self.cores if core not in cores] or self.cores)
+        worker = WorkerProcess(
+            self.pythons[cell.environment],
+            environment=cell.environment,
+            device=cell.device,
+            threads=cell.threads,
+            cores=cores,
+            limits=self._limits,
+            runtime=self._runtime,
+            devices=cell.variant.devices,
+        )
+        with self._lock:
+            self._workers = {process for process in self._workers if process.alive} | {worker}
+            if self._ended:
+                worker.end()
+        try:
+            worker.ready()
+        except BaseException:
+            worker.__exit__(None, None, None)
+            raise
+        return worker
+
+    def map(
+        self,
+        jobs: Iterable[Job],
+        do: Callable[[WorkerProcess, Job], Result],
+        *,
+        cell_of: Callable[[Job], Cell],
+        on_done: Callable[[Job, Result | WorkerError], None],
+    ) -> None:
+        """Let workers do jobs, one worker on each core, and return when all are done.
+
+        A worker is used again for jobs of the same environment, device, threads and devices. One that is lost fails its
+        job and is replaced. If anything else is raised, Ctrl-C included, all workers are ended, and what they were
+        doing is dropped.
+
+        Args:
+            jobs: in the order of doing, for each kind of worker.
+            do: asks a worker; may raise `WorkerError`, which fails the job.
+            cell_of: names the worker that a job needs: see `start`.
+            on_done: told each job with what came out, one at a time.
+        """
+        waiting: dict[Any, deque[Job]] = defaultdict(deque)
+        slots = len(self.cores)
+        for job in jobs:
+            cell = cell_of(job)
+            waiting[cell.environment, cell.device, cell.threads, cell.variant.devices].append(job)
+            slots = min(slots, self.slots(cell.device))
+        sharing = _Sharing(self, list(waiting.values()), do, cell_of, on_done)
+        with ThreadPoolExecutor(slots) as threads:
+            futures = [threads.submit(sharing.fill, slot) for slot in range(slots)]
+            try:
+                for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+                    future.result()
+            except BaseException:
+                sharing.stopped.set()
+                self._end_workers()
+                raise
+
+    def _end_workers(self) -> None:
+        with self._lock:
+            self._ended = True
+            for worker in self._workers:
+                worker.end()
+
+
+class _Sharing(Generic[Job, Result]):
+    """Jobs that wait for workers, a queue for each kind of worker."""
+
+    def __init__(
+        self,
+        pool: WorkerPool,
+        queues: Sequence[deque[Job]],
+        do: Callable[[WorkerProcess, Job], Result],
+        cell_of: Callable[[Job], Cell],
+        on_done: Callable[[Job, Result | WorkerError], None],
+    ) -> None:
+        self._pool, self._queues = pool, queues
+        self._do, self._cell_of, self._on_done = do, cell_of, on_done
+        self._lock = threading.Lock()
+        self.stopped = threading.Event()
+
+    def fill(self, slot: int) -> None:
+        """Keep one core busy: serve the queues one after another, each slot beginning with another one."""
+        first = slot % max(1, len(self._queues))
+        for queue in [*self._queues[first:], *self._queues[:first]]:
+            while jobs := self._take(queue):
+                self._serve(queue, jobs[0], self._pool.cores[slot])
+
+    def _serve(self, queue: deque[Job], job: Job, core: int) -> None:
+        """Start a worker and let it do jobs of a queue, until there are none or it is lost."""
+        try:
+            worker = self._pool.start(self._cell_of(job), cores=[core])
+        except WorkerError as error:
+            return self._finish(job, error)
+        except UserError as error:
+            lost = WorkerError(str(error), "raised", phase="import")
+            lost.__cause__ = error
+            return self._finish(job, lost)
+        with worker:
+            jobs = [job]
+            while jobs:
+                try:
+                    result: Result | WorkerError = self._do(worker, jobs[0])
+                except WorkerError as error:
+                    result = error
+                self._finish(jobs[0], result)
+                jobs = self._take(queue) if worker.alive else []
+
+    def _take(self, queue: deque[Job]) -> list[Job]:
+        """Return the next job of a queue in a list, or an empty list."""
+        with self._lock:
+            return [queue.popleft()] if queue and not self.stopped.is_set() else []
+
+    def _finish(self, job: Job, result: Result | WorkerError) -> None:
+        with self._lock:
+            if not self.stopped.is_set():
+                self._on_done(job, result)
