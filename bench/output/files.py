@@ -1,4 +1,4 @@
-"""Write a file whole or not at all, and find out early whether it can be written."""
+"""Files that a user names: find out early whether one can be written, and write it as a whole or not at all."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ from bench.errors import UserError
 
 
 def check_target(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
-    """Find out before training whether a file can be written there.
+    """Find out before anything is measured whether a file can be written there.
 
     Args:
         path: the file.
@@ -19,7 +19,7 @@ def check_target(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
         UserError: if it cannot.
     """
     if path.suffix.lower() not in suffixes:
-        raise UserError(f"`{option}` must end in {' or '.join(suffixes)}. Received: {path}. Name it so.")
+        raise UserError(f"`{option}` must end in {' or '.join(suffixes)}. Received: {path}. Rename it.")
     problem = "it is a folder" if path.is_dir() else ""
     try:
         with tempfile.TemporaryFile(dir=path.absolute().parent):
@@ -30,8 +30,8 @@ def check_target(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
         raise UserError(f"`{option}` must be a file that can be written. Received: {path} ({problem}). Name another.")
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under another name and then give it its own, so that it is whole or not there.
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file under another name first and rename it, so that it is there as a whole or not at all.
 
     Raises:
         UserError: if it cannot be written after all.

@@ -1,234 +1,352 @@
-"""Tables of speed: steady epochs, ratios, controls, what starting costs, noise. Derived from raw records, as frames."""
+"""Tables of speed: what `bench.analysis.speed` found, with headings and notes. Nothing is computed here."""
 
-from math import isfinite, isnan
+from collections.abc import Callable
 
-import numpy as np
 import pandas as pd
 
-from bench.analysis.findings import Findings
-from bench.analysis.intervals import LEAST_SEEDS, Interval
-from bench.analysis.ratios import side_name
-from bench.analysis.selection import (
-    USUAL,
-    Row,
-    Selection,
-    Table,
-    axes,
-    cell_frame,
-    name_usual,
-    sort_rows,
-    without_figures,
-)
-from bench.analysis.statistics import Overtaking, median
-from bench.analysis.winners import MARKED, fastest
-from bench.records.speed import FEWEST_CALM, SLOW_HOST, Speed
+from bench.analysis import accuracy, speed
+from bench.analysis.select import Selection
+from bench.analysis.statistics import order_rank
+from bench.names import say_count
+from bench.output.tables.table import Column, Table, add_status, axes, missing_notes, sort_rows, with_interval
+
+MS, MIB, PERCENT = 1e3, 2**-20, 100
+MARKED = "Marked: faster than every other backend, by the intervals of their ratios."
+CONSISTENT = Column("consistent", "consistent with 1", kind="text")
+RATIO = with_interval("ratio", "ratio")
 
 
-def speed_table(chosen: Selection) -> Table:
-    """Tabulate steady epochs."""
-
-    def row(trials: list[Speed]) -> Row:
-        time = chosen.epoch_time(trials[0].cell)
-        return {
-            "epoch ms": 1e3 * time.median_s,
-            **_ends(time.interval, " ms", scale=1e3),
-            "25 % ms": 1e3 * time.quarter_s,
-            "75 % ms": 1e3 * time.three_quarters_s,
-            "sequences per s": trials[0].rows_per_epoch / time.median_s,
-            "path": ", ".join(sorted({str(trial.witness) for trial in trials if trial.witness})),
-        }
-
-    frame = cell_frame(chosen, "speed", chosen.timed, row)
-    best = _fastest_rows(chosen, frame)
+def overview(selection: Selection) -> Table:
+    """Tabulate how fast each backend is beside what was learned."""
+    turns = selection.frames.turns
+    cells = speed.epoch_times(turns)
+    main = selection.header.sweep
+    cells = cells[(cells["variant"] == str(main.variants[0])) & (cells["threads"] == str(main.threads[0]))]
+    place = ["model", "length"]
+    frame = cells.pivot(index=place, columns="environment", values="epoch_s").reset_index()
+    environments = [name for name in frame.columns if name not in place]
+    trainings = selection.frames.trainings
     notes = [
-        "Steady epochs inside one fit, without validation: median of the processes' medians with its 95 % interval "
-        f"(from {LEAST_SEEDS} processes on), and quartiles of all epochs. Path: what the recurrent layer ran on.",
-        f"{_counts(chosen)}. {_threads(chosen)}",
-        *([MARKED] if best else []),
-        *without_figures(chosen, "speed"),
+        f"Milliseconds of a steady epoch, {_epoch_size(cells)}. {interval_note(cells)}" if len(cells) else "",
     ]
-    return Table("Speed", frame, tuple(notes), best)
-
-
-def _fastest_rows(chosen: Selection, frame: pd.DataFrame) -> frozenset[tuple[int, str]]:
-    """Return where the figures of the fastest cells stand."""
-    keys = {tuple(axes(cell).values()) for cell in fastest(chosen)}
-    columns = [name for name in ("model", "length", "backend", *USUAL) if name in frame]
-    return frozenset(
-        (row, "epoch ms")
-        for row, *key in (frame[columns].itertuples(name=None) if keys else ())
-        if tuple(part for name, part in zip(columns, key, strict=True) if part != USUAL.get(name)) in keys
-    )
-
-
-def _counts(chosen: Selection) -> str:
-    processes = {len(trials) for trials in chosen.timed.values()} or {0}
-    rounds = {len(trial.rounds) for trials in chosen.timed.values() for trial in trials} or {0}
-    return f"{_span(processes)} fresh processes a cell, {_span(rounds)} turns each"
-
-
-def _span(counts: set[int]) -> str:
-    return f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
-
-
-def _threads(chosen: Selection) -> str:
-    threads = {cell.threads for cell in chosen.timed}
-    if threads <= {1}:
-        return "Each worker has one core and one thread."
-    if threads == {"default"}:
-        return "Threads and cores as the frameworks choose."
-    return "Threads: so many cores and threads for a worker, or both as the frameworks choose."
-
-
-def _ends(interval: Interval, unit: str = "", *, scale: float = 1.0) -> Row:
-    return {f"low{unit}": scale * interval.low, f"high{unit}": scale * interval.high}
-
-
-def ratios_table(chosen: Selection) -> Table:
-    """Compare every two backends by the ratio of their turns."""
-    return _ratios(chosen, "backend", "Backends compared by speed")
-
-
-def model_ratios_table(chosen: Selection) -> Table:
-    """Compare every two models by the ratio of their turns."""
-    return _ratios(chosen, "model", "Models compared by speed")
-
-
-def thread_ratios_table(chosen: Selection) -> Table:
-    """Compare threads and pinning by the ratio of their turns."""
-    return _ratios(chosen, "threads", "Threads compared by speed")
-
-
-def _ratios(chosen: Selection, side: str, title: str) -> Table:
-    rows: list[Row] = []
-    for one in chosen.compared(side):
-        known = not isnan(one.ratio.interval.low)
-        rows.append(
-            {name: value for name, value in axes(one.first).items() if name != side}
-            | {"ratio of": f"{side_name(one.first, side)} / {side_name(one.second, side)}"}
-            | {"times as long": one.ratio.value, **_ends(one.ratio.interval)}
-            | {"verdict": "no difference" if known and one.ratio.undecided else ""}
+    if len(trainings):
+        longest = accuracy.longest(trainings)
+        learned = accuracy.accuracy(accuracy.average_environments(longest))
+        frame = frame.merge(learned[[*place, "test_mse", "exact_sum_rate"]], on=place, how="outer")
+        notes.append(
+            f"Errors on the test rows: means over all backends and {say_count(longest['seed'].nunique(), 'seed')}."
         )
+    frame = sort_rows(frame)
+    fastest = speed.fastest(turns).merge(cells[speed.KEY], on=speed.KEY)
+    rows = {(model, length): row for row, model, length in frame[place].itertuples()}
+    best = frozenset((rows[cell.model, cell.length], cell.environment) for cell in fastest.itertuples())
+    columns = [
+        *axes(frame),
+        *(Column(name, f"{name} ms", MS, about=name) for name in environments),
+        Column("test_mse", "test mse"),
+        Column("exact_sum_rate", "exact sums %", PERCENT),
+    ]
+    notes += [control_note(selection), MARKED if best else ""]
+    return Table("overview", "Overview", frame, columns, tuple(filter(None, notes)), best)
+
+
+def speed_table(selection: Selection) -> Table:
+    """Tabulate steady epochs."""
+    turns = selection.frames.turns
+    times = speed.epoch_times(turns).merge(speed.execution_paths(turns), on=speed.KEY, how="left")
+    times["rate"] = times["rows_per_epoch"] / times["epoch_s"]
+    frame = sort_rows(add_status(times, selection, "speed"))
+    fastest = frame[speed.KEY].reset_index().merge(speed.fastest(turns), on=speed.KEY)["index"]
+    columns = [
+        *axes(frame),
+        with_interval("epoch_s", "epoch ms", MS),
+        Column("rate", "sequences per s"),
+        Column("epoch_j", "epoch J"),
+        Column("path", "execution path", kind="text"),
+        Column("status", "status", kind="text"),
+    ]
+    energy = "Joules: of the whole GPU, idle power included." if times["epoch_j"].notna().any() else ""
+    notes = [
+        f"Steady epochs without validation, {_epoch_size(times)}. {interval_note(times)}" if len(times) else "",
+        f"{_threads(times)} {energy}".strip(),
+        MARKED if len(fastest) else "",
+        *missing_notes(selection, "speed"),
+    ]
+    best = frozenset((int(row), "epoch_s") for row in fastest)
+    return Table("speed", "Speed", frame, columns, tuple(filter(None, notes)), best)
+
+
+def speed_by_backend(selection: Selection) -> Table:
+    """Compare every two backends by the ratio of their epochs."""
+    frame = speed.ratios(selection.frames.turns, "environment")
+    return _ratio_table("speed-by-backend", "Backends compared by speed", frame)
+
+
+def speed_by_model(selection: Selection) -> Table:
+    """Compare every two models by the ratio of their epochs."""
+    return _ratio_table("speed-by-model", "Models compared by speed", speed.ratios(selection.frames.turns, "model"))
+
+
+def speed_by_threads(selection: Selection) -> Table:
+    """Compare numbers of threads by the ratio of their epochs."""
+    frame = speed.ratios(selection.frames.turns, "threads")
+    return _ratio_table("speed-by-threads", "Threads compared by speed", frame)
+
+
+def _ratio_table(name: str, title: str, frame: pd.DataFrame) -> Table:
+    frame = frame.assign(pair=frame["first"] + " / " + frame["second"], consistent=speed.consistent(frame))
+    frame = sort_rows(frame, "first", "second")
+    columns = [*axes(frame), Column("pair", "A / B", kind="axis"), RATIO, CONSISTENT]
     notes = (
-        "How many times as long an epoch takes: ratios of turns of one round, their median in each process, and the "
-        f"median over processes with its 95 % interval (from {LEAST_SEEDS} processes on). "
-        "no difference: the interval holds 1. Cells of different runs are not compared.",
+        f"Ratio: seconds of an epoch of A / those of B, taken within each round. {interval_note(frame)}",
+        chance_note(frame),
     )
-    return Table(title, _sorted(pd.DataFrame(rows), ["length", "model", "backend"]), notes)
+    return Table(name, title, frame, columns, tuple(filter(None, notes)) if len(frame) else ())
 
 
-def _sorted(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    return sort_rows(name_usual(frame), [*columns, *USUAL])
-
-
-def controls_table(chosen: Selection) -> Table:
-    """Compare cells with themselves: what a ratio says where there is no difference."""
-    rows: list[Row] = []
-    for one in chosen.controls:
-        known = not isnan(one.ratio.interval.low)
-        rows.append(
-            axes(one.first)
-            | {
-                "processes": one.ratio.processes,
-                "A/A": one.ratio.value,
-                **_ends(one.ratio.interval),
-                "half-width %": 100 * one.ratio.half_width if known else None,
-                "verdict": ("holds 1" if one.ratio.undecided else "misses 1") if known else "",
-            }
+def variants(selection: Selection) -> Table:
+    """Compare every variant with the first one of its run: batches, devices, units, compilation, ..."""
+    turns = selection.frames.turns
+    baselines = {run.header.run: str(run.header.sweep.variants[0]) for run in selection.runs}
+    parts = [
+        speed.ratios(turns[turns["run"] == run], "variant", second=baseline) for run, baseline in baselines.items()
+    ]
+    frame = pd.concat(parts).rename(columns={"first": "variant"})
+    frame = frame.assign(consistent=speed.consistent(frame))
+    settings = turns[[*speed.KEY, "batching", "devices"]].drop_duplicates()
+    starts = speed.start_times(turns)[[*speed.KEY, "padding_share", "compilations", "first_epoch_s"]]
+    frame = sort_rows(frame.merge(settings, on=speed.KEY).merge(starts, on=speed.KEY))
+    frame["efficiency"] = 1 / (frame["ratio"] * frame["devices"])
+    columns = [
+        *axes(frame),
+        Column("first_s", "epoch ms", MS),
+        Column("second_s", "baseline ms", MS),
+        RATIO,
+        CONSISTENT,
+    ]
+    notes = [
+        f"Ratio: epoch / that of the baseline ({', '.join(dict.fromkeys(frame['second']))}), taken within each round. "
+        f"{interval_note(frame)}",
+        "Batch size, units, mask and dtype change what is trained, too.",
+    ]
+    if (frame["batching"] != "padded").any():
+        columns += [
+            Column("padding_share", "padding %", PERCENT),
+            Column("compilations", "compilations"),
+            Column("first_epoch_s", "first epoch s"),
+        ]
+        notes.append("Padding: share of the timesteps that hold no digit. Each new shape can need a compilation.")
+    if (frame["devices"] > 1).any():
+        columns.append(Column("efficiency", "efficiency %", PERCENT))
+        notes.append(
+            "Efficiency: speed-up / devices. Devices made of one CPU share its cores: they show what sharing costs."
         )
-    missed = sum(row["verdict"] == "misses 1" for row in rows)
-    judged = sum(bool(row["verdict"]) for row in rows)
-    notes = (
-        f"A/A: the same cell measured twice as if it were two, in the same turns; {missed} of {judged} intervals "
-        "miss 1, about 1 in 20 would by chance.",
-    )
-    return Table("Controls", _sorted(pd.DataFrame(rows), ["length", "model", "backend"]), notes)
+    return Table("variants", "Variants compared by speed", frame, columns, tuple(notes) if len(frame) else ())
 
 
-def start_table(chosen: Selection) -> Table:
-    """Tabulate the ledger from cold to warm, validation and memory."""
-
-    def row(trials: list[Speed]) -> Row:
-        figures: Row = {
-            "process start s": median(trial.process_start_s for trial in trials),
-            "import s": median(trial.import_s for trial in trials),
-            "build s": median(trial.build_s for trial in trials),
-            "first epoch s": median(trial.first_epoch_s for trial in trials),
-            "together s": median(trial.start_s for trial in trials),
-            "steady epoch ms": 1e3 * chosen.epoch_time(trials[0].cell).median_s,
-            "compilations": median(trial.witness.compilations for trial in trials if trial.witness),
-            "validation ms": median(1e3 * trial.steady_validation_s for trial in trials),
-            "memory MiB": median(trial.peak_rss_bytes / 2**20 for trial in trials),
-        }
-        if any(trial.peak_device_bytes for trial in trials):
-            figures["GPU memory MiB"] = median((trial.peak_device_bytes or 0) / 2**20 for trial in trials)
-        return figures
-
-    notes = (
-        "From cold to warm, medians of fresh processes. The first epoch contains tracing and compilation; "
-        "compilations: training steps compiled or traced. Validation: a call of evaluate, the compiling one left out.",
-        *without_figures(chosen, "speed"),
-    )
-    return Table("Start, validation and memory", cell_frame(chosen, "speed", chosen.timed, row), notes)
-
-
-def overtaking_table(chosen: Selection) -> Table:
-    """Say for every two backends after how many epochs, start included, the one with faster epochs is ahead."""
-    rows: list[Row] = [
-        {name: value for name, value in axes(one.faster.cell).items() if name != "backend"}
-        | {"faster epochs": one.faster.cell.side, "against": one.other.cell.side}
-        | {"start s": one.faster.start_s, "against's start s": one.other.start_s}
-        | {"ahead after epoch": say_ahead(one.found)}
-        for one in Findings(chosen).break_evens
+def tax(selection: Selection) -> Table:
+    """Compare Keras with its ceiling: the same training written in the framework itself."""
+    frame = speed.tax(selection.frames.turns)
+    frame = sort_rows(frame.assign(consistent=speed.consistent(frame)))
+    columns = [
+        *axes(frame),
+        Column("first_s", "epoch ms", MS),
+        Column("second_s", "ceiling ms", MS),
+        with_interval("ratio", "tax"),
+        CONSISTENT,
     ]
     notes = (
-        "Start: process start, import, build and first epoch. Ahead: the first epoch, from 1, at whose end the backend "
-        "with the faster epochs has done as many in less time, with its 95 % interval. 1: it is ahead from the start.",
+        f"Tax: epoch with Keras / epoch of its ceiling, the same training written in the framework itself. "
+        f"{interval_note(frame)}",
+        *missing_notes(selection, "speed"),
     )
-    return Table("Break-even", _sorted(pd.DataFrame(rows), ["length", "model", "faster epochs", "against"]), notes)
+    return Table("tax", "Framework tax", frame, columns, notes if len(frame) else ())
 
 
-def say_ahead(found: Overtaking) -> str:
-    """Say after which epoch a side is ahead, and the interval where it has a width."""
-    low, high = found.interval.low, found.interval.high
-    if isnan(low) or low == high:
-        return _epoch(found.epoch)
-    return f"{_epoch(found.epoch)} ({_epoch(low)} to {_epoch(high)})"
+def start(selection: Selection) -> Table:
+    """Tabulate what starting costs, validation and memory."""
+    times = speed.start_times(selection.frames.turns)
+    frame = sort_rows(add_status(times, selection, "speed"))
+    columns = [
+        *axes(frame),
+        Column("process_start_s", "process start s"),
+        Column("import_s", "import s"),
+        Column("build_s", "build s"),
+        Column("first_epoch_s", "first epoch s"),
+        with_interval("start_s", "total start s"),
+        Column("compilations", "compilations"),
+        Column("epoch_s", "epoch ms", MS),
+        Column("validation_s", "validation ms", MS),
+        Column("peak_rss_bytes", "memory MiB", MIB),
+        Column("peak_device_bytes", "GPU memory MiB", MIB),
+        Column("status", "status", kind="text"),
+    ]
+    notes = (
+        f"From starting a process to the end of its first epoch, which holds tracing and compilation. "
+        f"{interval_note(times)}",
+        "Epoch: a steady one. Validation: a call of evaluate, not the first one, which compiles. Memory: the most that "
+        "the process held, libraries included.",
+        *missing_notes(selection, "speed"),
+    )
+    return Table("start", "Start, validation and memory", frame, columns, notes if len(times) else ())
 
 
-def _epoch(number: float) -> str:
-    return f"{number:,.0f}" if isfinite(number) else "never"
+def break_even(selection: Selection) -> Table:
+    """Tabulate from which epoch on the backend with the faster epochs is ahead, start included."""
+    frame = sort_rows(speed.break_even(selection.frames.turns), "faster", "other")
+    columns = [
+        *axes(frame),
+        Column("faster", "faster epochs", kind="axis"),
+        Column("other", "other", kind="axis"),
+        Column("faster_start_s", "faster's start s"),
+        Column("other_start_s", "other's start s"),
+        with_interval("epoch", "break-even epoch"),
+    ]
+    notes = (
+        "Break-even: the first epoch at whose end the backend with the faster epochs has done as many in less time, "
+        f"start included. Validation is not charged. 1: it is ahead from the start. {interval_note(frame)}",
+    )
+    return Table("break-even", "Break-even", frame, columns, notes if len(frame) else ())
 
 
-def noise_table(chosen: Selection) -> Table:
+def growth(selection: Selection) -> Table:
+    """Tabulate how the time of an epoch grows from each length to the next one."""
+    turns = selection.frames.turns
+    frame = sort_rows(speed.growth(turns))
+    columns = [
+        *axes(frame),
+        Column("next_length", "next length", kind="axis"),
+        Column("epoch_s", "epoch ms", MS),
+        Column("next_epoch_s", "next ms", MS),
+        with_interval("exponent", "exponent"),
+    ]
+    order = speed.changes_of_order(turns)
+    changes = [
+        f"{row.first} / {row.second} ({row.model}) from {row.length} to {row.next_length}"
+        for row in order[order["decided"]].itertuples()
+    ]
+    notes = [
+        "Exponent: log(next ms / ms) / log(next length / length). 1: an epoch grows in proportion to the length; 0: it "
+        f"does not grow. {interval_note(frame)}",
+        f"Backends change places: {'; '.join(changes)}." if changes else "No two backends change places.",
+    ]
+    return Table("growth", "Growth with length", frame, columns, tuple(notes) if len(frame) else ())
+
+
+def noise(selection: Selection) -> Table:
     """Tabulate what was unsteady: between processes, between rounds, and what others did."""
-
-    def row(trials: list[Speed]) -> Row:
-        turns = [turn for trial in trials for turn in trial.slices]
-        seconds = sum(sum(turn.epochs_s) for turn in turns)
-        rounds = [np.std(np.log([turn.median_s for turn in trial.rounds.values()])) for trial in trials]
-        figures: Row = {
-            "between processes %": 100 * chosen.epoch_time(trials[0].cell).spread,
-            "between rounds %": 100 * float(np.median(rounds)),
-            "turns": len(turns),
-            "disturbed": sum(turn.disturbed for turn in turns),
-            "slowed": sum(turn.slowed for turn in turns),
-            "slow epochs %": 100 * sum(len(turn.slow_s) for turn in turns) / sum(len(turn.warm_s) for turn in turns),
-            "others cores": sum(turn.others_cpu_s for turn in turns) / seconds,
-            "stolen cores": sum(turn.steal_s for turn in turns) / seconds,
-            "switches per s": sum(turn.involuntary_switches for turn in turns) / seconds,
-            "late %": median(None if turn.late_s is None else 100 * turn.late_s / sum(turn.warm_s) for turn in turns),
-        }
-        if all(turn.probes_s is None for turn in turns):
-            del figures["slowed"], figures["slow epochs %"]
-        return figures
-
+    frame = sort_rows(speed.noise(selection.frames.turns))
+    columns = [
+        *axes(frame),
+        Column("spread", "between processes %", PERCENT),
+        Column("round_spread", "between rounds %", PERCENT),
+        Column("turns", "turns"),
+        Column("disturbed", "disturbed turns"),
+        Column("others_cores", "CPU of others, cores"),
+        Column("steal_cores", "CPU steal, cores"),
+        Column("switches_per_s", "switches per s"),
+        Column("device_lag_share", "device lag %", PERCENT),
+    ]
     notes = (
-        "Standard deviations of the medians of processes and, within them, of rounds. Disturbed: other processes took "
-        "more than a tenth of a core meanwhile, or too few epochs were left that are not slow; slowed: the latter. "
-        f"Slow epochs: the host slowed the core {SLOW_HOST:g} times or more beside them; they do not count if at least "
-        f"{FEWEST_CALM} others do. Others, stolen: cores that other processes and the hypervisor used. "
-        "Switches: the worker had to make room on its core. Late: how much longer the device worked after the clock "
-        "had stopped; a clock that waits for it is late by next to nothing.",
+        "Between processes, between rounds: standard deviations. Disturbed: other processes used more than a tenth of "
+        "a core. Steal: CPU that the hypervisor gave to others. Switches: how often the worker had to leave its core. "
+        "Device lag: how long the device still worked after the clock had stopped, as a share of the turn.",
     )
-    return Table("Noise", cell_frame(chosen, "speed", chosen.timed, row), notes)
+    return Table("noise", "Noise", frame, columns, notes)
+
+
+def controls(selection: Selection) -> Table:
+    """Compare cells with themselves: the ratio should be 1."""
+    frame = speed.controls(selection.frames.turns)
+    frame = sort_rows(frame.assign(half_width=speed.half_width(frame)))
+    columns = [*axes(frame), RATIO, Column("half_width", "half-width %", PERCENT), CONSISTENT]
+    notes = (f"Ratio: the same cell timed twice in the same rounds, as if it were two. {interval_note(frame)}",)
+    return Table("controls", "Controls", frame, columns, (*notes, control_note(selection)) if len(frame) else ())
+
+
+def failures(selection: Selection) -> Table:
+    """Tabulate the trials that left no figures."""
+    frame = sort_rows(selection.frames.failures)
+    columns = [
+        *axes(frame),
+        Column("trial", "trial", kind="text"),
+        Column("index", "process or seed"),
+        Column("phase", "phase", kind="text"),
+        Column("fault", "fault", kind="text"),
+        Column("reason", "reason", kind="text"),
+    ]
+    notes = ("Processes and seeds are counted from 0.",) if len(frame) else ()
+    return Table("failures", "Failures", frame, columns, notes)
+
+
+def interval_note(frame: pd.DataFrame) -> str:
+    """Say what the figures of a frame and their intervals are, by its columns processes and level."""
+    counts = sorted({int(count) for count in frame["processes"].dropna()})
+    if not counts:
+        return ""
+    span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    text = f"Medians over {span} fresh process{'es' * (counts[-1] > 1)}"
+    ranks = {count: order_rank(count) for count in counts}
+    known = [(count, rank, level) for count, (rank, level) in ranks.items() if rank]
+    if not known:
+        return f"{text}; fewer than 6 have no interval" + (", only a range." if counts[-1] > 1 else ".")
+    count, rank, level = known[0]
+    if len(counts) == 1:
+        text += f"; the interval reaches from the {_ordinal(rank)} to the {_ordinal(count + 1 - rank)} of them"
+        return f"{text} and holds the true median with {level:.1%}."
+    levels = sorted(level for _, _, level in known)
+    text += f"; intervals by their order, of {levels[0]:.1%} to {levels[-1]:.1%}"
+    return text + ("." if len(known) == len(counts) else ", none of fewer than 6.")
+
+
+def _ordinal(count: int) -> str:
+    ending = "th" if 10 <= count % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(count % 10, "th")
+    return "least" if count == 1 else f"{count}{ending}"
+
+
+def chance_note(frame: pd.DataFrame) -> str:
+    """Say how many intervals of a frame miss by chance."""
+    levels = frame["level"].dropna()
+    if levels.empty:
+        return ""
+    return f"Of these {len(levels)} intervals about {max(1, round((1 - levels).sum()))} may miss by chance."
+
+
+def control_note(selection: Selection) -> str:
+    """Say how the controls of a selection came out."""
+    consistent = speed.controls(selection.frames.turns)["consistent"].dropna()
+    if consistent.empty:
+        return ""
+    cells = say_count(len(consistent), "cell")
+    return f"Controls: {cells} timed against themselves, of which {consistent.sum()} came out consistent with 1."
+
+
+def _epoch_size(cells: pd.DataFrame) -> str:
+    sizes = cells[["rows_per_epoch", "steps_per_epoch"]].drop_duplicates().astype(int)
+    return " or ".join(f"{rows:,} sequences in {steps:,} steps" for rows, steps in sizes.itertuples(index=False))
+
+
+def _threads(cells: pd.DataFrame) -> str:
+    match sorted(set(cells["threads"])):
+        case ["1"]:
+            return "Each worker has one core and one thread."
+        case ["default"]:
+            return "Threads and cores: as the frameworks choose."
+        case _:
+            return "Threads: cores and threads of a worker; default: as the frameworks choose."
+
+
+TABLES: dict[str, Callable[[Selection], Table]] = {
+    "overview": overview,
+    "speed": speed_table,
+    "speed-by-backend": speed_by_backend,
+    "speed-by-model": speed_by_model,
+    "speed-by-threads": speed_by_threads,
+    "start": start,
+    "break-even": break_even,
+    "tax": tax,
+    "variants": variants,
+    "growth": growth,
+    "noise": noise,
+    "controls": controls,
+}

@@ -6,6 +6,9 @@ from typing import Literal
 
 import pandas as pd
 
+from bench.analysis.select import Selection
+from bench.records.frame import CELL
+
 
 @dataclass(frozen=True)
 class Column:
@@ -56,3 +59,93 @@ class Table:
     columns: Sequence[Column]
     notes: tuple[str, ...] = ()
     best: frozenset[tuple[int, str]] = frozenset()
+
+
+AXES = (
+    Column("model", "model", kind="axis"),
+    Column("length", "length", kind="axis"),
+    Column("environment", "backend", kind="axis"),
+    Column("device", "device", kind="axis"),
+    Column("threads", "threads", kind="axis"),
+    Column("variant", "variant", kind="axis"),
+)
+OPTIONAL = {"device": "cpu", "threads": "1", "variant": "default"}
+"""Axes that are shown only where a row has another value than this."""
+
+
+def axes(frame: pd.DataFrame, *, without: Sequence[str] = ()) -> list[Column]:
+    """Return the columns that name the cells of a frame; device, threads and variant only where they matter."""
+    return [
+        column
+        for column in AXES
+        if column.name in frame
+        and column.name not in without
+        and not (column.name in OPTIONAL and (frame[column.name] == OPTIONAL[column.name]).all())
+    ]
+
+
+def sort_rows(frame: pd.DataFrame, *others: str) -> pd.DataFrame:
+    """Sort rows by length, model, environment and the other axes, and number them anew.
+
+    Args:
+        frame: with any of the columns of a cell.
+        others: more columns, after the axes.
+    """
+    names = [name for name in ("length", "model", "environment", *OPTIONAL, *others) if name in frame]
+    return frame.sort_values(names, kind="stable", ignore_index=True)
+
+
+MOST_NAMED = 8
+
+
+def add_status(frame: pd.DataFrame, selection: Selection, trial: str) -> pd.DataFrame:
+    """Add what became of failed trials: a column "status", and an empty row for each cell that has no figures.
+
+    Args:
+        frame: a row for each cell, with the columns `CELL`.
+        selection: where the frame is from.
+        trial: "speed" or "accuracy".
+    """
+    failures = selection.frames.failures
+    failed = failures[failures["trial"] == trial]
+    if failed.empty:
+        return frame
+    cells = failed.groupby(CELL, sort=False).agg(
+        count=("fault", "size"), fault=("fault", "first"), phase=("phase", "first")
+    )
+    measured = pd.MultiIndex.from_frame(frame[CELL])
+    some = cells["count"].astype(str) + " failed"
+    none = cells["fault"].where(cells["fault"] == "not available", "failed in " + cells["phase"])
+    cells["status"] = some.where(cells.index.isin(measured), none)
+    counts = {name: "Int64" for name in frame.select_dtypes("integer") if name not in CELL}
+    rows = cells[~cells.index.isin(measured)].reset_index()[[*CELL, "status"]]
+    known = frame.astype(counts).merge(cells["status"].reset_index(), on=CELL, how="left")
+    return pd.concat([known, rows], ignore_index=True)
+
+
+def missing_notes(selection: Selection, trial: str) -> tuple[str, ...]:
+    """Name the cells without figures: those whose trials failed, and those that were planned and not measured."""
+    frames = selection.frames
+    planned = selection.planned[selection.planned["trial"] == trial]
+    failed = frames.failures[frames.failures["trial"] == trial]
+    measured = _names(frames.turns if trial == "speed" else frames.trainings)
+    without = {
+        "Without figures, see failures": _names(failed) - measured,
+        "Planned but not measured": _names(planned) - _names(failed) - measured,
+    }
+    return tuple(f"{what}: {_first_of(sorted(names))}." for what, names in without.items() if names)
+
+
+def _names(cells: pd.DataFrame) -> set[str]:
+    rows = cells[CELL].drop_duplicates()
+    rest = {"1": "", "default": " default threads"}
+    return {
+        f"{row.environment} {row.model} {row.length}{rest.get(row.threads, f' {row.threads} threads')}"
+        + ("" if row.variant == "default" else f" ({row.variant})")
+        for row in rows.itertuples()
+    }
+
+
+def _first_of(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,322 @@
+"""Every figure of speed, computed once: frames in, frames out.
+
+All functions take the `turns` frame of `bench.load` or of a selection (`bench.records.frame`). A fresh process is the
+unit of every sample: its turns share their address layout and compiled program. A figure is the median over processes
+of the median over rounds, its interval is by order statistics (<figure>_low, <figure>_high, level; NaN with fewer than
+6 processes) and <figure>_least, <figure>_greatest are its range. A ratio is taken within a round, on logarithms, so
+that exchanging two cells inverts it exactly. Cells are compared within a run only. Seconds, bytes and joules; NaN: not
+known.
+"""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from math import inf, nan
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.statistics import medians
+from bench.records.frame import CELL
+from seqsum_core.settings import VariantSettings
+
+KEY = ["run", *CELL]
+ONLY_KERAS = ("implementation", "unroll", "jit_compile", "steps_per_execution")
+"""Settings of a variant that its ceiling does not have; it shares the others."""
+SHARED_SETTINGS = [field.name for field in fields(VariantSettings) if field.name not in ONLY_KERAS]
+PARTS = ("process_start_s", "import_s", "build_s", "first_epoch_s")
+"""Parts of the start, in their order."""
+OF_PROCESS = (
+    *PARTS,
+    "start_s",
+    "validation_s",
+    "compilations",
+    "padding_share",
+    "peak_rss_bytes",
+    "peak_device_bytes",
+    "rows_per_epoch",
+    "steps_per_epoch",
+)
+Axis = Literal["environment", "model", "threads", "variant"]
+
+
+def counted(turns: pd.DataFrame, *, controls: bool = False) -> pd.DataFrame:
+    """Return the turns that count, of the cells or of their controls."""
+    return turns[turns["counted"] & (turns["is_control"] == controls)]
+
+
+def processes(turns: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each fresh process of a cell, without the controls.
+
+    Returns:
+        `KEY`, process, epoch_s (median of its rounds), round_spread (standard deviation of their logarithms), epoch_j
+        (joules of an epoch, over all turns) and the columns of `OF_PROCESS`.
+    """
+    key = [*KEY, "process"]
+    timed = counted(turns)
+    rounds = timed.assign(log=np.log(timed["epoch_s"])).groupby(key, sort=False)
+    figures = rounds[list(OF_PROCESS)].first()
+    figures.insert(0, "epoch_s", rounds["epoch_s"].median())
+    figures["round_spread"] = rounds["log"].std()
+    all_turns = turns[~turns["is_control"]].assign(all_epochs=turns["epochs"] + turns["warmup_epochs"])
+    energy = all_turns.groupby(key, sort=False)[["energy_j", "all_epochs"]].sum(min_count=1)
+    figures["epoch_j"] = energy["energy_j"].astype(float) / energy["all_epochs"]
+    return figures.reset_index()
+
+
+def epoch_times(turns: pd.DataFrame) -> pd.DataFrame:
+    """Return how long a steady epoch of each cell takes.
+
+    Returns:
+        `KEY`, processes, epoch_s with its interval, level and range, spread (standard deviation of logarithms between
+        processes), round_spread (between the rounds of a process, median), epoch_j, rows_per_epoch, steps_per_epoch.
+    """
+    by_process = processes(turns)
+    times = medians(by_process, KEY, "epoch_s")
+    cells = by_process.assign(spread=np.log(by_process["epoch_s"])).groupby(KEY, sort=False)
+    more = cells[["round_spread", "epoch_j", "rows_per_epoch", "steps_per_epoch"]].median()
+    more.insert(0, "spread", cells["spread"].std())
+    return times.merge(more.reset_index(), on=KEY)
+
+
+def ratios(turns: pd.DataFrame, by: Axis, second: str | None = None) -> pd.DataFrame:
+    """Compare every two cells of a run that differ in nothing but one column.
+
+    Example: ratios(bench.load("results"), by="environment")
+
+    Args:
+        turns: the turns.
+        by: the column.
+        second: compare with this value only; None: every two, later name / earlier name.
+
+    Returns:
+        run, the other columns of a cell, first, second (values of `by`), processes, ratio (first / second) with its
+        interval, level and range, first_s and second_s (epochs of these turns).
+    """
+    on = [name for name in KEY if name != by]
+    timed = counted(turns)[[*KEY, "process", "round", "epoch_s", "disturbed"]]
+    firsts, seconds = timed.rename(columns={by: "first"}), timed.rename(columns={by: "second"})
+    if second is not None:
+        firsts, seconds = firsts[firsts["first"] != second], seconds[seconds["second"] == second]
+    pairs = firsts.merge(seconds, on=[*on, "process", "round"], suffixes=("", "_second"))
+    if second is None:
+        pairs = pairs[pairs["first"] > pairs["second"]]
+    return _ratios_of(pairs, [*on, "first", "second"])
+
+
+def _ratios_of(pairs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Return the ratio epoch_s / epoch_s_second of each group of paired turns.
+
+    Rounds in which either turn is disturbed count only where a process has no other.
+    """
+    pairs = pairs.assign(
+        ratio=np.log(pairs["epoch_s"]) - np.log(pairs["epoch_s_second"]),
+        disturbed=pairs["disturbed"] | pairs["disturbed_second"],
+    )
+    of_process = [*by, "process"]
+    all_disturbed = pairs.groupby(of_process, sort=False)["disturbed"].transform("all")
+    logs = pairs[~pairs["disturbed"] | all_disturbed].groupby(of_process, sort=False)["ratio"].median()
+    figures = medians(logs.reset_index(), by, "ratio")
+    for name in ("ratio", "ratio_low", "ratio_high", "ratio_least", "ratio_greatest"):
+        figures[name] = np.exp(figures[name])
+    times = pairs.groupby(of_process, sort=False)[["epoch_s", "epoch_s_second"]].median()
+    times = times.groupby(list(by), sort=False).median().set_axis(["first_s", "second_s"], axis=1)
+    return figures.merge(times.reset_index(), on=list(by))
+
+
+def controls(turns: pd.DataFrame) -> pd.DataFrame:
+    """Compare each control with the cell that it repeats: the ratio should be 1.
+
+    Returns:
+        `KEY`, processes, ratio (control / cell) with its interval, level and range, and consistent: whether the
+        interval holds 1, NA without an interval.
+    """
+    pairs = counted(turns, controls=True).merge(counted(turns), on=[*KEY, "process", "round"], suffixes=("", "_second"))
+    figures = _ratios_of(pairs, KEY)
+    return figures.assign(consistent=consistent(figures))
+
+
+def consistent(figures: pd.DataFrame) -> "pd.Series[bool]":
+    """Tell which intervals of ratios hold 1; NA where there is none."""
+    holds = (figures["ratio_low"] <= 1) & (figures["ratio_high"] >= 1)
+    return holds.astype("boolean").mask(figures["ratio_low"].isna())
+
+
+def half_width(figures: pd.DataFrame, figure: str = "ratio") -> "pd.Series[float]":
+    """Return how far intervals reach to their wider side, as a share of the figure."""
+    low, value, high = (figures[name] for name in (f"{figure}_low", figure, f"{figure}_high"))
+    return np.maximum(high / value, value / low) - 1
+
+
+def widest_interval(turns: pd.DataFrame) -> float:
+    """Return the half-width of the widest interval of a block, as a share of its figure.
+
+    Returns:
+        That of the ratios between environments and of the controls; of the epoch times where there is nothing to
+        compare. Infinite with too few processes, NaN without any.
+    """
+    widths = pd.concat([half_width(ratios(turns, "environment")), half_width(controls(turns))])
+    if not len(widths):
+        widths = half_width(epoch_times(turns), "epoch_s")
+    return float(widths.fillna(inf).max()) if len(widths) else nan
+
+
+def fastest(turns: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells that are faster than those of every other environment, by the intervals of their ratios.
+
+    Cells of different runs have no ratio, so that none of them is the fastest.
+
+    Returns:
+        `KEY` of these cells.
+    """
+    rest = [name for name in CELL if name != "environment"]
+    figures = ratios(turns, "environment")
+    slower = pd.concat([
+        figures[figures["ratio_high"] < 1].rename(columns={"first": "environment"}),
+        figures[figures["ratio_low"] > 1].rename(columns={"second": "environment"}),
+    ])  # fmt: skip
+    won = slower.groupby(KEY, sort=False).size().rename("won").reset_index()
+    timed = counted(turns).groupby(rest, sort=False)["environment"].nunique().rename("timed").reset_index()
+    won = won.merge(timed, on=rest)
+    return won.loc[won["won"] == won["timed"] - 1, KEY].reset_index(drop=True)
+
+
+def start_times(turns: pd.DataFrame) -> pd.DataFrame:
+    """Return what each cell costs from starting its process to the end of the first epoch, validation and memory.
+
+    Returns:
+        `KEY`, processes, start_s (all of it) with its interval, level and range, and medians over processes: the
+        parts (`PARTS`), epoch_s, validation_s, compilations, padding_share, peak_rss_bytes, peak_device_bytes, ...
+    """
+    by_process = processes(turns)
+    others = [name for name in ("epoch_s", *OF_PROCESS) if name != "start_s"]
+    by_process[others] = by_process[others].astype(float)
+    cells = by_process.groupby(KEY, sort=False)[others].median().reset_index()
+    return medians(by_process, KEY, "start_s").merge(cells, on=KEY)
+
+
+def break_even(turns: pd.DataFrame) -> pd.DataFrame:
+    """Return for every two environments from which epoch on the one with the faster epochs is ahead.
+
+    Charged are the start and the epochs of each process, validation is not. Processes of the same number, which
+    started after each other, are pairs.
+
+    Returns:
+        run, the other columns of a cell, faster, other (environments), faster_start_s, other_start_s (medians),
+        processes, epoch with its interval, level and range: the first one, from 1, at whose end the faster one has
+        done as many in less time; infinite if it never has.
+    """
+    on = [name for name in KEY if name != "environment"]
+    by_process = processes(turns)[[*KEY, "process", "start_s", "epoch_s"]]
+    cells = by_process.groupby(KEY, sort=False)[["start_s", "epoch_s"]].median().reset_index()
+    pairs = cells.merge(cells, on=on, suffixes=("", "_other"))
+    slower = pairs["epoch_s"] > pairs["epoch_s_other"]
+    tie = (pairs["epoch_s"] == pairs["epoch_s_other"]) & (pairs["environment"] > pairs["environment_other"])
+    pairs = pairs[~slower & ~tie & (pairs["environment"] != pairs["environment_other"])]
+    pairs = pairs.rename(columns={"environment": "faster", "environment_other": "other"})
+    pairs = pairs.rename(columns={"start_s": "faster_start_s", "start_s_other": "other_start_s"})
+    pairs = pairs[[*on, "faster", "other", "faster_start_s", "other_start_s"]]
+    both = pairs.merge(by_process.rename(columns={"environment": "faster"}), on=[*on, "faster"])
+    others = by_process.rename(columns={"environment": "other"})
+    both = both.merge(others, on=[*on, "other", "process"], suffixes=("", "_other"))
+    both["epoch"] = _epoch_ahead(both["start_s"] - both["start_s_other"], both["epoch_s_other"] - both["epoch_s"])
+    names = [*on, "faster", "other"]
+    figures = medians(both, names, "epoch")
+    figures["epoch"] = np.ceil(figures["epoch"])  # the median of an even number may lie between two epochs
+    return pairs.merge(figures, on=names)
+
+
+def _epoch_ahead(lag_s: "pd.Series[float]", gain_s: "pd.Series[float]") -> "pd.Series[float]":
+    """Return the first epoch at whose end a lag is made up for, if each epoch but the first gains some seconds."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        later = np.floor(lag_s / gain_s) + 2
+    return later.where(gain_s > 0, inf).mask(lag_s < 0, 1.0)
+
+
+def tax(turns: pd.DataFrame) -> pd.DataFrame:
+    """Compare Keras with its ceiling, the same training written in the framework itself.
+
+    Returns:
+        `KEY` of the cell with Keras, processes, ratio (Keras / ceiling) with its interval, level and range, first_s
+        and second_s (epochs of both).
+    """
+    timed = counted(turns)
+    on = [name for name in KEY if name != "variant"] + SHARED_SETTINGS
+    is_ceiling = timed["implementation"] == "ceiling"
+    ceilings = timed.loc[is_ceiling, [*on, "process", "round", "epoch_s", "disturbed"]]
+    pairs = timed[~is_ceiling].merge(ceilings, on=[*on, "process", "round"], suffixes=("", "_second"))
+    return _ratios_of(pairs, KEY)
+
+
+def growth(turns: pd.DataFrame) -> pd.DataFrame:
+    """Return how fast the time of an epoch grows between neighbouring lengths.
+
+    Returns:
+        run, the other columns of a cell, length and next_length, epoch_s and next_epoch_s at these, processes,
+        exponent: log(next_epoch_s / epoch_s) / log(next_length / length), with its interval, level and range. An
+        exponent of 1: in proportion to the length; of 0: not at all.
+    """
+    rest = [name for name in KEY if name != "length"]
+    by_process = processes(turns)[[*KEY, "process", "epoch_s"]]
+    cells = by_process.groupby(KEY, sort=False)["epoch_s"].median().reset_index().sort_values("length", kind="stable")
+    following = cells.groupby(rest, sort=False)[["length", "epoch_s"]].shift(-1)
+    cells = cells.assign(next_length=following["length"], next_epoch_s=following["epoch_s"]).dropna()
+    cells["next_length"] = cells["next_length"].astype(int)
+    steps = by_process.merge(cells[[*KEY, "next_length"]], on=KEY)
+    later = by_process.rename(columns={"length": "next_length", "epoch_s": "next_epoch_s"})
+    steps = steps.merge(later, on=[*rest, "next_length", "process"])
+    longer = np.log(steps["next_length"] / steps["length"])
+    steps["exponent"] = np.log(steps["next_epoch_s"] / steps["epoch_s"]) / longer
+    return cells.merge(medians(steps, [*KEY, "next_length"], "exponent"), on=[*KEY, "next_length"])
+
+
+def changes_of_order(turns: pd.DataFrame) -> pd.DataFrame:
+    """Return the neighbouring lengths between which two environments change places.
+
+    Returns:
+        run, the other columns of a cell, first, second (environments), length and next_length, ratio and next_ratio
+        (first / second) at these, and decided: whether neither interval holds 1.
+    """
+    rest = [name for name in KEY if name not in ("environment", "length")]
+    figures = ratios(turns, "environment").sort_values("length", kind="stable")
+    figures["certain"] = ~consistent(figures).fillna(True)
+    following = figures.groupby([*rest, "first", "second"], sort=False)[["length", "ratio", "certain"]].shift(-1)
+    figures = figures.assign(next_length=following["length"], next_ratio=following["ratio"])
+    figures["decided"] = figures["certain"] & (following["certain"] == True)  # noqa: E712  NA at the last length
+    changed = np.sign(np.log(figures["ratio"])) * np.sign(np.log(figures["next_ratio"])) < 0
+    names = [*rest, "first", "second", "length", "next_length", "ratio", "next_ratio", "decided"]
+    return figures.loc[changed, names].astype({"next_length": int}).reset_index(drop=True)
+
+
+def execution_paths(turns: pd.DataFrame) -> pd.DataFrame:
+    """Return what the recurrent layers of each cell ran on.
+
+    Returns:
+        `KEY` and path: "scan, XLA", the paths of several processes joined by " or ".
+    """
+    known = turns[turns["recurrence"].notna()]
+    xla = known["xla"].map({True: ", XLA", False: ""})
+    paths = known[KEY].assign(path=known["recurrence"].astype(str) + xla).drop_duplicates()
+    return paths.groupby(KEY, sort=False)["path"].agg(" or ".join).reset_index()
+
+
+def noise(turns: pd.DataFrame) -> pd.DataFrame:
+    """Return what was unsteady while each cell was timed: all turns, also those that were measured again.
+
+    Returns:
+        `KEY`, spread and round_spread as `epoch_times`, turns, disturbed (counts), others_cores and steal_cores (CPU
+        that others and the hypervisor used, in cores), switches_per_s, device_lag_share (of a turn's seconds, median).
+    """
+    timed = turns[~turns["is_control"]]
+    timed = timed.assign(device_lag_share=timed["device_lag_s"].astype(float) / timed["seconds"])
+    cells = timed.groupby(KEY, sort=False)
+    sums = cells[["others_cpu_s", "steal_s", "involuntary_switches", "seconds", "disturbed"]].sum()
+    figures = pd.DataFrame({
+        "turns": cells.size(),
+        "disturbed": sums["disturbed"].astype(int),
+        "others_cores": sums["others_cpu_s"] / sums["seconds"],
+        "steal_cores": sums["steal_s"] / sums["seconds"],
+        "switches_per_s": sums["involuntary_switches"] / sums["seconds"],
+        "device_lag_share": cells["device_lag_share"].median(),
+    })  # fmt: skip
+    return epoch_times(turns)[[*KEY, "spread", "round_spread"]].merge(figures.reset_index(), on=KEY)
