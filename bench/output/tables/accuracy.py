@@ -1,272 +1,271 @@
-"""Tables of accuracy: over seeds, by true length, pairs of models and backends, single outputs.
+"""Tables of accuracy: over seeds, by true length, in pairs, time to a target, memory and single outputs."""
 
-Derived from raw records, as pandas frames. The sample is the seeds; what the intervals are and why:
-docs/methodology.md, "Accuracy over seeds".
-"""
-
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from itertools import combinations
-from math import inf, nan
+from collections.abc import Callable, Mapping
+from math import isnan
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from bench.analysis.intervals import (
-    LEAST_SEEDS,
-    RATE_MARGIN,
-    RATIO_MARGIN,
-    Contrast,
-    Interval,
-    mean_interval,
-    paired_difference,
-    paired_ratio,
-    verdicts,
-)
-from bench.analysis.patience import patience_order
-from bench.analysis.selection import Row, Selection, Table, axes, name_usual, sort_rows, statuses, without_figures
-from bench.plan.cells import Cell
-from bench.records.schema import Accuracy, Baseline, Failure
+from bench.analysis import accuracy as figures
+from bench.analysis.memory import LEAST_ROWS, curves
+from bench.analysis.select import Selection
+from bench.analysis.statistics import LEAST_SEEDS, RATE_MARGIN, RATIO_MARGIN
+from bench.analysis.targets import agreement, target_epochs, time_to_target
+from bench.names import say_count
+from bench.output.tables.table import Column, Table, add_status, axes, missing_notes, sort_rows, with_interval
+from bench.output.text import number
+from bench.records.frame import CELL
 
-MOST_BANDS = 6
-Keys = tuple[str | int, ...]
-
-
-def accuracy_table(chosen: Selection) -> Table:
-    """Tabulate accuracy over seeds, with what models without recurrence get."""
-    groups = _alike(chosen)
-    tried = {str(trials[0].cell) for trials in groups}
-    said = {cell: {"status": status} for cell, status in statuses(chosen, "accuracy").items()}
-    rows = [
-        axes(trials[0].cell)
-        | {"patience": trials[0].patience}
-        | _over_seeds(trials)
-        | said.get(str(trials[0].cell), {})
-        for trials in groups
-    ]
-    rows += [axes(cell) | said[str(cell)] for cell in _failed_cells(chosen) if str(cell) not in tried]
-    frame = _with_patiences(name_usual(pd.DataFrame(rows)))
-    if "seeds" in frame:
-        frame["seeds"] = frame["seeds"].astype("Int64")  # a cell that failed and a baseline have none
-    if rows and (baselines := [_of_baseline(baseline) for baseline in chosen.of(Baseline)]):
-        frame = sort_rows(pd.concat([frame, pd.DataFrame(baselines)], ignore_index=True), ["length"])
-    notes = (
-        f"Means over {seeds(chosen)}; beside them 95 % intervals of the means (low, high; from {LEAST_SEEDS} seeds "
-        "on), medians and standard deviations. A seed is the same start and the same batches on every backend.",
-        f"{_stopping(chosen)}; the weights are those of the last epoch. Stop epoch: median.",
-        "The linear fit (linear regression on the padded digits) solves the task: a sum is linear in the digits. "
-        "What is measured is what a recurrent model keeps of its past.",
-        *without_figures(chosen, "accuracy"),
-    )
-    return Table("Accuracy", frame, notes)
-
-
-def _of_baseline(baseline: Baseline) -> Row:
-    return {
-        "model": "linear fit" if baseline.name == "linear_regression" else baseline.name,
-        "length": baseline.length,
-        "backend": "none",
-        "test mse": baseline.test.mse,
-        "exact sums %": 100 * baseline.test.exact_sum_rate,
-    }
-
-
-def _over_seeds(trials: list[Accuracy]) -> Row:
-    mse = [trial.test.mse for trial in trials]
-    exact = [100 * trial.test.exact_sum_rate for trial in trials]
-    return {
-        "seeds": len({trial.seed for trial in trials}),
-        "test mse": float(np.mean(mse)),
-        **_ends(mean_interval(mse, bounds=(0, inf))),
-        "median": float(np.median(mse)),
-        "sd": float(np.std(mse, ddof=1)) if len(mse) > 1 else nan,
-        "exact sums %": float(np.mean(exact)),
-        **_ends(mean_interval(exact, bounds=(0, 100)), " %"),
-        "stop epoch": float(np.median([trial.epochs for trial in trials])),
-    }
-
-
-def _ends(interval: Interval, unit: str = "") -> Row:
-    return {f"low{unit}": interval.low, f"high{unit}": interval.high}
-
-
-def _alike(chosen: Selection) -> list[list[Accuracy]]:
-    """Group records by cell and patience."""
-    groups: list[list[Accuracy]] = []
-    for _, trials in chosen.cells(Accuracy):
-        by_patience: dict[int, list[Accuracy]] = defaultdict(list)
-        for trial in trials:
-            by_patience[trial.patience].append(trial)
-        groups += by_patience.values()
-    return groups
-
-
-def _failed_cells(chosen: Selection) -> list[Cell]:
-    cells = [failure.cell for failure in chosen.of(Failure) if failure.trial == "accuracy"]
-    return list({str(cell): cell for cell in cells}.values())
-
-
-def _with_patiences(frame: pd.DataFrame, *, then: Sequence[str] = ("model", "backend")) -> pd.DataFrame:
-    """Sort by length, patience and more, and leave the patience out where there is only one."""
-    if "patience" not in frame:
-        return sort_rows(frame, ["length", *then])
-    frame["patience"] = frame["patience"].astype("Int64")  # a cell that failed has none
-    order = [nan if pd.isna(patience) else patience_order(patience) for patience in frame["patience"]]
-    frame = sort_rows(frame.assign(order=order), ["length", "order", *then]).drop(columns="order")
-    return frame if frame["patience"].nunique() > 1 else frame.drop(columns="patience")
-
-
-def _stopping(chosen: Selection) -> str:
-    """Say after which epochs training ended."""
-    patiences = sorted({trial.patience for trial in chosen.of(Accuracy)}, key=patience_order)
-    if not any(patience >= 0 for patience in patiences):
-        return "Training never stops early"
-    epochs = chosen.runs[-1].header.sweep.training.epochs
-    ends = [
-        f"after {epochs} epochs"
-        if patience < 0
-        else "at the first epoch"
-        if patience < 2
-        else f"after {patience} epochs"
-        for patience in patiences
-    ]
-    ends[0] += " without a better val_mse"
-    return f"Training stops {' or '.join(ends)}"
-
-
-def seeds(chosen: Selection) -> str:
-    """Count the seeds of a cell, from the fewest to the most."""
-    counts = {len({trial.seed for trial in trials}) for _, trials in chosen.cells(Accuracy)} or {0}
-    few, many = min(counts), max(counts)
-    return f"{few} seed{'' if few == 1 else 's'}" if few == many else f"{few} to {many} seeds"
-
-
-def lengths_table(chosen: Selection) -> Table:
-    """Tabulate test errors by the true length of the rows."""
-    rows: list[Row] = []
-    for trials in _alike(chosen):
-        lengths = sorted({length for trial in trials for length in trial.test_by_length})
-        for band in np.array_split(lengths, min(MOST_BANDS, len(lengths))):
-            mse, exact = zip(*[_of_band(trial, set(band.tolist())) for trial in trials], strict=True)
-            rows.append(
-                axes(trials[0].cell)
-                | {
-                    "patience": trials[0].patience,
-                    "true length": f"{band[0]}" if len(band) == 1 else f"{band[0]} to {band[-1]}",
-                    "test rows": sum(trials[0].test_by_length[length].rows for length in band.tolist()),
-                    "test mse": float(np.mean(mse)),
-                    **_ends(mean_interval(mse, bounds=(0, inf))),
-                    "exact sums %": float(np.mean(exact)),
-                    **_ends(mean_interval(exact, bounds=(0, 100)), " %"),
-                }
-            )
-    notes = (
-        f"Means over {seeds(chosen)} with 95 % intervals, from {LEAST_SEEDS} seeds on. "
-        f"More than {MOST_BANDS} true lengths are put together into {MOST_BANDS} bands.",
-    )
-    return Table("Accuracy by true length", _with_patiences(name_usual(pd.DataFrame(rows))), notes)
-
-
-def _of_band(trial: Accuracy, band: set[int]) -> tuple[float, float]:
-    """Return test MSE and exact sums in % of the rows of some true lengths."""
-    errors = [error for length, error in trial.test_by_length.items() if length in band]
-    rows = sum(error.rows for error in errors)
-    mse = sum(error.rows * error.mse for error in errors) / rows
-    return mse, 100 * sum(error.rows * error.exact_sum_rate for error in errors) / rows
-
-
-def models_table(chosen: Selection) -> Table:
-    """Compare every two models at each length and patience, seed by seed."""
-    rows = _compare(chosen, "model", lambda trial: (trial.cell.length, trial.patience))
-    notes = (
-        "Pairs of seeds, each averaged over the backends that both models have. mse ratio: geometric mean of "
-        "model / against; exact sums: difference in points; 95 % intervals.",
-        VERDICTS,
-    )
-    return Table("Models compared", _with_patiences(rows, then=("model", "against")), notes)
-
-
-def backends_table(chosen: Selection) -> Table:
-    """Compare every two backends for each model, length and patience, seed by seed."""
-    rows = _compare(chosen, "backend", lambda trial: (trial.cell.length, trial.patience, trial.cell.model))
-    notes = (
-        "Pairs of seeds: the same start and batches on both. mse ratio: geometric mean of backend / against; "
-        "exact sums: difference in points; 95 % intervals.",
-        VERDICTS,
-    )
-    return Table("Backends compared", _with_patiences(rows, then=("model", "backend", "against")), notes)
-
-
+BASELINES = {"linear_regression": "linear fit"}
+"""What a baseline is called where its name in the records is long."""
+ENOUGH_SEEDS = 10
+"""Seeds from which on a share of misses says something."""
+PATIENCE = Column("patiences", "patience", kind="axis")
 VERDICTS = (
-    f"equal: shown to be within {RATIO_MARGIN:g} of ratio 1 and within {100 * RATE_MARGIN:g} points; different: not by "
-    "chance, corrected for all rows; open: neither is shown, more seeds would tell."
+    f"equal: shown to lie within {RATIO_MARGIN:g} of ratio 1 and within {100 * RATE_MARGIN:g} points; different: "
+    "significant, corrected for all rows (Holm); open: neither is shown, more seeds would tell."
 )
 
 
-def _compare(chosen: Selection, side: str, place: Callable[[Accuracy], Keys]) -> pd.DataFrame:
-    """Contrast every two values of an axis where all else is equal; only starts drawn in NumPy are pairs.
-
-    Args:
-        chosen: the records.
-        side: "model" or "backend".
-        place: length, patience, and the model if the sides are backends.
-    """
-    places: dict[Keys, dict[str, list[Accuracy]]] = defaultdict(lambda: defaultdict(list))
-    for trial in chosen.usually_trained:
-        if trial.start == "numpy":
-            places[place(trial)][getattr(trial.cell, side)].append(trial)
-    rows: list[Row] = []
-    contrasts: list[tuple[Contrast, Contrast]] = []
-    for keys, sides in places.items():
-        for first, second in combinations(sorted(sides), 2):
-            pairs = _pairs(sides[first], sides[second], over="backend" if side == "model" else None)
-            if not len(pairs):
-                continue
-            ratio = paired_ratio(pairs[:, 0, 0], pairs[:, 1, 0])
-            points = paired_difference(pairs[:, 0, 1], pairs[:, 1, 1])
-            contrasts.append((ratio, points))
-            row: Row = {"model": keys[2]} if len(keys) > 2 else {}
-            row |= {"length": keys[0], "patience": keys[1], side: first, "against": second, "pairs": len(pairs)}
-            row |= {"mse ratio": ratio.value, **_ends(ratio.interval), "exact sums": 100 * points.value}
-            rows.append(row | {"low points": 100 * points.interval.low, "high points": 100 * points.interval.high})
-    for row, verdict in zip(rows, verdicts(contrasts), strict=True):
-        row["verdict"] = verdict
-    return pd.DataFrame(rows)
-
-
-def _pairs(first: Iterable[Accuracy], second: Iterable[Accuracy], *, over: str | None) -> NDArray[np.float64]:
-    """Pair two sides by seed, each averaged over an axis of the cell where both have it.
-
-    Returns:
-        Test MSE and exact-sum rate of each seed and side, shape (seeds, 2, 2).
-    """
-
-    def figures(trials: Iterable[Accuracy]) -> dict[tuple[int, str | None], tuple[float, float]]:
-        return {
-            (trial.seed, getattr(trial.cell, over) if over else None): (trial.test.mse, trial.test.exact_sum_rate)
-            for trial in trials
-        }
-
-    left, right = figures(first), figures(second)
-    by_seed: dict[int, list[list[tuple[float, float]]]] = defaultdict(list)
-    for key in sorted(left.keys() & right.keys(), key=str):
-        by_seed[key[0]].append([left[key], right[key]])
-    return np.array([pairs[0] if len(pairs) == 1 else np.mean(pairs, axis=0) for pairs in by_seed.values()])
-
-
-def predictions_table(chosen: Selection) -> Table:
-    """Tabulate the outputs for the first six test rows beside their sums, lowest seed only."""
-    rows = []
-    for cell, trials in chosen.cells(Accuracy):
-        first = min(trials, key=lambda trial: (trial.seed, -patience_order(trial.patience)))
-        outputs = {f"row {place}": value for place, value in enumerate(first.predictions, 1)}
-        rows.append(axes(cell) | outputs)
-        rows.append(axes(cell) | {"backend": "true sum"} | {f"row {n}": s for n, s in enumerate(first.sums, 1)})
-    frame = pd.DataFrame(rows).drop_duplicates(ignore_index=True)
-    if not frame.empty:
-        frame["true"] = frame["backend"] == "true sum"
-        frame = frame.sort_values(["length", "model", "true"], kind="stable").drop(columns="true")
-    return Table(
-        "Predictions of the first six test rows", frame.reset_index(drop=True), ("Lowest seed, largest patience.",)
+def accuracy_table(selection: Selection) -> Table:
+    """Tabulate errors over seeds, and below them what models without recurrence get."""
+    trainings = selection.frames.trainings
+    frame = add_status(_sorted(figures.accuracy(trainings)), selection, "accuracy")
+    baselines = selection.frames.baselines
+    baselines = baselines[baselines["length"].isin(frame["length"])]
+    baselines = baselines.assign(
+        model=baselines["name"].replace(BASELINES), environment="none", device="cpu", threads="1", variant="default"
     )
+    frame = pd.concat([frame, baselines.reindex(columns=frame.columns)], ignore_index=True)
+    frame = frame.sort_values("length", kind="stable", ignore_index=True).astype({"seeds": "Int64"})
+    columns = [
+        *axes(frame),
+        PATIENCE,
+        Column("seeds", "seeds"),
+        with_interval("test_mse", "test MSE", level=0.95),
+        Column("test_mse_median", "median"),
+        with_interval("exact_sum_rate", "exact sums %", 100, level=0.95),
+        Column("epochs", "epochs"),
+        Column("stopped_early", "stopped early %", 100),
+        Column("status", "status", kind="text"),
+    ]
+    notes = (
+        _scope(selection),
+        _stopping(trainings),
+        *_seen(selection),
+        "The linear fit solves the task, since a sum is linear in the digits. The error of a recurrent model depends "
+        "on how far training got as well as on its memory.",
+    )
+    return Table("accuracy", "Accuracy", frame, columns, notes if len(trainings) else ())
+
+
+def _sorted(frame: pd.DataFrame, *others: str) -> pd.DataFrame:
+    """Sort rows by their cells, then by patience, never stopping last, then by other columns."""
+    return sort_rows(frame.sort_values(["patience", *others], key=_order, kind="stable"))
+
+
+def _order(column: pd.Series) -> pd.Series:
+    return figures.patience_order(column) if column.name == "patience" else column
+
+
+def _scope(selection: Selection) -> str:
+    """Describe what the means and their intervals are of."""
+    trainings = selection.frames.trainings
+    counts = trainings.groupby(CELL)["seed"].nunique()
+    few, most = int(counts.min()), int(counts.max())
+    seeds = say_count(most, "seed") if few == most else f"{few} to {most} seeds"
+    rows = say_count(selection.header.sweep.task.test_rows, "test row")
+    return (
+        f"Means over {seeds}, from {LEAST_SEEDS} on with 95 % intervals. An interval is of seeds on this data set and "
+        f"its {rows}: other rows can change a figure by more."
+    )
+
+
+def _stopping(trainings: pd.DataFrame) -> str:
+    """Describe what ended the trainings of each patience."""
+    parts = []
+    for patience, count, stopped, limit in figures.stopping(trainings).itertuples(index=False):
+        name = "Without early stopping" if patience < 0 else f"With patience {patience}"
+        others = "" if isnan(limit) else f"{count - stopped:,} by the limit of {limit:,.0f} epochs"
+        by_patience = "" if patience < 0 else f"{stopped:,} of {say_count(count, 'training')} ended by patience"
+        parts.append(f"{name} {', '.join(filter(None, [by_patience, others]))}.")
+    return " ".join([*parts, "The weights are those of the last epoch."])
+
+
+def _seen(selection: Selection) -> list[str]:
+    """Describe how many test rows are no new rows."""
+    task = selection.header.sweep.task
+    lengths = sorted(selection.frames.trainings["length"].unique())
+    shares = {length: figures.seen_share(task, int(length)) for length in lengths}
+    known = [f"{number(100 * share)} % at length {length}" for length, share in shares.items() if not isnan(share)]
+    return [f"Test rows that are equal to a fitted row: {', '.join(known)}."] if known else []
+
+
+def by_length_table(selection: Selection) -> Table:
+    """Tabulate errors by the true length of the test rows."""
+    frame = _sorted(figures.by_length(selection.frames.lengths), "shortest")
+    frame["true_length"] = _spans(frame["shortest"], frame["longest"])
+    columns = [
+        *axes(frame),
+        PATIENCE,
+        Column("true_length", "true length", kind="text"),
+        Column("rows", "test rows"),
+        with_interval("mse", "test MSE", level=0.95),
+        with_interval("exact_sum_rate", "exact sums %", 100, level=0.95),
+    ]
+    notes = (_scope(selection), f"The true lengths are put into at most {figures.MOST_BANDS} bands.")
+    return Table("accuracy-by-length", "Accuracy by true length", frame, columns, notes if len(frame) else ())
+
+
+def _spans(first: pd.Series, last: pd.Series) -> pd.Series:
+    """Write "2 to 10", and "2" where both are the same."""
+    return first.astype(str).where(first == last, first.astype(str) + " to " + last.astype(str))
+
+
+def by_model_table(selection: Selection) -> Table:
+    """Compare every two models at each length, seed by seed."""
+    frame = figures.contrasts(selection.frames.trainings, by="model")
+    note = "Pairs of seeds, averaged over the backends that both models have."
+    return _contrast_table("accuracy-by-model", "Accuracy of the models compared", frame, note)
+
+
+def by_backend_table(selection: Selection) -> Table:
+    """Compare every two backends for each model and length, seed by seed."""
+    frame = figures.contrasts(selection.frames.trainings, by="environment")
+    note = "Pairs of seeds: the same starting weights and batches on both."
+    return _contrast_table("accuracy-by-backend", "Accuracy of the backends compared", frame, note)
+
+
+def _contrast_table(name: str, title: str, frame: pd.DataFrame, note: str) -> Table:
+    frame = _sorted(frame, "first", "second")
+    columns = [
+        *axes(frame),
+        PATIENCE,
+        Column("first", "A", kind="axis"),
+        Column("second", "B", kind="axis"),
+        Column("pairs", "pairs"),
+        with_interval("mse_ratio", "test MSE, A / B", level=0.95),
+        with_interval("exact_difference", "exact sums, A - B, points", 100, level=0.95),
+        Column("verdict", "verdict", kind="text"),
+    ]
+    scope = "Intervals and verdicts are of seeds on one data set and its test rows."
+    return Table(name, title, frame, columns, (note, VERDICTS, scope) if len(frame) else ())
+
+
+def target_table(selection: Selection) -> Table:
+    """Tabulate the epochs and seconds until val_mse reaches the target."""
+    frames, target = selection.frames, selection.target
+    of_training = [*CELL, "patience", "seed"]
+    trainings = frames.trainings[[*of_training, "start", "stopped_early"]]
+    epochs = target_epochs(frames.losses, target).merge(trainings, on=of_training)
+    same = agreement(epochs[epochs["start"] == "numpy"])
+    frame = time_to_target(frames.turns, frames.losses, target)
+    frame = sort_rows(
+        frame.merge(same, on=[name for name in CELL if name != "environment"], how="left", suffixes=("", "_shared"))
+    )
+    frame["reached_of"] = _of(frame["reached"], frame["seeds"])
+    frame["same_of"] = _of(frame["same"], frame["seeds_shared"])
+    columns = [
+        *axes(frame),
+        Column("reached_of", "reached", kind="text"),
+        with_interval("epochs", "epochs"),
+        Column("train_s", "training s"),
+        Column("total_s", "from start s"),
+        Column("same_of", "same epoch", kind="text"),
+    ]
+    notes = (
+        f"First epoch at whose end val_mse is at most {number(target)} (--target): medians over seeds, with intervals "
+        "by their order, from 6 seeds on. A seed that does not reach it counts as never.",
+        *_misses(epochs),
+        "Accuracy trials are not timed. Training s: epochs times the steady epoch of the same cell where it was timed. "
+        "From start s: process start, import, build and first epoch too, and a validation after every epoch.",
+        *_agreement(same),
+        *missing_notes(selection, "accuracy"),
+    )
+    return Table("target", f"Time to a val_mse of {number(target)}", frame, columns, notes if len(frame) else ())
+
+
+def _of(count: pd.Series, total: pd.Series) -> pd.Series:
+    """Write "9 of 10", and nothing where nothing was counted."""
+    counts, totals = (numbers.astype("Int64").astype("string") for numbers in (count, total))
+    return (counts + " of " + totals).fillna("").astype(str)
+
+
+def _misses(epochs: pd.DataFrame) -> list[str]:
+    """Describe how many trainings missed the target, and whether they or the seeds were too few."""
+    missed = ~np.isfinite(epochs["epoch"])
+    stopped = int((missed & epochs["stopped_early"].astype(bool)).sum())
+    ended = f", {stopped:,} of them stopped early: they might have reached it later" if stopped else ""
+    limit = say_count(int(epochs["epochs"].max()), "epoch")
+    notes = [f"{missed.sum():,} of {say_count(len(epochs), 'training')} did not reach it within {limit}{ended}."]
+    few = int(epochs.groupby(CELL)["seed"].nunique().min())
+    return notes + [f"{say_count(few, 'seed')} are too few: train at least {ENOUGH_SEEDS}."] * (few < ENOUGH_SEEDS)
+
+
+def _agreement(same: pd.DataFrame) -> list[str]:
+    """Describe how often a seed reached the target in the same epoch on all backends."""
+    if same.empty:
+        return []
+    apart, some_only = same["most_apart"].max(), int(same["some_only"].sum())
+    others = f" Others are at most {say_count(int(apart), 'epoch')} apart." if apart > 0 else ""
+    others += f" {say_count(some_only, 'seed')} reached it on some backends only." if some_only else ""
+    return [
+        "Same epoch: seeds that reached it in the same epoch on all backends, of those that reached it on any, where "
+        f"start and batches are the same: {same['same'].sum():,} of {same['seeds'].sum():,}.{others}"
+    ]
+
+
+def memory_table(selection: Selection) -> Table:
+    """Tabulate the change of the output with the digit k steps before the end, and the gradient there."""
+    frame = curves(selection.frames.memory)
+    k = frame["steps_back"]
+    frame = _sorted(frame[k & (k - 1) == 0], "steps_back")
+    for name in ("moved", "moved_low", "moved_high"):
+        frame[name] = frame[name].mask(frame["few_rows"])
+    columns = [
+        *axes(frame),
+        Column("steps_back", "steps back", kind="axis"),
+        Column("rows", "test rows"),
+        with_interval("moved", "output change", level=0.95),
+        Column("gradient_start_h", "gradient of h at start"),
+        Column("gradient_h", "of h trained"),
+        Column("gradient_start_c", "gradient of c at start"),
+        Column("gradient_c", "of c trained"),
+    ]
+    notes = (
+        "Output change: how far the output moves when the digit so many steps before the end grows by one; 1: it is "
+        f"added, 0: it is not. Means over the test rows where it can grow, of seeds; empty below {LEAST_ROWS} rows.",
+        "An output that cannot grow to the sum changes little at any step, whatever the states hold.",
+        "Gradient: the norm of the loss gradient with respect to the states h and c there, relative to that of h at "
+        "the end, with the starting and the trained weights: medians over seeds.",
+        _scope(selection),
+        _stopping(figures.longest(selection.frames.trainings)),
+    )
+    return Table("memory", "Memory and gradients through time", frame, columns, notes if len(frame) else ())
+
+
+def predictions_table(selection: Selection) -> Table:
+    """Tabulate the outputs for the first test rows below their sums: lowest seed, largest patience."""
+    rows = figures.longest(selection.frames.predictions)
+    rows = rows[rows["seed"] == rows.groupby(CELL)["seed"].transform("min")]
+    sums = rows.drop_duplicates(["length", "row"]).assign(
+        model="true sum", environment="", device="cpu", threads="1", variant="default"
+    )
+    outputs = rows.pivot(index=CELL, columns="row", values="prediction").reset_index()
+    true_sums = sums.pivot(index=CELL, columns="row", values="true_sum").reset_index()
+    frame = pd.concat([true_sums, sort_rows(outputs)]).sort_values("length", kind="stable", ignore_index=True)
+    frame.columns = pd.Index([name if isinstance(name, str) else f"row_{name}" for name in frame.columns])
+    columns = [*axes(frame), *(Column(name, name.replace("_", " ")) for name in frame.columns if name not in CELL)]
+    notes = ("Outputs for the first test rows, of the lowest seed with the largest patience.",)
+    return Table("predictions", "Predictions of the first test rows", frame, columns, notes if len(frame) else ())
+
+
+TABLES: Mapping[str, Callable[[Selection], Table]] = {
+    "accuracy": accuracy_table,
+    "accuracy-by-length": by_length_table,
+    "accuracy-by-model": by_model_table,
+    "accuracy-by-backend": by_backend_table,
+    "target": target_table,
+    "memory": memory_table,
+    "predictions": predictions_table,
+}

@@ -1,0 +1,279 @@
+"""Accuracy: seeds are the sample, patiences are never mixed, pairs are pairs of seeds."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pytest
+from factories import make_accuracy, make_baseline, make_cell, make_errors, make_failure, select_all
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.analysis.accuracy import (
+    accuracy,
+    average_environments,
+    by_length,
+    contrasts,
+    loss_curves,
+    seen_share,
+    stopping,
+)
+from bench.analysis.statistics import mean_interval, paired_ratio
+from bench.output.tables.accuracy import TABLES
+from seqsum_core.settings import TaskSettings
+
+CELL = {"environment": "jax", "device": "cpu", "model": "lstm", "length": 12, "threads": "1", "variant": "default"}
+By = Literal["environment", "model"]
+
+
+def trainings(mse: Sequence[float], **fields: Any) -> pd.DataFrame:
+    """Make a training of each test MSE, with the seeds 0, 1, ...; a field may be a list."""
+    known = {"patience": 20, "epochs": 100, "stopped_early": False, "exact_sum_rate": 0.75, "start": "numpy"}
+    return pd.DataFrame({"test_mse": mse}).assign(seed=range(len(mse)), **{**CELL, **known, **fields})
+
+
+def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def notes(name: str, *records: Any) -> str:
+    return " ".join(TABLES[name](select_all(*records)).notes)
+
+
+def test_figures_are_of_the_seeds() -> None:
+    mse, rates = [2.0, 4.0, 3.0, 9.0, 1.0, 1.0], [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    stopped = [True, True, True, False, False, False]
+    frame = trainings(mse, exact_sum_rate=rates, epochs=[2, 3, 4, 5, 6, 7], stopped_early=stopped)
+    (row,) = rows(accuracy(frame))
+    interval = mean_interval(mse, bounds=(0, np.inf))
+    assert row["test_mse"] == pytest.approx(20 / 6) and row["test_mse_median"] == 2.5
+    assert row["test_mse_sd"] == pytest.approx(np.std(mse, ddof=1))
+    assert (row["test_mse_low"], row["test_mse_high"]) == (interval.low, interval.high)
+    assert row["exact_sum_rate_low"] < row["exact_sum_rate"] < row["exact_sum_rate_high"]
+    assert (row["seeds"], row["epochs"], row["stopped_early"]) == (6, 4.5, 0.5)
+
+
+def test_too_few_seeds_have_no_interval() -> None:
+    (row,) = rows(accuracy(trainings([1.0, 2.0, 3.0, 4.0])))
+    assert row["test_mse"] == 2.5 and np.isnan(row["test_mse_low"]) and np.isnan(row["exact_sum_rate_high"])
+
+
+def test_patiences_are_never_mixed() -> None:
+    frame = pd.concat([trainings([1.0 + patience], patience=patience) for patience in (-1, 20, 0)])
+    figures = accuracy(frame).set_index("patiences")["test_mse"].to_dict()
+    assert figures == {"0": 1.0, "20": 21.0, "never": 0.0}
+
+
+def test_patiences_that_ended_alike_are_a_single_row() -> None:
+    """One seed that differs is enough for two rows."""
+    frame = pd.concat([trainings([3.0, 4.0, 5.0], patience=patience) for patience in (20, 0, -1)])
+    (row,) = rows(accuracy(frame))
+    assert (row["patience"], row["patiences"], row["seeds"]) == (-1, "0, 20, never", 3)
+    frame = pd.concat([trainings([3.0, 4.0, 5.0]), trainings([3.0, 4.0, 6.0], patience=0)])
+    assert sorted(accuracy(frame)["patiences"]) == ["0", "20"]
+
+
+def test_what_ended_the_trainings_is_counted() -> None:
+    frame = pd.concat(
+        [
+            trainings([1.0] * 3, patience=-1, epochs=300),
+            trainings([1.0] * 3, patience=0, stopped_early=True, epochs=[7, 8, 9]),
+            trainings([1.0] * 3, patience=20, stopped_early=[True, False, False], epochs=[40, 300, 300]),
+        ]
+    )
+    counts = stopping(frame).fillna(0)
+    assert counts["patience"].tolist() == [0, 20, -1]
+    assert counts["stopped_early"].tolist() == [3, 1, 0] and counts["limit"].tolist() == [0, 300, 300]
+
+
+def lengths(rows_of: dict[int, int], **fields: Any) -> pd.DataFrame:
+    """Make the true lengths of a training, with as many rows as are given and a test MSE that is the length."""
+    frame = pd.DataFrame({"true_length": list(rows_of), "rows": list(rows_of.values())})
+    known = {"seed": 0, "patience": 0, "mse": frame["true_length"].astype(float), "exact_sum_rate": 0.5}
+    return frame.assign(**{**CELL, **known, **fields})
+
+
+def test_true_lengths_are_put_into_bands_by_their_rows() -> None:
+    figures = by_length(lengths({length: length for length in range(1, 13)}))
+    spans = list(figures[["shortest", "longest"]].itertuples(index=False, name=None))
+    assert spans == [(1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12)]
+    assert figures["rows"].tolist() == [3, 7, 11, 15, 19, 23]
+    assert figures["mse"].tolist() == pytest.approx([5 / 3, 25 / 7, 61 / 11, 113 / 15, 181 / 19, 265 / 23])
+    assert len(by_length(lengths({length: 1 for length in range(1, 13)}), most_bands=None)) == 12
+
+
+def test_bands_are_averaged_over_the_seeds() -> None:
+    frame = pd.concat([lengths({2: 90, 3: 7}, seed=seed, mse=[seed, 0.0]) for seed in (1.0, 2.0)])
+    assert by_length(frame)["mse"].tolist() == [1.5, 0.0] and by_length(frame)["seeds"].tolist() == [2, 2]
+
+
+def test_environments_are_compared_seed_by_seed() -> None:
+    jax, torch = [1.0, 2.0, 4.0, 8.0, 16.0], [2.0, 4.0, 8.0, 16.0, 30.0]
+    frame = pd.concat([trainings(jax), trainings(torch, environment="torch")[::-1]])
+    (row,) = rows(contrasts(frame, "environment"))
+    wanted = paired_ratio(jax, torch)
+    assert (row["first"], row["second"], row["pairs"], row["verdict"]) == ("jax", "torch", 5, "different")
+    assert (row["mse_ratio"], row["mse_ratio_low"], row["mse_ratio_high"]) == pytest.approx(
+        (wanted.value, wanted.low, wanted.high)
+    )
+
+
+def test_exact_sums_are_compared_by_their_difference() -> None:
+    """Differences of 1, 2, 3, 4 and 5 points: mean 3, standard error sqrt(2.5 / 5), t of 4 degrees of freedom."""
+    jax, torch = [0.51, 0.62, 0.73, 0.84, 0.95], [0.5, 0.6, 0.7, 0.8, 0.9]
+    frame = pd.concat(
+        [trainings([1.0] * 5, exact_sum_rate=jax), trainings([1.0] * 5, exact_sum_rate=torch, environment="torch")]
+    )
+    (row,) = rows(contrasts(frame, "environment"))
+    half = 0.01 * 2.7764451 * 0.5**0.5
+    ends = (row["exact_difference"], row["exact_difference_low"], row["exact_difference_high"])
+    assert ends == pytest.approx((0.03, 0.03 - half, 0.03 + half))
+
+
+def test_verdicts_are_corrected_for_all_rows() -> None:
+    """What is different where it is the only row is open among rows that show nothing."""
+    random = np.random.default_rng(0)
+    jax, torch = [1.0, 1.1, 0.9, 1.2, 1.0, 0.8], [1.3, 1.2, 1.3, 1.4, 1.1, 1.2]
+    alone = pd.concat([trainings(jax), trainings(torch, environment="torch")])
+    assert contrasts(alone, "environment")["verdict"].tolist() == ["different"]
+    others = [
+        trainings(random.lognormal(0, 1, 6), environment=environment, length=length)
+        for length in range(20, 40)
+        for environment in ("jax", "torch")
+    ]
+    row, *_ = rows(contrasts(pd.concat([alone, *others]), "environment"))
+    assert (row["length"], row["verdict"]) == (12, "open")
+    assert row["mse_ratio_high"] < 1, "the interval is of this row alone"
+
+
+def test_a_patience_that_ended_alike_dilutes_no_verdict() -> None:
+    jax, torch = [1.0, 1.1, 0.9, 1.2, 1.0, 0.8], [1.3, 1.2, 1.3, 1.4, 1.1, 1.2]
+    frame = pd.concat(
+        [
+            trainings(mse, environment=environment, patience=patience)
+            for patience in range(40)
+            for environment, mse in (("jax", jax), ("torch", torch))
+        ]
+    )
+    (row,) = rows(contrasts(frame, "environment"))
+    assert (row["patience"], row["pairs"], row["verdict"]) == (39, 6, "different")
+
+
+def test_only_seeds_of_both_whose_start_is_the_same_are_pairs() -> None:
+    jax, torch = trainings([1.0] * 6), trainings([1.0] * 8, environment="torch")[2:]
+    assert contrasts(pd.concat([jax, torch]), "environment")["pairs"].tolist() == [4]
+    assert contrasts(pd.concat([jax, torch.assign(start="keras")]), "environment").empty
+
+
+@pytest.mark.parametrize(("seeds", "verdict"), [(8, "equal"), (3, "open")])
+def test_equal_environments_are_equal_if_the_seeds_are_enough(seeds: int, verdict: str) -> None:
+    mse = [1.0 + seed for seed in range(seeds)]
+    (row,) = rows(contrasts(pd.concat([trainings(mse), trainings(mse, environment="torch")]), "environment"))
+    assert (row["mse_ratio"], row["verdict"]) == (pytest.approx(1), verdict)
+    assert np.isnan(row["mse_ratio_low"]) == (seeds < 5)
+
+
+def test_models_are_compared_over_environments_that_both_have() -> None:
+    gru = trainings([1.0, 1.0, 1.0, 1.0, 2.0], model="gru")
+    frame = pd.concat([trainings([2.0] * 5), trainings([6.0] * 5, environment="torch"), gru])
+    (row,) = rows(contrasts(frame, "model"))
+    assert (row["first"], row["second"], row["pairs"]) == ("gru", "lstm", 5)
+    assert row["mse_ratio"] == pytest.approx(0.5**0.8)
+    both = pd.concat([frame, gru.assign(environment="torch", test_mse=6.0)])
+    assert contrasts(both, "model")["mse_ratio"].tolist() == pytest.approx([(3.5 / 4) ** 0.8])
+
+
+@pytest.mark.parametrize("by", ["environment", "model"])
+def test_what_has_no_partner_is_compared_with_nothing(by: By) -> None:
+    first, other = trainings([1.0] * 5), trainings([1.0] * 5, environment="torch", model="gru")
+    assert contrasts(first, by).empty and contrasts(first.iloc[:0], by).empty
+    assert contrasts(pd.concat([first, other.assign(length=4)]), by).empty
+    assert contrasts(pd.concat([first, other.assign(patience=0)]), by).empty
+
+
+def test_environments_of_a_seed_are_averaged() -> None:
+    frame = pd.concat([trainings([1.0, 3.0]), trainings([2.0, 5.0], environment="torch")])
+    averaged = average_environments(frame)
+    assert averaged["test_mse"].tolist() == [1.5, 4.0] and set(averaged["environment"]) == {"all"}
+    (row,) = rows(accuracy(averaged))
+    assert (row["seeds"], row["test_mse"]) == (2, 2.75)
+
+
+def test_a_seed_that_has_stopped_keeps_its_last_loss() -> None:
+    losses = [(0, 1, 4.0), (0, 2, 2.0), (1, 1, 8.0), (1, 2, 6.0), (1, 3, 4.0)]
+    frame = pd.DataFrame(losses, columns=["seed", "epoch", "val_loss"]).assign(**CELL, patience=5)
+    curve = loss_curves(pd.concat([frame, frame.assign(patience=0, val_loss=99.0)]))
+    assert curve["val_mse"].tolist() == [6.0, 4.0, 3.0] and curve["val_mse_low"].tolist() == [5.0, 3.0, 2.5]
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=8))
+def test_the_order_of_records_changes_no_figure(mse: list[float]) -> None:
+    frame = pd.concat([trainings(mse), trainings(mse[::-1], environment="torch")])
+    for table in (accuracy, lambda frame: contrasts(frame, "environment")):
+        forth, back = table(frame), table(frame[::-1])
+        names = [name for name in ("environment", "first") if name in forth]
+        pd.testing.assert_frame_equal(
+            forth.sort_values(names, ignore_index=True), back.sort_values(names, ignore_index=True)
+        )
+
+
+def test_test_rows_of_short_sequences_are_fitted_rows() -> None:
+    """Counted by hand once: 191 of the 200 test rows at length 4, 66 at 12."""
+    assert [seen_share(TaskSettings(), length) for length in (4, 12)] == [191 / 200, 66 / 200]
+    assert np.isnan(seen_share(TaskSettings(source="generated", sequences=10**6), 4))
+
+
+def test_baselines_stand_below_the_models_of_their_length() -> None:
+    cells = [make_cell(length=length) for length in (12, 4)]
+    baselines = [make_baseline(name, length) for length in (4, 12, 50) for name in ("mean", "linear_regression")]
+    frame = TABLES["accuracy"](select_all(*(make_accuracy(cell) for cell in cells), *baselines)).frame
+    models = ["lstm", "mean", "linear fit"]
+    assert list(zip(frame["length"], frame["model"], strict=True)) == [(n, name) for n in (4, 12) for name in models]
+
+
+def test_the_accuracy_table_has_what_a_reader_must_know() -> None:
+    trials = [
+        make_accuracy(seed=seed, patience=20, val_loss=(1.0,) * epochs).model_copy(update={"stopped_early": stopped})
+        for seed, (epochs, stopped) in enumerate([(40, True), (100, False), (100, False)])
+    ]
+    text = notes("accuracy", *trials)
+    assert "1 of 3 trainings ended by patience, 2 by the limit of 100 epochs" in text
+    assert "33.0 % at length 12" in text and "200 test rows" in text and "linear fit solves the task" in text
+    assert "3 seeds" in text
+
+
+def test_a_lost_seed_is_missing_from_its_row_alone() -> None:
+    trials = [make_accuracy(make_cell(name), seed=seed) for name, n in (("jax", 6), ("torch", 4)) for seed in range(n)]  # type: ignore[arg-type]
+    selection = select_all(*trials, make_failure(make_cell("torch"), trial="accuracy"))
+    assert TABLES["accuracy"](selection).frame.set_index("environment")["seeds"].to_dict() == {"jax": 6, "torch": 4}
+    assert "4 to 6 seeds" in TABLES["accuracy"](selection).notes[0]
+
+
+def test_predictions_of_the_lowest_seed_stand_below_the_true_sums() -> None:
+    trials = [
+        make_accuracy(make_cell(backend), seed=seed, patience=patience, predictions=(seed + patience, 7.5), sums=(4, 8))
+        for backend in ("jax", "torch")
+        for seed in (2, 1)
+        for patience in (0, 5)
+    ]
+    frame = TABLES["predictions"](select_all(*trials)).frame
+    assert frame[["model", "environment", "row_1", "row_2"]].to_numpy().tolist() == [
+        ["true sum", "", 4.0, 8.0],
+        ["lstm", "jax", 6.0, 7.5],
+        ["lstm", "torch", 6.0, 7.5],
+    ]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_run_that_trained_nothing_has_empty_tables(name: str) -> None:
+    table = TABLES[name](select_all(make_failure()))
+    assert table.frame.empty and table.name == name
+
+
+def test_columns_of_every_table_are_in_its_frame() -> None:
+    trials = [make_accuracy(make_cell(backend), test=make_errors(2.0)) for backend in ("jax", "torch")]
+    for table in (make(select_all(*trials)) for make in TABLES.values()):
+        named = {name for column in table.columns for name in (column.name, column.low, column.high) if name}
+        assert named - {"status"} <= set(table.frame), table.name
