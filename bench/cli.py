@@ -35,7 +35,7 @@ def main() -> None:
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="seqsum", standalone_mode=False)
     except typer.TyperException as error:  # of the command line: an option that is not there, a value it does not take
-        say(f"seqsum: {' '.join(error.format_message().split())}")
+        say(f"seqsum: {' '.join(error.format_message().replace('Value error, ', '').split())}")
         code = 2
     except UserError as error:
         say(f"seqsum: {error}")

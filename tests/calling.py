@@ -1,6 +1,7 @@
 """The command line called in this process, which is quicker than starting Python anew."""
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ class Caller:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self._monkeypatch, self._capsys = monkeypatch, capsys
+        monkeypatch.delenv("KERAS_BACKEND", raising=False)
+        monkeypatch.setattr("signal.signal", lambda *_: None)
 
     def __call__(self, *arguments: str | Path) -> Answer:
         self._capsys.readouterr()
@@ -35,7 +38,7 @@ class Caller:
         return Answer(int(end.value.code or 0), out, err)
 
 
-def write_run(results: Path, header: Header, records: list[Record]) -> Path:
+def write_run(results: Path, header: Header, records: Iterable[Record]) -> Path:
     """Put a run on the disk and return its folder."""
     writer = start_run(results, header)
     for record in records:

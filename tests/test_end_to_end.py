@@ -5,20 +5,21 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from zipfile import ZipFile
 
+import pandas as pd
 import pytest
 from conftest import installed_backends
 
+import bench
 from bench.host import usable_cores
-from bench.records.schema import Accuracy, Failure
-from bench.records.speed import Speed
-from bench.records.store import load_run
 
 pytestmark = pytest.mark.end_to_end
 
 PROJECT = Path(__file__).parent.parent
+BACKENDS = installed_backends()
 TINY = """
 models = ["simple_rnn", "gru"]
 lengths = [4]
@@ -30,8 +31,8 @@ processes = 1
 rounds = 2
 warmup_epochs = 1
 warmup_s = 0.0
-slice_epochs = 3
-slice_s = 0.001
+turn_epochs = 3
+turn_s = 0.001
 validations = 2
 control = "each"
 """
@@ -40,177 +41,142 @@ PATHS = {"jax": ("scan", 2), "torch": ("python_loop", 0), "tensorflow": ("while_
 """Where a fresh process of Keras 3.15.1 runs a recurrent layer on a CPU, and training steps it compiles."""
 
 
-def call(folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=environment | {"TMPDIR": str(folder)} | variables,
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
+class Folder:
+    """A folder outside the checkout in which commands are called."""
+
+    def __init__(self, path: Path, sweep: str = ONE_CELL) -> None:
+        self.path = path
+        (path / "tiny.toml").write_text(sweep)
+
+    def call(self, *command: str | Path, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Call a command and check its exit code."""
+        inherited = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+        answer = subprocess.run(
+            list(map(str, command)),
+            cwd=self.path,
+            env=inherited | {"TMPDIR": str(self.path)} | variables,
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+        assert answer.returncode == code, answer.stdout[-3000:] + answer.stderr[-3000:]
+        assert "Traceback" not in answer.stderr
+        return answer
+
+    def run(self, *options: str, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Measure the sweep."""
+        return self.call("seqsum", "run", "--sweep", "tiny.toml", *options, code=code, **variables)
+
+    def load(self, kind: str) -> pd.DataFrame:
+        """Return what was measured."""
+        return bench.load(self.path / "results", kind=kind)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    folder = tmp_path_factory.mktemp("run")
-    (folder / "tiny.toml").write_text(TINY)
-    return folder, call(folder, "seqsum", "run", "--sweep", "tiny.toml")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Folder, str]]:
+    """Return a folder with a run of all backends, and what the run printed."""
+    folder = Folder(tmp_path_factory.mktemp("run"), TINY)
+    yield folder, folder.run().stdout
 
 
-def test_run_measures_every_backend(measured: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    folder, answer = measured
-    assert answer.returncode == 0, answer.stderr
-    (header,) = (folder / "results").glob("*/run.json")
-    run = load_run(header.parent)
-    expected = {(backend, model) for backend in installed_backends() for model in ("simple_rnn", "gru")}
-    for kind in (Speed, Accuracy):
-        cells = {(record.cell.backend, record.cell.model) for record in run.records if isinstance(record, kind)}
-        assert cells == expected
-    for worker in run.header.workers:
-        assert worker.versions["keras"] and worker.environment["KERAS_BACKEND"] == worker.backend
-        assert worker.environment["OMP_NUM_THREADS"] == "1"
+def test_run(measured: tuple[Folder, str]) -> None:
+    """Every cell is timed in turns with the others on the path that is known, trained alike, and shown."""
+    folder, printed = measured
+    turns, trainings, losses = (folder.load(kind) for kind in ("turns", "trainings", "losses"))
+    cells = {(backend, model) for backend in BACKENDS for model in ("simple_rnn", "gru")}
+    for frame in (turns, trainings):
+        assert set(zip(frame["backend"], frame["model"], strict=True)) == cells
+    assert set(turns.loc[turns["is_control"], "model"]) == {"simple_rnn"}
+    assert turns.groupby(["backend", "model", "is_control"])["round"].agg(set).map({0, 1}.__eq__).all()
+    started = turns.groupby("round")["started_after_s"].agg(["min", "max"])
+    assert started.loc[0, "max"] < started.loc[1, "min"], "a round began before all had their turn of the one before"
+    for backend, rows in turns.groupby("backend"):
+        assert set(zip(rows["recurrence"], rows["compilations"], strict=True)) == {PATHS[str(backend)]}
+    assert (turns["epochs"] >= 3).all() and (turns["process_start_s"] > 0).all()
+    curves = losses.pivot(index=["model", "epoch"], columns="backend", values="val_loss")
+    assert (curves.max(axis=1) / curves.min(axis=1) < 1 + 1e-5).all()
+    assert "Failures" not in printed
+    assert all(backend in printed for backend in BACKENDS)
 
 
-def test_backends_agree_on_accuracy(measured: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    folder, _ = measured
-    (header,) = (folder / "results").glob("*/run.json")
-    records = [record for record in load_run(header.parent).records if isinstance(record, Accuracy)]
-    for model in ("simple_rnn", "gru"):
-        losses = [record.val_loss for record in records if record.cell.model == model]
-        assert len(losses) == len(installed_backends())
-        for loss in losses[1:]:
-            assert loss == pytest.approx(losses[0], rel=1e-5)
+def test_reading_what_was_measured(measured: tuple[Folder, str]) -> None:
+    folder, printed = measured
+    (run,) = (folder.path / "results").iterdir()
+    assert folder.call("seqsum", "table").stdout == printed
+    charts = folder.call("seqsum", "plot", "--show", "speed").stdout.split()
+    assert [(folder.path / chart).read_bytes()[:4] for chart in charts] == [b"\x89PNG"]
+    folder.call("seqsum", "report")
+    assert "</html>" in (folder.path / "report.html").read_text("utf-8")
+    assert len(folder.call("seqsum", "export", "--format", "csv").stdout.splitlines()) > len(BACKENDS)
+    folder.call("seqsum", "export", "--format", "parquet", "--out", "turns.parquet")
+    assert set(pd.read_parquet(folder.path / "turns.parquet")["backend"]) == set(BACKENDS)
+    document = json.loads(folder.call("seqsum", "compare", run, "results", "--format", "json").stdout)
+    assert document
+    assert "complete" in folder.call("seqsum", "verify", run).stdout
 
 
-def speeds(folder: Path) -> list[Speed]:
-    """Return the speed records of the only run in a folder."""
-    (header,) = (folder / "results").glob("*/run.json")
-    return [record for record in load_run(header.parent).records if isinstance(record, Speed)]
+def test_ceilings_and_refused_variants(folder: Folder) -> None:
+    """Each backend has a tax; what PyTorch refuses is named in its own words, and the run has not failed."""
+    answer = folder.run("--ceilings", "--axis", "steps_per_execution=1,2", "--seeds", "0")
+    variants = folder.load("turns").groupby("backend")["variant"].agg(set)
+    for backend in BACKENDS:
+        steps = set() if backend == "torch" else {"steps_per_execution 2"}
+        assert variants[backend] == {"default", "ceiling"} | steps
+    tax = json.loads(folder.call("seqsum", "table", "--show", "tax", "--format", "json").stdout)
+    assert tax["tables"][0]["rows"]
+    if "torch" in BACKENDS:
+        assert "not available" in answer.stderr
+        assert "steps_per_execution" in folder.call("seqsum", "table", "--show", "failures").stdout
 
 
-def test_speed_times_fresh_processes_with_their_start(measured: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    for record in speeds(measured[0]):
-        assert record.process_start_s is not None and record.process_start_s > 0
-        assert record.import_s > 0 and len(record.start_epochs_s) == 2 and len(record.validation_s) == 2
-        assert record.rounds.keys() == {0, 1}
-        assert all(len(turn.steady_s) >= 3 for turn in record.slices)
-        assert record.witness is not None
-        assert (record.witness.recurrence, record.witness.compilations) == PATHS[record.cell.backend]
+def test_expected_path(folder: Folder) -> None:
+    """Another path is a failure that names both."""
+    backend = BACKENDS[0]
+    answer = folder.run("--backend", backend, "--seeds", "0", "--expect", "fused", code=1)
+    (reason,) = folder.load("failures")["reason"]
+    assert "fused" in reason and PATHS[backend][0] in reason
+    assert "Failures" in answer.stdout
 
 
-def test_cells_take_turns_and_the_first_model_has_controls(
-    measured: tuple[Path, subprocess.CompletedProcess[str]],
-) -> None:
-    records = speeds(measured[0])
-    of_each = {(record.cell.backend, record.cell.model, record.twin, record.process) for record in records}
-    assert len(of_each) == len(records) == 3 * len(installed_backends())
-    assert {record.cell.model for record in records if record.twin} == {"simple_rnn"}
-    begun_s: dict[int, list[float]] = {0: [], 1: []}
-    for record in records:
-        for turn in record.slices:
-            begun_s[turn.round].append(turn.begun_at_s)
-    assert max(begun_s[0]) < min(begun_s[1]), "a round began before all had their turn of the one before"
-
-
-def test_run_prints_every_table_of_speed(measured: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    _, answer = measured
-    titles = {"Speed", "Controls", "Start, validation and memory"}
-    if len(installed_backends()) > 1:
-        titles |= {"Backends compared by speed", "Break-even"}
-    assert titles <= set(answer.stdout.splitlines())
-    assert "Failures" not in answer.stdout
-    for backend in installed_backends():
-        assert PATHS[backend][0].replace("_", " ") in " ".join(answer.stdout.split())
+def test_own_model(folder: Folder) -> None:
+    """A wrong one is refused before measuring."""
+    own = ["--backend", BACKENDS[0], "--model"]
+    path = str(PROJECT / "tests")
+    wrong = folder.run(*own, "own_models:wrong_output", code=2, PYTHONPATH=path)
+    assert "must output shape (batch, 1)" in wrong.stderr and not (folder.path / "results").exists()
+    folder.run(*own, "own_models:uncompiled", PYTHONPATH=path)
+    assert set(folder.load("trainings")["model"]) == {"own_models:uncompiled"}
 
 
 BURNER = "while True: pass"
 
 
-def test_busy_machine_is_noticed_turn_by_turn_and_said_first(tmp_path: Path) -> None:
-    (tmp_path / "tiny.toml").write_text(ONE_CELL.replace("slice_s = 0.001", "slice_s = 0.3\nrepeats = 1"))
-    backend = installed_backends()[0]
-    command = ["seqsum", "run", "--sweep", "tiny.toml", "--backend", backend, "--seeds", "0"]
+def test_busy_machine(folder: Folder) -> None:
+    """Disturbed turns are measured again, kept, marked, and said first."""
+    (folder.path / "tiny.toml").write_text(ONE_CELL.replace("turn_s = 0.001", "turn_s = 0.3\nrepeats = 1"))
     with subprocess.Popen([sys.executable, "-c", BURNER]) as burner:
         try:
-            answer = call(tmp_path, *command)
+            answer = folder.run("--backend", BACKENDS[0], "--seeds", "0")
         finally:
             burner.kill()
-    assert answer.returncode == 0, answer.stderr
-    records = speeds(tmp_path)
-    turns = [turn for record in records for turn in record.slices]
-    assert len(records) == 1 and len(turns) == 2 * 2, "each turn should have been repeated once"
-    assert all(turn.disturbed for turn in turns)
-    assert "turns disturbed by other processes; kept, marked" in answer.stderr
-    head = " ".join(answer.stdout.partition("Speed\n")[0].split())
-    assert f"Other processes disturbed {len(turns)} of {len(turns)} turns" in head
-
-
-def test_unmet_expectation_ends_with_1_and_a_failure_that_names_the_path(tmp_path: Path) -> None:
-    backend = installed_backends()[0]
-    (tmp_path / "tiny.toml").write_text(ONE_CELL)
-    command = ["seqsum", "run", "--sweep", "tiny.toml", "--backend", backend, "--seeds", "0"]
-    answer = call(tmp_path, *command, "--expect", "fused")
-    assert answer.returncode == 1, answer.stderr
-    (header,) = (tmp_path / "results").glob("*/run.json")
-    failures = [record for record in load_run(header.parent).records if isinstance(record, Failure)]
-    assert [failure.phase for failure in failures] == ["witness"]
-    assert f"`expect` is fused, but {PATHS[backend][0]} ran" in failures[0].reason
-    assert "Failures" in answer.stdout and "Traceback" not in answer.stderr
-
-
-def test_overhead_weighs_a_cell_in_pairs_of_fits(tmp_path: Path) -> None:
-    backend = installed_backends()[0]
-    command = f"seqsum overhead --backend {backend} --length 4 --processes 1 --pairs 4 --json".split()
-    answer = call(tmp_path, *command)
-    assert answer.returncode == 0, answer.stderr
-    (weighed,) = json.loads(answer.stdout)["weighed"]
-    assert (weighed["cell"]["backend"], weighed["cell"]["model"], weighed["failed"]) == (backend, "simple_rnn", None)
-    (bare_s,), (timed_s,) = weighed["bare_s"], weighed["timed_s"]
-    assert len(bare_s) == len(timed_s) == 4
-    ratios = sorted(timed / bare for timed, bare in zip(timed_s, bare_s, strict=True))
-    assert 0.5 < ratios[len(ratios) // 2] < 2
-    assert "timing adds" in answer.stderr
-
-
-def test_table_shows_what_run_measured(measured: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    folder, run = measured
-    table = call(folder, "seqsum", "table")
-    assert table.stdout == run.stdout
-    for backend in installed_backends():
-        assert backend in table.stdout
-
-
-def test_own_model_runs_and_a_wrong_one_is_refused_before_measuring(tmp_path: Path) -> None:
-    backend = installed_backends()[0]
-    (tmp_path / "tiny.toml").write_text(ONE_CELL)
-    own = ["seqsum", "run", "--sweep", "tiny.toml", "--backend", backend, "--model"]
-    path = {"PYTHONPATH": str(PROJECT / "tests")}
-    wrong = call(tmp_path, *own, "own_models:wrong_output", **path)
-    assert wrong.returncode == 2 and "must output shape (batch, 1)" in wrong.stderr
-    assert not (tmp_path / "results").exists()
-    right = call(tmp_path, *own, "own_models:uncompiled", **path)
-    assert right.returncode == 0, right.stderr
-    assert "own_models:unco" in right.stdout
-
-
-def test_gpu_that_is_absent_is_refused(tmp_path: Path) -> None:
-    if any(Path("/dev").glob("nvidia[0-9]*")):
-        pytest.skip("this machine has a GPU")
-    backend = installed_backends()[0]
-    answer = call(tmp_path, "seqsum", "run", "--backend", backend, "--device", "gpu", "--length", "4")
-    assert answer.returncode == 2 and "gpu" in answer.stderr.lower() and "Traceback" not in answer.stderr
+    turns = folder.load("turns")
+    assert len(turns) == 2 * 2 and turns["disturbed"].all() and turns["counted"].sum() == 2
+    assert "disturbed" in answer.stdout.partition("\n\n")[0]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
-def test_interrupted_run_keeps_what_it_measured_and_goes_on(tmp_path: Path, number: int, code: int) -> None:
-    (tmp_path / "tiny.toml").write_text(ONE_CELL.replace("lengths = [4]", "lengths = [4, 5, 6]"))
-    command = ["seqsum", "run", "--sweep", "tiny.toml", "--backend", installed_backends()[0]]
+def test_resume(folder: Folder, number: int, code: int) -> None:
+    """What was measured is kept, and the run goes on where it was interrupted."""
+    (folder.path / "tiny.toml").write_text(ONE_CELL.replace("lengths = [4]", "lengths = [4, 5, 6]"))
     with subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env=os.environ | {"TMPDIR": str(tmp_path)},
+        ["seqsum", "run", "--sweep", "tiny.toml", "--backend", BACKENDS[0]],
+        cwd=folder.path,
+        env=os.environ | {"TMPDIR": str(folder.path)},
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
@@ -221,69 +187,73 @@ def test_interrupted_run_keeps_what_it_measured_and_goes_on(tmp_path: Path, numb
                 break
         running.send_signal(number)
         rest = running.stderr.read()
-    (header,) = (tmp_path / "results").glob("*/run.json")
+    (run,) = (folder.path / "results").iterdir()
     assert running.returncode == code
-    assert number == signal.SIGKILL or f"seqsum run --resume {header.parent.relative_to(tmp_path)}" in rest
-    before = load_run(header.parent).records
-    assert len(before) >= 2
-    assert call(tmp_path, "seqsum", "verify", str(header.parent)).returncode == 1, "complete it is not"
-    answer = call(tmp_path, "seqsum", "run", "--resume", str(header.parent))
-    assert answer.returncode == 0, answer.stderr
-    assert "(resumed)" in answer.stdout and load_run(header.parent).records[: len(before)] == before
-    assert [record.kind for record in load_run(header.parent).records].count("speed") == 3
-    verified = call(tmp_path, "seqsum", "verify", str(header.parent))
-    assert verified.returncode == 0 and "every checksum is right; complete" in verified.stdout
+    assert number == signal.SIGKILL or f"seqsum run --resume {run.relative_to(folder.path)}" in rest
+    before = (run / "trials.jsonl").read_text().rpartition("\n")[0]
+    folder.call("seqsum", "verify", run, code=1)
+    folder.call("seqsum", "run", "--resume", run)
+    assert (run / "trials.jsonl").read_text().startswith(before)
+    assert sorted(folder.load("turns")["length"].unique()) == [4, 5, 6] and len(folder.load("trainings")) == 3
+    assert "complete" in folder.call("seqsum", "verify", run).stdout
 
 
-def test_a_limit_of_memory_makes_a_failure_that_says_so(tmp_path: Path) -> None:
+def test_limit_of_memory(folder: Folder) -> None:
     """Enough for importing a backend, not for these rows."""
     rows = "[task]\nsource = 'generated'\nsequences = 200_000_000\n[limits]\nmemory_gib = 2.0\n"
-    (tmp_path / "large.toml").write_text(ONE_CELL + rows)
-    answer = call(tmp_path, "seqsum", "run", "--sweep=large.toml", "--seeds=0", f"--backend={installed_backends()[0]}")
-    assert answer.returncode == 1, answer.stderr
-    (header,) = (tmp_path / "results").glob("*/run.json")
-    (failed,) = [record for record in load_run(header.parent).records if isinstance(record, Failure)]
-    assert (failed.fault, failed.phase) == ("out of memory", "build")
+    (folder.path / "tiny.toml").write_text(ONE_CELL + rows)
+    folder.run("--seeds=0", f"--backend={BACKENDS[0]}", code=1)
+    assert folder.load("failures")[["fault", "phase"]].to_numpy().tolist() == [["out of memory", "build"]]
 
 
-def test_parity_certifies_every_backend(tmp_path: Path) -> None:
-    answer = call(tmp_path, "seqsum", "parity", "--json")
-    assert answer.returncode == 0, answer.stdout[-3000:] + answer.stderr
-    told = json.loads(answer.stdout)
-    assert told["verdict"] == "pass" and told["missing"] == {} and len(told["cases"]) == 19
-    assert [worker["backend"] for worker in told["backends"]] == installed_backends()
-    sides = {tuple(check["sides"]) for check in told["checks"]}
-    assert len(sides) == len(installed_backends()) * (len(installed_backends()) + 1) / 2
+@pytest.mark.skipif(len(usable_cores()) < 2, reason="two devices of a CPU need two cores")
+def test_devices(folder: Folder) -> None:
+    """They are timed where Keras shares rows; more than there are cores are refused."""
+    folder.run("--seeds", "0", "--devices", "2")
+    turns, failures = folder.load("turns"), folder.load("failures")
+    timed = set(zip(turns["backend"], turns["devices"], strict=True))
+    assert timed == {(name, 1) for name in BACKENDS} | {("jax", 2) for name in BACKENDS if name == "jax"}
+    assert dict(zip(failures["backend"], failures["fault"], strict=True)) == {
+        name: "not available" for name in BACKENDS if name != "jax"
+    }
+    refused = folder.run("--devices", "4096", code=2)
+    assert "the cores of this machine" in refused.stderr
 
 
-def test_replicas_are_timed_against_every_loop(tmp_path: Path) -> None:
-    command = ["seqsum", "replicas", "--model", "simple_rnn", "--length", "4", "--seeds", "2", "--epochs", "2"]
-    answer = call(tmp_path, *command, "--json")
-    assert answer.returncode == 0, answer.stderr
-    timed = json.loads(answer.stdout)["timed"]
-    ways = {(one["backend"], one["way"]) for one in timed}
-    plain = {("torch", "plain")} if "torch" in installed_backends() else set()
-    assert ways == {(backend, way) for backend in installed_backends() for way in ("replica", "alone")} | plain
-    for backend in installed_backends():
-        together, alone = (one["val_loss"] for one in timed if one["backend"] == backend and one["way"] != "plain")
-        assert together == pytest.approx(alone, rel=1e-5)
+def test_parity_and_replay(folder: Folder) -> None:
+    parity = json.loads(folder.call("seqsum", "parity", "--json").stdout)
+    assert parity["verdict"] == "pass"
+    assert [worker["environment"] for worker in parity["workers"]] == BACKENDS
+    replay = json.loads(folder.call("seqsum", "replay", "--case", "rnn-4", "--json").stdout)
+    assert replay["passed"] and list(replay["workers"]) == BACKENDS
 
 
-def pytest_command(*options: str) -> list[str]:
-    cases = str(PROJECT / "bench" / "cases")
-    return ["pytest", "-c", str(PROJECT / "pyproject.toml"), cases, "--benchmark-only", *options]
+def test_advice_can_be_pasted(folder: Folder) -> None:
+    command = ["seqsum", "advise", "--backend", BACKENDS[0], "--length", "4", "--budget", "30", "--json"]
+    advice = json.loads(folder.call(*command).stdout)
+    assert advice["recommended"].startswith(BACKENDS[0])
+    answer = folder.call(sys.executable, "-c", advice["code"] + "\nprint(model.count_params())")
+    assert int(answer.stdout) > 0
 
 
-@pytest.fixture(scope="module")
-def benchmarked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run the cases twice, so that there is something to compare."""
-    folder = tmp_path_factory.mktemp("cases")
-    (folder / "tiny.toml").write_text(ONE_CELL)
-    options = ["--sweep=tiny.toml", f"--benchmark-storage=file://{folder}/saved", "-k", "simple_rnn"]
+def test_pytest(folder: Folder) -> None:
+    """Cases are stored with their accuracy and start, can be compared, and stand in the tables."""
+    cases = ["pytest", "-c", PROJECT / "pyproject.toml", PROJECT / "bench" / "cases", "--benchmark-only"]
+    options = ["--sweep=tiny.toml", f"--benchmark-storage=file://{folder.path}/saved"]
     for _ in range(2):
-        answer = call(folder, *pytest_command(*options), KERAS_BACKEND=installed_backends()[0])
-        assert answer.returncode == 0, answer.stdout + answer.stderr
-    return folder
+        folder.call(*cases, *options, KERAS_BACKEND=BACKENDS[0])
+    stored = json.loads(max(folder.path.glob("saved/*/*.json")).read_text())
+    (case,) = stored["benchmarks"]
+    info = case["extra_info"]
+    assert case["group"] == "simple_rnn length 4" and case["stats"]["rounds"] == 2
+    assert info["execution_path"]["recurrence"] == PATHS[BACKENDS[0]][0]
+    assert info["seeds"] == 1 and info["test_mse"] > 0 and info["first_epoch_s"] > 0
+    assert info["worker"]["versions"]["keras"] and stored["machine_info"]["seqsum"]["cores"] >= 1
+    newest = folder.load("turns").groupby("run")["epoch_s"].median().iloc[-1]
+    assert case["stats"]["median"] == pytest.approx(newest)
+    storage = f"--storage=file://{folder.path}/saved"
+    assert folder.call("pytest-benchmark", storage, "compare").stdout.count("test_training[simple_rnn-4]") >= 2
+    assert "`backend` must be one of" in folder.call(*cases, code=2, KERAS_BACKEND="theano").stderr
 
 
 ONLY_A_BACKEND = """
@@ -294,13 +264,13 @@ sys.exit(pytest.main(sys.argv[1:]))
 """
 
 
-def test_cases_are_found_in_the_checkout_where_no_test_library_is_installed() -> None:
+def test_cases_are_collected_without_test_libraries() -> None:
     """As `tox -e jax` calls them: pytest looks into the tests, too, before it leaves them out."""
     options = ["-c", "pyproject.toml", "-p", "pytest_benchmark.plugin", "--benchmark-only", "--collect-only", "-q"]
     answer = subprocess.run(
         [sys.executable, "-c", ONLY_A_BACKEND, *options],
         cwd=PROJECT,
-        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "KERAS_BACKEND": installed_backends()[0]},
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "KERAS_BACKEND": BACKENDS[0]},
         capture_output=True,
         text=True,
     )
@@ -308,110 +278,16 @@ def test_cases_are_found_in_the_checkout_where_no_test_library_is_installed() ->
     assert "bench/cases/test_training.py::test_training[lstm-12]" in answer.stdout
 
 
-def saved(folder: Path) -> Any:
-    *_, newest = sorted(folder.glob("saved/*/*.json"))
-    return json.loads(newest.read_text())
-
-
-def test_pytest_times_epochs_and_keeps_the_rest_in_extra_info(benchmarked: Path) -> None:
-    (case,) = saved(benchmarked)["benchmarks"]
-    info = case["extra_info"]
-    assert case["group"] == "simple_rnn length 4" and case["stats"]["rounds"] >= 2 * 3
-    assert info["witness"]["recurrence"] == PATHS[installed_backends()[0]][0] and info["disturbed"] in (True, False)
-    assert info["seeds"] == 1 and info["val_mse"] > 0 and info["first_epoch_s"] > 0
-    assert info["worker"]["versions"]["keras"] and info["peak_rss_bytes"] > 0
-    assert saved(benchmarked)["machine_info"]["seqsum"]["cores"] >= 1
-
-
-def test_pytest_clock_and_the_workers_clock_agree(benchmarked: Path) -> None:
-    (case,) = saved(benchmarked)["benchmarks"]
-    run = load_run(sorted((benchmarked / "results").glob("*-tiny-*"))[-1])
-    (speed,) = [record for record in run.records if isinstance(record, Speed)]
-    own = sorted(speed.steady_s)[len(speed.steady_s) // 2]
-    assert 0.5 < case["stats"]["median"] / own < 2
-
-
-def test_pytest_compares_the_clocks_when_asked_to(tmp_path: Path) -> None:
-    (tmp_path / "tiny.toml").write_text(ONE_CELL.replace("slice_epochs = 3", "slice_epochs = 10"))
-    backend = installed_backends()[0]
-    answer = call(tmp_path, *pytest_command("--clocks", "--sweep=tiny.toml"), KERAS_BACKEND=backend)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    *_, said = answer.stdout.partition("clocks compared")
-    assert f"{backend} simple_rnn 4: pytest-benchmark" in said and "too few processes for an interval" in said
-    assert "test_training" not in answer.stdout and not (tmp_path / "results").exists()
-
-
-def test_pytest_benchmark_compares_what_was_saved(benchmarked: Path) -> None:
-    answer = call(benchmarked, "pytest-benchmark", f"--storage=file://{benchmarked}/saved", "compare")
-    assert answer.returncode == 0 and answer.stdout.count("test_training[simple_rnn-4]") >= 2
-
-
-def test_pytest_refuses_a_keras_backend_that_is_not_there(tmp_path: Path) -> None:
-    answer = call(tmp_path, *pytest_command(), KERAS_BACKEND="theano")
-    assert answer.returncode == 2 and "`backend` must be one of" in answer.stdout + answer.stderr
-
-
-def test_wheel_works_outside_the_repository(tmp_path: Path) -> None:
+def test_wheel(tmp_path: Path) -> None:
+    """It holds every file of both packages, and the command starts from it."""
     build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", "--wheel-dir", str(tmp_path), str(PROJECT)]
     subprocess.run(build, check=True, timeout=600)
     (wheel,) = tmp_path.glob("seqsum-*.whl")
-    site = tmp_path / "site"
-    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet", "--target", str(site), str(wheel)]
-    subprocess.run(install, check=True, timeout=600)
-    (tmp_path / "tiny.toml").write_text(ONE_CELL)
-    command = [sys.executable, "-m", "bench", "run", "--sweep", "tiny.toml", "--backend", installed_backends()[0]]
-    answer = call(tmp_path, *command, "--model", "gru", PYTHONPATH=str(site))
-    assert answer.returncode == 0, answer.stderr
-    assert (site / "bench" / "plan" / "profiles" / "smoke.toml").exists() and "gru" in answer.stdout
-
-
-def test_ceilings_and_refused_variants_stand_in_one_run(tmp_path: Path) -> None:
-    """Each backend has a tax; what PyTorch refuses is named in its own words, and the run has not failed."""
-    (tmp_path / "one.toml").write_text(ONE_CELL)
-    options = ("--axis", "implementation=keras,ceiling", "--axis", "steps_per_execution=1,2", "--seeds", "0")
-    answer = call(tmp_path, "seqsum", "run", "--sweep", "one.toml", *options)
-    assert answer.returncode == 0, answer.stderr
-    table = call(tmp_path, "seqsum", "table", "--show", "tax", "--format", "json")
-    document = next(one for one in json.loads(table.stdout)["tables"] if one["title"] == "Framework tax")
-    rows = [dict(zip(document["columns"], row, strict=True)) for row in document["rows"]]
-    taxed = {(row["backend"], row["variant"]) for row in rows}
-    here = installed_backends()
-    steps = "steps_per_execution 2"
-    assert taxed == {(name, "default") for name in here} | {(name, steps) for name in here if name != "torch"}
-    assert all(row["tax"] > 0 for row in rows)
-    if "torch" in here:
-        failures = call(tmp_path, "seqsum", "table", "--show", "failures").stdout
-        assert "steps_per_execution" in failures
-        assert "not available" in answer.stderr
-
-
-@pytest.mark.skipif(len(usable_cores()) < 2, reason="two devices of a CPU need two cores")
-def test_two_devices_are_timed_where_keras_shares_rows(tmp_path: Path) -> None:
-    (tmp_path / "one.toml").write_text(ONE_CELL)
-    answer = call(tmp_path, "seqsum", "run", "--sweep", "one.toml", "--seeds", "0", "--devices", "2")
-    assert answer.returncode == 0, answer.stderr
-    (folder,) = (tmp_path / "results").iterdir()
-    records = load_run(folder).records
-    timed = {(record.cell.backend, record.cell.variant.devices) for record in records if isinstance(record, Speed)}
-    refused = {record.cell.backend: record.fault for record in records if isinstance(record, Failure)}
-    here = set(installed_backends())
-    assert timed == {(name, 1) for name in here} | {("jax", 2) for name in here & {"jax"}}
-    assert refused == dict.fromkeys(here - {"jax"}, "not available")
-
-
-def test_more_devices_than_cores_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "one.toml").write_text(ONE_CELL)
-    answer = call(tmp_path, "seqsum", "run", "--sweep", "one.toml", "--devices", "4096")
-    assert answer.returncode == 2 and "the cores of this machine" in answer.stderr
-    assert not (tmp_path / "results").exists()
-
-
-def test_advise_recommends_what_can_be_pasted(tmp_path: Path) -> None:
-    backend = installed_backends()[0]
-    answer = call(tmp_path, "seqsum", "advise", "--backend", backend, "--length", "4", "--budget", "30", "--json")
-    assert answer.returncode == 0, answer.stderr
-    found = json.loads(answer.stdout)
-    assert found["recommended"].startswith(backend) and found["candidates"][0]["records"]
-    python = call(tmp_path, sys.executable, "-c", found["code"] + "\nprint(model.count_params())")
-    assert python.returncode == 0, python.stderr
-    assert int(python.stdout) > 0
+    packed = set(ZipFile(wheel).namelist())
+    packages = [path for name in ("bench", "seqsum_core") for path in (PROJECT / name).rglob("*") if path.is_file()]
+    files = {path.relative_to(PROJECT).as_posix() for path in packages if "__pycache__" not in path.parts}
+    assert {name for name in files - packed if not name.endswith("README.md")} == set()
+    with ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    answer = Folder(tmp_path).call(sys.executable, "-m", "bench", "--version", PYTHONPATH=str(tmp_path / "site"))
+    assert answer.stdout.startswith("seqsum ")

@@ -1,8 +1,7 @@
 """Commands that measure: `run`, `advise`."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -112,39 +111,47 @@ def run(
     command = typed_command("seqsum")
     if resume is not None:
         _refuse_settings(context)
-        with _measuring(resume, executor) as progress:
-            written = resume_run(resume, command=command, executor=where, progress=progress, retry=retry)
-        return _finish(written)
+        return _measure(
+            resume,
+            executor,
+            lambda progress: resume_run(resume, command=command, executor=where, progress=progress, retry=retry),
+        )
     if retry:
         raise UserError("`--retry` needs `--resume`. Received: --retry alone. Add --resume RUN.")
     axes = [*axis, *(["implementation=keras,ceiling"] if ceilings else [])]
     if devices != 1:
         axes.append(f"devices=1,{devices}")
-    timing = given(
+    timing = _given(
         processes=20 if rigorous and processes is None else processes,
         rounds=5 if rigorous and rounds is None else rounds,
         control="each" if rigorous else None,
         precision=None if precision is None else parse_share(precision),
         budget_s=budget,
     )
-    changes = given(
-        backends=backend, device=device, models=model, lengths=length, seeds=seeds, expect=expect, timing=timing
+    changes = _given(
+        backends=backend,
+        device=device,
+        models=model,
+        lengths=length,
+        seeds=seeds,
+        expect=expect,
+        timing=timing,
+        axes=parse_axes(axes),
     )
-    changes |= given(axes=parse_axes(axes))
     planned = read_sweep(sweep, changes) if sweep else read_profile(profile, changes)
-    with _measuring(results, executor) as progress:
-        written = run_sweep(
-            planned.model_copy(update={"backends": _environments(planned, pythons, is_here=address is None)}),
-            profile=sweep.stem if sweep else profile,
-            command=command,
-            results=results,
-            executor=where,
-            progress=progress,
-        )
-    _finish(written)
+    environments = _environments(planned, pythons, is_here=address is None)
+    planned = planned.model_copy(update={"backends": environments})
+    name = sweep.stem if sweep else profile
+    _measure(
+        results,
+        executor,
+        lambda progress: run_sweep(
+            planned, profile=name, command=command, results=results, executor=where, progress=progress
+        ),
+    )
 
 
-def given(**fields: Any) -> dict[str, Any]:
+def _given(**fields: Any) -> dict[str, Any]:
     """Return the fields that the command line sets."""
     return {name: value for name, value in fields.items() if value not in (None, [], {})}
 
@@ -154,7 +161,7 @@ def _environments(sweep: Sweep, pythons: Mapping[str, str], *, is_here: bool) ->
     if is_here and "backends" not in sweep.model_fields_set:
         return tuple(available_backends(device=sweep.device, pythons=pythons))
     environments = add_named(sweep.backends, pythons)
-    for name in pythons.keys() - environments:
+    for name in pythons.keys() - set(environments):
         say(f"Not measured, so that its --python is not used: {name}.")
     return tuple(environments)
 
@@ -162,9 +169,10 @@ def _environments(sweep: Sweep, pythons: Mapping[str, str], *, is_here: bool) ->
 def _executor(name: str, address: str | None, pythons: Mapping[str, str]) -> "Executor":
     """Return where to measure."""
     if name == "ray":
+        from bench.measure.ray.cluster import RayCluster
         from bench.measure.ray.executor import RayExecutor
 
-        return RayExecutor(pythons, address)
+        return RayExecutor(RayCluster(address), pythons)
     from bench.measure.executor import ThisMachine
 
     if address is not None:
@@ -185,21 +193,24 @@ def _refuse_settings(context: typer.Context) -> None:
         )
 
 
-@contextmanager
-def _measuring(place: Path, executor: str) -> "Iterator[Progress]":
-    """Show progress; Ctrl-C ends with a line that says how to go on.
+def _measure(place: Path, executor: str, start: Callable[["Progress"], "RunWriter"]) -> None:
+    """Measure with progress, then print the tables and what to do next; exit with 1 if a trial failed.
+
+    Ctrl-C ends with a line that says how to go on.
 
     Args:
         place: folder of all runs, or of the run that goes on.
         executor: local or ray.
+        start: makes or resumes a run.
     """
     from bench.measure.progress import Progress
-    from bench.records.store import HEADER
+    from bench.records.schema import Failure
+    from bench.records.store import HEADER, load_run
 
     progress = Progress(errors)
     before = set(place.glob(f"*/{HEADER}"))
     try:
-        yield progress
+        written = start(progress)
     except KeyboardInterrupt:
         progress.close()
         begun = [header.parent for header in {*place.glob(f"*/{HEADER}")} - before] or [place]
@@ -211,13 +222,8 @@ def _measuring(place: Path, executor: str) -> "Iterator[Progress]":
     finally:
         progress.close()
 
-
-def _finish(written: "RunWriter") -> None:
-    """Print the tables of a run, and what to do next; exit with 1 if a trial failed."""
     from bench.analysis.select import select
     from bench.output.text import print_tables
-    from bench.records.schema import Failure
-    from bench.records.store import load_run
 
     print_tables(select([load_run(written.folder)]), [])
     results = written.folder.parent
