@@ -1,246 +1,174 @@
 """Did something get slower, or learn worse, between two runs? Cell by cell, with intervals.
 
-The runs took no turns with each other, so that their processes are two independent samples: what the machine did
-between the two is not in the intervals (docs/compare.md). Ratios are NEW / BASE; times are seconds.
+The runs took no turns with each other, so that their processes are independent samples: what the machine did between
+the two runs is not in the intervals (docs/compare.md). Ratios are NEW / BASE; times are seconds.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import isnan, nan
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+import pandas as pd
 
-from bench.analysis.intervals import (
-    CONFIDENCE,
-    LEAST_SEEDS,
-    RESAMPLES,
-    Contrast,
-    Interval,
-    Verdict,
-    paired_difference,
-    paired_ratio,
-    verdicts,
-)
-from bench.analysis.ratios import of_cells
+from bench.analysis import speed
+from bench.analysis.accuracy import merge_patiences
+from bench.analysis.select import Selection
+from bench.analysis.statistics import paired_difference, paired_ratio, ratio_of_medians, verdicts
 from bench.errors import UserError
-from bench.plan.cells import Cell
-from bench.records.schema import Accuracy, Failure, Record
-from bench.records.speed import Speed
-from bench.records.store import Run
+from bench.records.frame import CELL
+from bench.records.schema import Header
 
-SpeedVerdict = Literal["slower", "faster", "no difference", "too few processes"]
-
-
-@dataclass(frozen=True)
-class SpeedChange:
-    """A cell that was timed in both runs.
-
-    Args:
-        cell: which.
-        base: its processes in BASE.
-        new: its processes in NEW.
-        ratio: NEW / BASE of the medians of the processes' medians.
-        interval: 95 % interval of it; NaN with fewer than 5 processes on a side.
-    """
-
-    cell: Cell
-    base: tuple[Speed, ...]
-    new: tuple[Speed, ...]
-    ratio: float
-    interval: Interval
-
-    @property
-    def verdict(self) -> SpeedVerdict:
-        """Say what the interval proves."""
-        if isnan(self.interval.low):
-            return "too few processes"
-        if self.interval.low > 1:
-            return "slower"
-        return "faster" if self.interval.high < 1 else "no difference"
-
-
-@dataclass(frozen=True)
-class AccuracyChange:
-    """A cell that was trained in both runs, compared by the seeds that both have.
-
-    Args:
-        cell: which.
-        patience: where training ended.
-        mse: ratio NEW / BASE of the test MSE.
-        exact: difference NEW - BASE of the exact-sum rate.
-        verdict: of both, corrected for all rows.
-    """
-
-    cell: Cell
-    patience: int
-    mse: Contrast
-    exact: Contrast
-    verdict: Verdict
-
-
-@dataclass(frozen=True)
-class Lost:
-    """Trials of one kind that failed in one cell.
-
-    Args:
-        kind: of the trials.
-        cell: which.
-        base: how many failed in BASE.
-        new: how many failed in NEW.
-        phase: in which phase the first of them ended, that of NEW if any failed there.
-        reason: how.
-    """
-
-    kind: Literal["speed", "accuracy"]
-    cell: Cell
-    base: int
-    new: int
-    phase: str
-    reason: str
+HOW_MUCH = (
+    "timing.processes",
+    "timing.rounds",
+    "timing.repeats",
+    "timing.validations",
+    "timing.control",
+    "timing.precision",
+    "timing.budget_s",
+    "training.replicas",
+    "training.patience",
+)
+"""Settings that say how much is measured, or that stand in the rows: they do not change what a figure means."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that two runs say about each other.
+    """Two runs side by side; each frame is computed when it is first asked for."""
 
-    Args:
-        base: the older side.
-        new: the newer side.
-        speed: cells that both sides timed.
-        accuracy: cells and patiences that both sides trained.
-        only_base: what only BASE measured: kind and cell.
-        only_new: what only NEW measured.
-        lost: cells with failed trials on either side.
-    """
+    base: Selection
+    new: Selection
 
-    base: Run
-    new: Run
-    speed: tuple[SpeedChange, ...]
-    accuracy: tuple[AccuracyChange, ...]
-    only_base: tuple[tuple[str, Cell], ...]
-    only_new: tuple[tuple[str, Cell], ...]
-    lost: tuple[Lost, ...]
+    @cached_property
+    def speed(self) -> pd.DataFrame:
+        """Return the cells that both runs timed.
+
+        Returns:
+            `CELL`, base_processes, new_processes, base_s, new_s (medians of processes), ratio (new_s / base_s),
+            ratio_low, ratio_high (95 %, by the bootstrap; NaN with fewer than 6 processes in either run), base_path,
+            new_path (what the recurrent layers ran on), verdict: "slower", "faster", "no difference" (the interval
+            holds 1), "too few processes".
+        """
+        sides = (self.base.frames.turns, self.new.frames.turns)
+        base, new = (speed.processes(turns).groupby(CELL, sort=False)["epoch_s"].agg(list) for turns in sides)
+        cells = pd.concat([base, new], axis=1, keys=["base", "new"], join="inner")
+        samples = list(cells.itertuples(index=False, name=None))
+        frame = cells.index.to_frame(index=False)
+        frame["base_processes"], frame["new_processes"] = [cells[side].map(len).array for side in ("base", "new")]
+        frame["base_s"], frame["new_s"] = [cells[side].map(np.median).array for side in ("base", "new")]
+        names = ["ratio", "ratio_low", "ratio_high"]
+        frame[names] = np.array([ratio_of_medians(after, before) for before, after in samples]).reshape(-1, 3)
+        for side, turns in zip(("base", "new"), sides, strict=True):
+            paths = speed.execution_paths(turns).rename(columns={"path": f"{side}_path"})
+            frame = frame.merge(paths[[*CELL, f"{side}_path"]], on=CELL, how="left")
+        frame["verdict"] = np.select(
+            [frame["ratio_low"].isna(), frame["ratio_low"] > 1, frame["ratio_high"] < 1],
+            ["too few processes", "slower", "faster"],
+            "no difference",
+        )
+        return frame
+
+    @cached_property
+    def accuracy(self) -> pd.DataFrame:
+        """Return the cells that both runs trained, compared by the seeds that both have; only NumPy's starts are pairs.
+
+        Returns:
+            `CELL`, patience, patiences, pairs, mse_ratio (geometric mean of NEW / BASE) and exact_difference (mean of
+            NEW - BASE), each with its 95 % interval of this row alone, and verdict (`statistics.verdicts`).
+        """
+        sides = [side.frames.trainings for side in (self.new, self.base)]
+        key, figures = [*CELL, "patience", "seed"], ["test_mse", "exact_sum_rate"]
+        new, base = (side.loc[side["start"] == "numpy", [*key, *figures]] for side in sides)
+        pairs = new.merge(base, on=key, suffixes=("", "_base"))
+        pairs = merge_patiences(pairs, [*figures, *(f"{name}_base" for name in figures)])
+        rows, contrasts = [], []
+        for cell, group in pairs.groupby([*CELL, "patience", "patiences"]):
+            mse = paired_ratio(group["test_mse"], group["test_mse_base"])
+            exact = paired_difference(group["exact_sum_rate"], group["exact_sum_rate_base"])
+            rows.append((*cell, len(group), mse.value, mse.low, mse.high, exact.value, exact.low, exact.high))
+            contrasts.append((mse, exact))
+        names = [*CELL, "patience", "patiences", "pairs", "mse_ratio", "mse_ratio_low", "mse_ratio_high"]
+        names += ["exact_difference", "exact_difference_low", "exact_difference_high"]
+        return pd.DataFrame(rows, columns=names).assign(verdict=verdicts(contrasts))
+
+    @cached_property
+    def only(self) -> pd.DataFrame:
+        """Return the cells that only one of the runs has figures of: trial ("speed", "accuracy"), `CELL`, side."""
+        measured = []
+        for side, selection in (("BASE", self.base), ("NEW", self.new)):
+            frames = selection.frames
+            cells = {"speed": speed.counted(frames.turns), "accuracy": frames.trainings}
+            for trial, frame in cells.items():
+                measured.append(frame[CELL].drop_duplicates().assign(trial=trial, side=side))
+        both = pd.concat(measured, ignore_index=True)
+        return both[~both.duplicated(["trial", *CELL], keep=False)].reset_index(drop=True)
+
+    @cached_property
+    def failures(self) -> pd.DataFrame:
+        """Return the cells with failed trials.
+
+        Returns:
+            trial, `CELL`, base and new (how many failed), phase and reason of the first one (of NEW if there is any).
+        """
+        sides = {"new": self.new.frames.failures, "base": self.base.frames.failures}
+        failed = pd.concat([frame.assign(side=side) for side, frame in sides.items()], ignore_index=True)
+        groups = failed.groupby(["trial", *CELL], sort=False)
+        counts = {side: groups["side"].agg(lambda sides, side=side: (sides == side).sum()) for side in ("base", "new")}
+        return pd.DataFrame(
+            {**counts, "phase": groups["phase"].first(), "reason": groups["reason"].first()}
+        ).reset_index()
 
 
-def compare_runs(base: Run, new: Run) -> Comparison:
+def compare(base: Selection, new: Selection) -> Comparison:
     """Compare two runs.
 
     Raises:
-        UserError: if their numbers mean different things.
+        UserError: if their numbers mean different things, or they have no cell in common.
     """
-    protocols = [run.header.protocol_version for run in (base, new)]
+    protocols = [side.header.protocol_version for side in (base, new)]
     if protocols[0] != protocols[1]:
         raise UserError(
             f"`BASE` and `NEW` must be of one protocol. Received: protocol {protocols[0]} and {protocols[1]}, whose "
-            "numbers mean different things. Measure both with one seqsum."
+            "numbers mean different things. Measure both with the same seqsum."
         )
-    sides = [_measured(run.records) for run in (base, new)]
-    return Comparison(
-        base=base,
-        new=new,
-        speed=tuple(_speed_changes(base.records, new.records)),
-        accuracy=tuple(_accuracy_changes(base.records, new.records)),
-        only_base=tuple(sorted(sides[0] - sides[1], key=_place)),
-        only_new=tuple(sorted(sides[1] - sides[0], key=_place)),
-        lost=tuple(_lost(base.records, new.records)),
+    comparison = Comparison(base, new)
+    if not (len(comparison.speed) or len(comparison.accuracy) or len(comparison.failures)):
+        names = " and ".join(side.header.run for side in (base, new))
+        raise UserError(
+            f"`BASE` and `NEW` must have a cell in common. Received: {names}. Measure the same cell in both."
+        )
+    return comparison
+
+
+def differences(base: Header, new: Header) -> pd.DataFrame:
+    """Return all that differs between two runs and was recorded, but names, times and axes: what, base, new (texts)."""
+    both = pd.DataFrame({"base": _conditions(base), "new": _conditions(new)}).fillna("none")
+    differing = both[both["base"] != both["new"]]
+    return differing.rename_axis("what").reset_index()
+
+
+def _conditions(header: Header) -> "pd.Series[str]":
+    sweep = header.sweep.model_dump(mode="json")
+    workers = {worker.environment: worker.model_dump(mode="json") for worker in header.workers}
+    for worker in workers.values():
+        del worker["environment"], worker["device"]
+    return _flat(
+        {"commit": header.commit, "seqsum": header.seqsum_version, "harness": header.harness}
+        | {"protocol": header.protocol_version, "machine": header.machine.model_dump(mode="json")}
+        | {name: sweep[name] for name in (*type(header.sweep.settings).model_fields, "device", "variant")}
+        | workers
     )
 
 
-def _measured(records: Iterable[Record]) -> set[tuple[str, Cell]]:
-    """Return the kinds and cells that have figures; controls are none of them."""
-    return {
-        (record.kind, record.cell)
-        for record in records
-        if isinstance(record, Accuracy) or (isinstance(record, Speed) and not record.twin)
-    }
+def _flat(values: dict[str, Any]) -> "pd.Series[str]":
+    """Return nested values as one level, their names joined by points."""
+    flat = pd.json_normalize(values).iloc[0]
+    return flat.map(lambda value: ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value))
 
 
-def _place(one: tuple[str, Cell]) -> tuple[Any, ...]:
-    """Return what kinds and cells are sorted by."""
-    kind, cell = one
-    return kind != "speed", cell.length, cell.model, cell.backend, str(cell)
-
-
-def _speed_changes(base: Sequence[Record], new: Sequence[Record]) -> list[SpeedChange]:
-    old, young = of_cells(base), of_cells(new)
-    changes = []
-    for _, cell in sorted((("speed", cell) for cell in old.keys() & young.keys()), key=_place):
-        seconds = [[trial.median_s for trial in side[cell]] for side in (young, old)]
-        ratio, interval = ratio_of_medians(*seconds)
-        changes.append(SpeedChange(cell, tuple(old[cell]), tuple(young[cell]), ratio, interval))
-    return changes
-
-
-def ratio_of_medians(first: ArrayLike, second: ArrayLike, *, resamples: int = RESAMPLES) -> tuple[float, Interval]:
-    """Return first / second of two medians, with its 95 % interval by the percentile bootstrap of both samples.
-
-    The resamples are the same in every call.
-
-    Args:
-        first: a positive figure of each process of one side, shape (processes,).
-        second: those of the other side, shape (processes,); the two sides are not paired.
-        resamples: how many are drawn.
-
-    Returns:
-        The ratio and its interval, which is NaN with fewer than 5 figures on a side.
-
-    Source:
-        Efron and Tibshirani, An Introduction to the Bootstrap (1993), sections 8.3 and 13.3.
-    """
-    left, right = (np.sort(np.asarray(side, np.float64)) for side in (first, second))  # order chooses no resamples
-    ratio = float(_ratio(left, right))
-    if min(len(left), len(right)) < LEAST_SEEDS:
-        return ratio, Interval(nan, nan)
-    found = stats.bootstrap(
-        (left, right),
-        _ratio,
-        n_resamples=resamples,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return ratio, Interval(float(found.low), float(found.high))
-
-
-def _ratio(first: NDArray[np.float64], second: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-    return np.asarray(np.median(first, axis=axis) / np.median(second, axis=axis))
-
-
-def _accuracy_changes(base: Sequence[Record], new: Sequence[Record]) -> list[AccuracyChange]:
-    """Pair the seeds that both sides have; only starts drawn in NumPy are pairs."""
-    old, young = _by_seed(base), _by_seed(new)
-    found = []
-    for cell, patience in sorted(old.keys() & young.keys(), key=lambda key: (_place(("", key[0])), key[1])):
-        sides = [side[cell, patience] for side in (young, old)]
-        seeds = sorted(sides[0].keys() & sides[1].keys())
-        if seeds:
-            mse = paired_ratio(*[[side[seed].test.mse for seed in seeds] for side in sides])
-            exact = paired_difference(*[[side[seed].test.exact_sum_rate for seed in seeds] for side in sides])
-            found.append((cell, patience, mse, exact))
-    judged = verdicts([contrasts for _, _, *contrasts in found])
-    return [AccuracyChange(*one, verdict=verdict) for one, verdict in zip(found, judged, strict=True)]
-
-
-def _by_seed(records: Iterable[Record]) -> dict[tuple[Cell, int], dict[int, Accuracy]]:
-    found: dict[tuple[Cell, int], dict[int, Accuracy]] = defaultdict(dict)
-    for record in records:
-        if isinstance(record, Accuracy) and record.start == "numpy":
-            found[record.cell, record.patience][record.seed] = record
-    return found
-
-
-def _lost(base: Sequence[Record], new: Sequence[Record]) -> list[Lost]:
-    failures: dict[tuple[str, Cell], tuple[list[Failure], list[Failure]]] = defaultdict(lambda: ([], []))
-    for place, records in enumerate((base, new)):
-        for record in records:
-            if isinstance(record, Failure):
-                failures[record.trial, record.cell][place].append(record)
-    return [
-        Lost(shown.trial, shown.cell, len(old), len(young), shown.phase, shown.reason)
-        for _, (old, young) in sorted(failures.items(), key=lambda item: _place(item[0]))
-        for shown in [(young or old)[0]]
-    ]
+def changed_settings(base: Header, new: Header) -> list[str]:
+    """Return the settings that differ and change what a figure means."""
+    names = differences(base, new)["what"]
+    settings = (*type(base.sweep.settings).model_fields, "device")
+    return [name for name in names if name.partition(".")[0] in settings and name not in HOW_MUCH]

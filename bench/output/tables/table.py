@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -137,13 +137,14 @@ def missing_notes(selection: Selection, trial: str) -> tuple[str, ...]:
 
 
 def _names(cells: pd.DataFrame) -> set[str]:
-    rows = cells[CELL].drop_duplicates()
-    rest = {"1": "", "default": " default threads"}
-    return {
-        f"{row.environment} {row.model} {row.length}{rest.get(row.threads, f' {row.threads} threads')}"
-        + ("" if row.variant == "default" else f" ({row.variant})")
-        for row in rows.itertuples()
-    }
+    return {cell_name(cell) for cell in cells[CELL].drop_duplicates().itertuples()}
+
+
+def cell_name(cell: Any) -> str:
+    """Name a cell as the command line does, by a row of a frame with the columns `CELL`."""
+    threads = {"1": "", "default": " default threads"}.get(cell.threads, f" {cell.threads} threads")
+    variant = "" if cell.variant == "default" else f" ({cell.variant})"
+    return f"{cell.environment} {cell.model} {cell.length}{threads}{variant}"
 
 
 def _first_of(names: Sequence[str]) -> str:

@@ -1,0 +1,215 @@
+"""Two runs side by side as tables and JSON, and a gate: whether the newer one is slower than is let through."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+from rich.console import Console
+from rich.text import Text
+
+from bench.analysis.compare import Comparison, changed_settings, differences
+from bench.errors import UserError
+from bench.output.tables.table import Column, Table, axes, cell_name, sort_rows, with_interval
+from bench.output.text import interval, number, print_text, table_document, to_markdown, visible
+from bench.records.frame import CELL
+from bench.records.schema import Header
+
+MS, PERCENT, LEVEL = 1e3, 100, 0.95
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What is not let through.
+
+    Args:
+        slower: by more than this share.
+    """
+
+    slower: float
+
+    def __str__(self) -> str:
+        return f"slower:{100 * self.slower:g}%"
+
+
+def parse_gate(text: str, option: str = "--fail-on") -> Gate:
+    """Read `slower:5%`.
+
+    Raises:
+        UserError: if it is written otherwise.
+    """
+    if not (match := re.fullmatch(r"slower:(\d+(?:\.\d+)?)%", text.strip(), re.ASCII)):
+        raise UserError(f"`{option}` must be slower:SHARE%. Received: {text!r}. Write slower:5%, say.")
+    return Gate(slower=float(match[1]) / 100)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a gate decides.
+
+    Args:
+        gate: the gate.
+        verdict: "slower" if any cell is, or if trials failed in NEW only; "within" if no cell is and all are shown not
+            to be; else "undecided".
+        lines: the reasons; none if all cells are within.
+    """
+
+    gate: Gate
+    verdict: Literal["slower", "within", "undecided"]
+    lines: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """Return what the command exits with: 0 within, 1 slower, 3 undecided."""
+        return {"within": 0, "slower": 1, "undecided": 3}[self.verdict]
+
+
+def judge(comparison: Comparison, gate: Gate) -> Judgement:
+    """Judge a comparison: a cell is slower only if its whole interval is beyond the share, within if none of it is."""
+    cells, limit = comparison.speed, 1 + gate.slower
+    slow = cells[cells["ratio_low"] > limit]
+    open_ = cells[~(cells["ratio_low"] > limit) & ~(cells["ratio_high"] <= limit)]
+    failed = comparison.failures[(comparison.failures["new"] > 0) & (comparison.failures["base"] == 0)]
+    lost = [
+        f"Failed in NEW only: {row.trial} {cell_name(row)}, in {row.phase}: {row.reason}" for row in failed.itertuples()
+    ]
+    lines = [*_gate_lines(slow, f"Slower, beyond {gate}"), *lost, *_gate_lines(open_, f"Undecided, {gate}")]
+    if len(slow) or lost:
+        return Judgement(gate, "slower", tuple(map(visible, lines)))
+    if cells.empty:
+        lines.append(f"Undecided, {gate}: no cell was timed in both runs.")
+    return Judgement(gate, "undecided" if lines else "within", tuple(map(visible, lines)))
+
+
+def _gate_lines(cells: pd.DataFrame, why: str) -> list[str]:
+    return [
+        f"{why}: {cell_name(row)}, ratio {number(row.ratio)} "
+        f"({interval(row.ratio_low, row.ratio_high) or 'no interval: measure 6 processes or more in both runs'})"
+        for row in cells.itertuples()
+    ]
+
+
+def print_comparison(
+    comparison: Comparison, judgement: Judgement | None, *, form: Literal["text", "markdown", "json"], console: Console
+) -> None:
+    """Print a comparison; the judgement is in the JSON only, a command prints its lines."""
+    tables, lines = comparison_tables(comparison), [visible(line) for line in heading(comparison)]
+    if form == "json":
+        print(json.dumps(comparison_document(comparison, judgement), indent=1))
+    elif form == "markdown":
+        print("\n".join(f"- {line}" for line in lines))
+        print("\n" + "\n\n".join(map(to_markdown, tables)))
+    else:
+        for line in lines:
+            console.print(Text(line))
+        for table in tables:
+            print_text(table, console)
+
+
+def heading(comparison: Comparison) -> list[str]:
+    """Name the two runs, and what their ratios compare besides the code."""
+    base, new = comparison.base.header, comparison.new.header
+    lines = [f"BASE: {_run_name(base)}", f"NEW: {_run_name(new)}"]
+    if base.machine != new.machine:
+        lines.append("Other machine: these ratios compare machines.")
+    if changed := changed_settings(base, new):
+        lines.append(f"Other settings ({', '.join(changed)}): these ratios compare settings.")
+    return lines
+
+
+def _run_name(header: Header) -> str:
+    return f"{header.run}, commit {header.commit}, started {header.started_at}, on {header.machine.cpu}"
+
+
+def comparison_tables(comparison: Comparison) -> list[Table]:
+    """Return the tables of a comparison that have rows."""
+    tables = (
+        Table(
+            "differences",
+            "What differs",
+            differences(comparison.base.header, comparison.new.header),
+            [
+                Column("what", "what", kind="axis"),
+                Column("base", "BASE", kind="text"),
+                Column("new", "NEW", kind="text"),
+            ],
+        ),
+        _speed(comparison),
+        _accuracy(comparison),
+        _only(comparison),
+        _failures(comparison),
+    )
+    return [table for table in tables if len(table.frame)]
+
+
+def _speed(comparison: Comparison) -> Table:
+    frame = sort_rows(comparison.speed)
+    changed = frame["base_path"].fillna("unknown") != frame["new_path"].fillna("unknown")
+    frame["path"] = (frame["base_path"] + " -> " + frame["new_path"]).where(changed, "")
+    columns = [
+        *axes(frame),
+        Column("base_s", "BASE ms", MS),
+        Column("new_s", "NEW ms", MS),
+        with_interval("ratio", "NEW / BASE", level=LEVEL),
+        Column("verdict", "verdict", kind="text"),
+        Column("path", "execution path", kind="text"),
+    ]
+    notes = (
+        "Medians over fresh processes of the seconds of an epoch. Interval: about 95 %, by the bootstrap, from 6 processes "
+        "in each run on. no difference: it holds 1. What the machine did between the two runs is not in it.",
+    )
+    return Table("speed", "Speed", frame, columns, notes)
+
+
+def _accuracy(comparison: Comparison) -> Table:
+    frame = sort_rows(comparison.accuracy, "patience")
+    columns = [
+        *axes(frame),
+        Column("patiences", "patience", kind="axis"),
+        Column("pairs", "pairs of seeds"),
+        with_interval("mse_ratio", "mse NEW / BASE", level=LEVEL),
+        with_interval("exact_difference", "exact sums NEW - BASE, points", PERCENT, level=LEVEL),
+        Column("verdict", "verdict", kind="text"),
+    ]
+    notes = (
+        "Pairs of seeds: the same start and batches in both runs. equal: shown to differ by less than a tenth of the "
+        "mse and 2 points of exact sums; different: by more than chance, corrected for all rows (Holm); open: more "
+        "seeds are needed.",
+    )
+    return Table("accuracy", "Accuracy", frame, columns, notes)
+
+
+def _only(comparison: Comparison) -> Table:
+    """Return the cells of one run only, those that differ in nothing but their length in one row."""
+    key = ["side", "trial", *(name for name in CELL if name != "length")]
+    lengths = comparison.only.sort_values("length").groupby(key, sort=False)["length"]
+    frame = lengths.agg(lambda group: ", ".join(map(str, group))).reset_index()
+    columns = [Column("trial", "measured", kind="text"), Column("side", "only in", kind="text")]
+    return Table("only-in-one", "Only in one run", frame, [*axes(frame), *columns])
+
+
+def _failures(comparison: Comparison) -> Table:
+    frame = sort_rows(comparison.failures)
+    columns = [
+        *axes(frame),
+        Column("trial", "trial", kind="text"),
+        Column("base", "BASE"),
+        Column("new", "NEW"),
+        Column("phase", "phase", kind="text"),
+        Column("reason", "reason", kind="text"),
+    ]
+    notes = ("How many trials failed; phase and reason of the first one, in NEW if any failed there.",)
+    return Table("failures", "Failures", frame, columns, notes)
+
+
+def comparison_document(comparison: Comparison, judgement: Judgement | None) -> dict[str, Any]:
+    """Return a comparison for JSON: tables with all digits, both headers, and what the gate decided."""
+    gate = judgement and {"gate": str(judgement.gate), "verdict": judgement.verdict, "lines": list(judgement.lines)}
+    return {
+        "base": comparison.base.header.model_dump(mode="json"),
+        "new": comparison.new.header.model_dump(mode="json"),
+        "warnings": heading(comparison)[2:],
+        "tables": [table_document(table) for table in comparison_tables(comparison)],
+        "gate": gate,
+    }
