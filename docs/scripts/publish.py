@@ -1,0 +1,97 @@
+"""Publish results: measure what is published, and write the tables and pictures made of it.
+
+    python docs/scripts/publish.py measure reference target   # on a quiet machine, then packs
+    python docs/scripts/publish.py write                      # results/*/tables.md, the README's table, docs/pictures
+    python docs/scripts/publish.py check                      # exit 1, naming them, if texts are not what `write` makes
+
+A folder of results is measured by the commands in MEASURE. Delete its older run first.
+"""
+
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+from bench.analysis.select import Selection, select
+from bench.output.charts import write_charts
+from bench.output.tables import TABLES
+from bench.output.text import print_tables, provenance, to_markdown
+from bench.records.store import load_runs
+
+PROJECT = Path(__file__).parents[2]
+RESULTS = PROJECT / "results"
+README = PROJECT / "README.md"
+BEGIN, END = "<!-- results:begin -->\n", "<!-- results:end -->"
+
+SWEEPS = ("ceilings", "lengths", "batch-sizes", "units", "batching", "target", "controls", "devices", "study")
+ARTICLE = ("hundred", "padding-before", "padding-before-masked", "padding-after", "padding-after-masked")
+MEASURE: dict[str, list[str]] = {
+    "reference": ["run --results results/reference"],
+    "repeat": ["run --results results/repeat", "run --sweep docs/sweeps/repeat.toml --results results/repeat"],
+    "article": [f"run --sweep docs/sweeps/{sweep}.toml --results results/article" for sweep in ARTICLE],
+} | {sweep: [f"run --sweep docs/sweeps/{sweep}.toml --results results/{sweep}"] for sweep in SWEEPS}
+PICTURES = {
+    "reference": ("speed", "ratios", "start"),
+    "study": ("accuracy", "loss", "memory", "gradients"),
+    "target": ("target",),
+    "ceilings": ("tax",),
+}
+TABLED = ("reference", "repeat", "study", "keras", *SWEEPS[:-1])
+"""Folders that get a tables.md."""
+
+
+def measure(names: list[str]) -> None:
+    """Measure folders of results and pack their runs."""
+    for name in names:
+        for command in MEASURE[name]:
+            subprocess.run(["seqsum", *command.split()], cwd=PROJECT, check=True)
+        for records in sorted((RESULTS / name).glob("*/trials.jsonl")):
+            subprocess.run(["gzip", "-n", "-9", records], check=True)
+
+
+def read(name: str) -> Selection:
+    """Return the comparable runs of a folder of results."""
+    return select(load_runs(RESULTS / name)[0])
+
+
+def tables(name: str) -> str:
+    """Return every table of a folder of results in Markdown."""
+    text = StringIO()
+    with redirect_stdout(text):
+        print_tables(read(name), ["all"], form="markdown")
+    return f"# {name.capitalize()}\n\nWritten by `python docs/scripts/publish.py write`.\n\n{text.getvalue()}"
+
+
+def overview() -> str:
+    """Return the README with its table from the reference run."""
+    selection = read("reference")
+    table = to_markdown(TABLES["overview"](selection)).partition("\n\n")[2]
+    source = "\n".join(f"- {line}" for line in provenance(selection))
+    before, _, rest = README.read_text("utf-8").partition(BEGIN)
+    return f"{before}{BEGIN}{table}\n\n{source}\n{END}{rest.partition(END)[2]}"
+
+
+def texts() -> dict[Path, str]:
+    """Return every generated text by its file."""
+    return {RESULTS / name / "tables.md": tables(name) for name in TABLED} | {README: overview()}
+
+
+def main(action: str, *names: str) -> int:
+    """Measure, write or check."""
+    if action == "measure":
+        measure(list(names) or list(MEASURE))
+        return 0
+    changed = {path: text for path, text in texts().items() if not path.exists() or path.read_text("utf-8") != text}
+    for path, text in changed.items():
+        print(path.relative_to(PROJECT))
+        if action == "write":
+            path.write_text(text, "utf-8")
+    if action == "write":
+        for name, charts in PICTURES.items():
+            write_charts(read(name), PROJECT / "docs" / "pictures", "png", list(charts))
+    return int(action == "check" and bool(changed))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]) if sys.argv[1:2] in (["measure"], ["write"], ["check"]) else __doc__)
