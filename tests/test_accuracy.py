@@ -100,7 +100,7 @@ def test_true_lengths_are_put_into_bands_by_their_rows() -> None:
     assert spans == [(1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12)]
     assert figures["rows"].tolist() == [3, 7, 11, 15, 19, 23]
     assert figures["mse"].tolist() == pytest.approx([5 / 3, 25 / 7, 61 / 11, 113 / 15, 181 / 19, 265 / 23])
-    assert len(by_length(lengths({length: 1 for length in range(1, 13)}), most_bands=None)) == 12
+    assert len(by_length(lengths(dict.fromkeys(range(1, 13), 1)), most_bands=None)) == 12
 
 
 def test_bands_are_averaged_over_the_seeds() -> None:
@@ -112,8 +112,8 @@ def test_environments_are_compared_seed_by_seed() -> None:
     jax, torch = [1.0, 2.0, 4.0, 8.0, 16.0], [2.0, 4.0, 8.0, 16.0, 30.0]
     frame = pd.concat([trainings(jax), trainings(torch, environment="torch")[::-1]])
     (row,) = rows(contrasts(frame, "environment"))
-    wanted = paired_ratio(jax, torch)
-    assert (row["first"], row["second"], row["pairs"], row["verdict"]) == ("jax", "torch", 5, "different")
+    wanted = paired_ratio(torch, jax)
+    assert (row["first"], row["second"], row["pairs"], row["verdict"]) == ("torch", "jax", 5, "different")
     assert (row["mse_ratio"], row["mse_ratio_low"], row["mse_ratio_high"]) == pytest.approx(
         (wanted.value, wanted.low, wanted.high)
     )
@@ -128,7 +128,7 @@ def test_exact_sums_are_compared_by_their_difference() -> None:
     (row,) = rows(contrasts(frame, "environment"))
     half = 0.01 * 2.7764451 * 0.5**0.5
     ends = (row["exact_difference"], row["exact_difference_low"], row["exact_difference_high"])
-    assert ends == pytest.approx((0.03, 0.03 - half, 0.03 + half))
+    assert ends == pytest.approx((-0.03, -0.03 - half, -0.03 + half))
 
 
 def test_verdicts_are_corrected_for_all_rows() -> None:
@@ -144,7 +144,7 @@ def test_verdicts_are_corrected_for_all_rows() -> None:
     ]
     row, *_ = rows(contrasts(pd.concat([alone, *others]), "environment"))
     assert (row["length"], row["verdict"]) == (12, "open")
-    assert row["mse_ratio_high"] < 1, "the interval is of this row alone"
+    assert row["mse_ratio_low"] > 1, "the interval is of this row alone"
 
 
 def test_a_patience_that_ended_alike_dilutes_no_verdict() -> None:
@@ -178,10 +178,10 @@ def test_models_are_compared_over_environments_that_both_have() -> None:
     gru = trainings([1.0, 1.0, 1.0, 1.0, 2.0], model="gru")
     frame = pd.concat([trainings([2.0] * 5), trainings([6.0] * 5, environment="torch"), gru])
     (row,) = rows(contrasts(frame, "model"))
-    assert (row["first"], row["second"], row["pairs"]) == ("gru", "lstm", 5)
-    assert row["mse_ratio"] == pytest.approx(0.5**0.8)
+    assert (row["first"], row["second"], row["pairs"]) == ("lstm", "gru", 5)
+    assert row["mse_ratio"] == pytest.approx(2**0.8)
     both = pd.concat([frame, gru.assign(environment="torch", test_mse=6.0)])
-    assert contrasts(both, "model")["mse_ratio"].tolist() == pytest.approx([(3.5 / 4) ** 0.8])
+    assert contrasts(both, "model")["mse_ratio"].tolist() == pytest.approx([(4 / 3.5) ** 0.8])
 
 
 @pytest.mark.parametrize("by", ["environment", "model"])
@@ -207,7 +207,7 @@ def test_a_seed_that_has_stopped_keeps_its_last_loss() -> None:
     assert curve["val_mse"].tolist() == [6.0, 4.0, 3.0] and curve["val_mse_low"].tolist() == [5.0, 3.0, 2.5]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=20)
 @given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=8))
 def test_the_order_of_records_changes_no_figure(mse: list[float]) -> None:
     frame = pd.concat([trainings(mse), trainings(mse[::-1], environment="torch")])
@@ -239,7 +239,7 @@ def test_the_accuracy_table_has_what_a_reader_must_know() -> None:
         for seed, (epochs, stopped) in enumerate([(40, True), (100, False), (100, False)])
     ]
     text = notes("accuracy", *trials)
-    assert "1 of 3 trainings ended by patience, 2 by the limit of 100 epochs" in text
+    assert "1 of 3 trainings were ended by patience, 2 by the limit of 100 epochs" in text
     assert "33.0 % at length 12" in text and "200 test rows" in text and "linear fit solves the task" in text
     assert "3 seeds" in text
 

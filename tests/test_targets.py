@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from factories import make_accuracy, make_cell, make_processes, select_all
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.analysis.speed import OF_PROCESS
 from bench.analysis.statistics import order_interval
 from bench.analysis.targets import TARGET, agreement, parse_target, target_epochs, time_to_target
 from bench.errors import UserError
@@ -39,7 +40,8 @@ def reached(*epochs: float, of: int = 12, **fields: Any) -> pd.DataFrame:
 def turns(processes: dict[int, list[float]], **fields: Any) -> pd.DataFrame:
     """Make the turns of some processes: seconds of an epoch in each round."""
     rows = [(process, round_, s) for process, rounds in processes.items() for round_, s in enumerate(rounds)]
-    known = {"counted": True, "is_control": False, "start_s": 3.0, "validation_s": 0.05}
+    known: dict[str, Any] = dict.fromkeys(OF_PROCESS, nan) | {"start_s": 3.0, "validation_s": 0.05}
+    known |= {"run": "a", "counted": True, "is_control": False, "epochs": 2, "warmup_epochs": 1, "energy_j": nan}
     return pd.DataFrame(rows, columns=["process", "round", "epoch_s"]).assign(**{**CELL, **known, **fields})
 
 
@@ -87,6 +89,7 @@ def test_fewer_than_six_seeds_have_no_interval() -> None:
     assert figures["epochs"] == 1 and np.isnan(figures["epochs_low"]) and np.isnan(figures["level"])
 
 
+@settings(deadline=None)
 @given(epochs=EPOCHS, data=st.data())
 def test_a_miss_never_improves_a_figure(epochs: list[float], data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(epochs) - 1))
@@ -104,7 +107,7 @@ def test_seconds_are_those_of_the_timed_cell() -> None:
         turns({0: [7.0] * 9}, counted=False),
         turns({0: [7.0]}, threads="4"),
     ]
-    figures = time_to_target(pd.concat(timed), reached(3, 3, 3)).iloc[0]
+    figures = time_to_target(pd.concat(timed, ignore_index=True), reached(3, 3, 3)).iloc[0]
     assert figures["train_s"] == pytest.approx(3 * 0.2)
     assert figures["total_s"] == pytest.approx(3.0 + 2 * 0.2 + 3 * 0.05), "three validations are paid"
 

@@ -148,7 +148,8 @@ def contrasts(trainings: pd.DataFrame, by: Literal["environment", "model"]) -> p
     Holm's correction, over all rows, counts it once.
 
     Returns:
-        The other columns of the cell, `patience` and `patiences`, `first` and `second` of the pair, `pairs` of seeds;
+        The other columns of the cell, `patience` and `patiences`, `first` and `second` of the pair (by name, the later
+        first), `pairs` of seeds;
         `mse_ratio`: the geometric mean of first / second, and `exact_difference`: the mean of first - second, each with
         its 95 % interval, of this row alone; `verdict`: "equal" if both are shown to be within the margins of
         `bench.analysis.statistics`, "different" if either is significant, else "open".
@@ -157,7 +158,7 @@ def contrasts(trainings: pd.DataFrame, by: Literal["environment", "model"]) -> p
     equal = [*same, "patience", "seed", *(["environment"] if by == "model" else [])]
     paired = trainings.loc[trainings["start"] == "numpy", [*equal, by, "test_mse", "exact_sum_rate"]]
     paired = paired.merge(paired, on=equal, suffixes=("_first", "_second"))
-    paired = paired[paired[f"{by}_first"] < paired[f"{by}_second"]]
+    paired = paired[paired[f"{by}_first"] > paired[f"{by}_second"]]
     figures = ["test_mse_first", "test_mse_second", "exact_sum_rate_first", "exact_sum_rate_second"]
     same = [*same, f"{by}_first", f"{by}_second"]
     seeds = paired.groupby([*same, "patience", "seed"])[figures].mean().reset_index()

@@ -10,7 +10,7 @@ from math import inf
 import numpy as np
 import pandas as pd
 
-from bench.analysis import statistics
+from bench.analysis import speed, statistics
 from bench.analysis.accuracy import longest
 from bench.errors import UserError
 from bench.records.frame import CELL
@@ -63,21 +63,14 @@ def time_to_target(turns: pd.DataFrame, losses: pd.DataFrame, target: float = TA
         low, high, level = statistics.order_interval(epochs)
         figures = {"seeds": len(epochs), "reached": int(np.isfinite(epochs).sum()), "epochs": epochs.median()}
         rows.append((*cell, *figures.values(), low, high, level))
+    timed = speed.start_times(turns)[[*CELL, "epoch_s", "start_s", "validation_s"]]
     columns = [*CELL, "seeds", "reached", "epochs", "epochs_low", "epochs_high", "level"]
-    frame = pd.DataFrame(rows, columns=columns).merge(_timed(turns), on=CELL, how="left")
+    frame = pd.DataFrame(rows, columns=columns).merge(timed, on=CELL, how="left")
     frame["train_s"] = frame["epochs"] * frame["epoch_s"]
     frame["total_s"] = (
         frame["start_s"] + (frame["epochs"] - 1) * frame["epoch_s"] + frame["epochs"] * frame["validation_s"]
     )
     return frame.drop(columns=["epoch_s", "start_s", "validation_s"])
-
-
-def _timed(turns: pd.DataFrame) -> pd.DataFrame:
-    """Return seconds of an epoch, of the start with the first epoch, and of a validation: medians over processes."""
-    counted = turns[turns["counted"].astype(bool) & ~turns["is_control"].astype(bool)]
-    seconds = ["epoch_s", "start_s", "validation_s"]
-    processes = counted.groupby([*CELL, "process"])[seconds].median().reset_index()
-    return processes.groupby(CELL)[seconds].median().reset_index()
 
 
 def agreement(epochs: pd.DataFrame) -> pd.DataFrame:

@@ -12,8 +12,8 @@ from bench.analysis.select import Selection
 from bench.analysis.statistics import LEAST_SEEDS, RATE_MARGIN, RATIO_MARGIN
 from bench.analysis.targets import agreement, target_epochs, time_to_target
 from bench.names import say_count
+from bench.output import text
 from bench.output.tables.table import Column, Table, add_status, axes, missing_notes, sort_rows, with_interval
-from bench.output.text import number
 from bench.records.frame import CELL
 
 BASELINES = {"linear_regression": "linear fit"}
@@ -55,8 +55,9 @@ def accuracy_table(selection: Selection) -> Table:
         *_seen(selection),
         "The linear fit solves the task, since a sum is linear in the digits. The error of a recurrent model depends "
         "on how far training got as well as on its memory.",
+        *missing_notes(selection, "accuracy"),
     )
-    return Table("accuracy", "Accuracy", frame, columns, notes if len(trainings) else ())
+    return Table("accuracy", "Accuracy", frame, columns, notes)
 
 
 def _sorted(frame: pd.DataFrame, *others: str) -> pd.DataFrame:
@@ -72,7 +73,7 @@ def _scope(selection: Selection) -> str:
     """Describe what the means and their intervals are of."""
     trainings = selection.frames.trainings
     counts = trainings.groupby(CELL)["seed"].nunique()
-    few, most = int(counts.min()), int(counts.max())
+    few, most = counts.agg(["min", "max"]).fillna(0).astype(int).tolist()
     seeds = say_count(most, "seed") if few == most else f"{few} to {most} seeds"
     rows = say_count(selection.header.sweep.task.test_rows, "test row")
     return (
@@ -85,10 +86,9 @@ def _stopping(trainings: pd.DataFrame) -> str:
     """Describe what ended the trainings of each patience."""
     parts = []
     for patience, count, stopped, limit in figures.stopping(trainings).itertuples(index=False):
-        name = "Without early stopping" if patience < 0 else f"With patience {patience}"
-        others = "" if isnan(limit) else f"{count - stopped:,} by the limit of {limit:,.0f} epochs"
-        by_patience = "" if patience < 0 else f"{stopped:,} of {say_count(count, 'training')} ended by patience"
-        parts.append(f"{name} {', '.join(filter(None, [by_patience, others]))}.")
+        name = "No early stopping" if patience < 0 else f"Patience {patience}"
+        limited = "" if isnan(limit) else f", {count - stopped:,} by the limit of {limit:,.0f} epochs"
+        parts.append(f"{name}: {stopped:,} of {say_count(count, 'training')} were ended by patience{limited}.")
     return " ".join([*parts, "The weights are those of the last epoch."])
 
 
@@ -97,7 +97,7 @@ def _seen(selection: Selection) -> list[str]:
     task = selection.header.sweep.task
     lengths = sorted(selection.frames.trainings["length"].unique())
     shares = {length: figures.seen_share(task, int(length)) for length in lengths}
-    known = [f"{number(100 * share)} % at length {length}" for length, share in shares.items() if not isnan(share)]
+    known = [f"{text.number(100 * share)} % at length {length}" for length, share in shares.items() if not isnan(share)]
     return [f"Test rows that are equal to a fitted row: {', '.join(known)}."] if known else []
 
 
@@ -113,8 +113,8 @@ def by_length_table(selection: Selection) -> Table:
         with_interval("mse", "test MSE", level=0.95),
         with_interval("exact_sum_rate", "exact sums %", 100, level=0.95),
     ]
-    notes = (_scope(selection), f"The true lengths are put into at most {figures.MOST_BANDS} bands.")
-    return Table("accuracy-by-length", "Accuracy by true length", frame, columns, notes if len(frame) else ())
+    bands = f"The true lengths are put into at most {figures.MOST_BANDS} bands."
+    return Table("accuracy-by-length", "Accuracy by true length", frame, columns, (_scope(selection), bands))
 
 
 def _spans(first: pd.Series, last: pd.Series) -> pd.Series:
@@ -149,7 +149,7 @@ def _contrast_table(name: str, title: str, frame: pd.DataFrame, note: str) -> Ta
         Column("verdict", "verdict", kind="text"),
     ]
     scope = "Intervals and verdicts are of seeds on one data set and its test rows."
-    return Table(name, title, frame, columns, (note, VERDICTS, scope) if len(frame) else ())
+    return Table(name, title, frame, columns, (note, VERDICTS, scope))
 
 
 def target_table(selection: Selection) -> Table:
@@ -174,7 +174,7 @@ def target_table(selection: Selection) -> Table:
         Column("same_of", "same epoch", kind="text"),
     ]
     notes = (
-        f"First epoch at whose end val_mse is at most {number(target)} (--target): medians over seeds, with intervals "
+        f"First epoch at whose end val_mse is at most {target:g} (--target): medians over seeds, with intervals "
         "by their order, from 6 seeds on. A seed that does not reach it counts as never.",
         *_misses(epochs),
         "Accuracy trials are not timed. Training s: epochs times the steady epoch of the same cell where it was timed. "
@@ -182,7 +182,7 @@ def target_table(selection: Selection) -> Table:
         *_agreement(same),
         *missing_notes(selection, "accuracy"),
     )
-    return Table("target", f"Time to a val_mse of {number(target)}", frame, columns, notes if len(frame) else ())
+    return Table("target", f"Time to a val_mse of {target:g}", frame, columns, notes)
 
 
 def _of(count: pd.Series, total: pd.Series) -> pd.Series:
@@ -193,6 +193,8 @@ def _of(count: pd.Series, total: pd.Series) -> pd.Series:
 
 def _misses(epochs: pd.DataFrame) -> list[str]:
     """Describe how many trainings missed the target, and whether they or the seeds were too few."""
+    if epochs.empty:
+        return []
     missed = ~np.isfinite(epochs["epoch"])
     stopped = int((missed & epochs["stopped_early"].astype(bool)).sum())
     ended = f", {stopped:,} of them stopped early: they might have reached it later" if stopped else ""
@@ -235,13 +237,13 @@ def memory_table(selection: Selection) -> Table:
     notes = (
         "Output change: how far the output moves when the digit so many steps before the end grows by one; 1: it is "
         f"added, 0: it is not. Means over the test rows where it can grow, of seeds; empty below {LEAST_ROWS} rows.",
-        "An output that cannot grow to the sum changes little at any step, whatever the states hold.",
+        "Where the output cannot grow as far as the sum, it changes little at any step, whatever the states hold.",
         "Gradient: the norm of the loss gradient with respect to the states h and c there, relative to that of h at "
         "the end, with the starting and the trained weights: medians over seeds.",
         _scope(selection),
         _stopping(figures.longest(selection.frames.trainings)),
     )
-    return Table("memory", "Memory and gradients through time", frame, columns, notes if len(frame) else ())
+    return Table("memory", "Memory and gradients through time", frame, columns, notes)
 
 
 def predictions_table(selection: Selection) -> Table:
@@ -257,7 +259,7 @@ def predictions_table(selection: Selection) -> Table:
     frame.columns = pd.Index([name if isinstance(name, str) else f"row_{name}" for name in frame.columns])
     columns = [*axes(frame), *(Column(name, name.replace("_", " ")) for name in frame.columns if name not in CELL)]
     notes = ("Outputs for the first test rows, of the lowest seed with the largest patience.",)
-    return Table("predictions", "Predictions of the first test rows", frame, columns, notes if len(frame) else ())
+    return Table("predictions", "Predictions of the first test rows", frame, columns, notes)
 
 
 TABLES: Mapping[str, Callable[[Selection], Table]] = {
