@@ -19,6 +19,8 @@ Verdict = Literal["equal", "different", "open"]
 
 CONFIDENCE = 0.95
 """Least level of the interval of a median, and the level of every other interval."""
+LEAST_PROCESSES = 6
+"""Figures from which on a median has an interval."""
 LEAST_SEEDS = 5
 """Figures from which on a mean has an interval, and pairs have a test."""
 RESAMPLES = 9_999
@@ -136,14 +138,14 @@ def mean_interval(values: ArrayLike, *, bounds: tuple[float, float] = (-inf, inf
 
 def _bca(values: Array, z: float) -> tuple[float, float]:
     """Return the BCa interval of a mean between the normal quantiles -z and z."""
-    means = np.sort(_resamples(len(values)) @ values)
-    mean, deviations = values.mean(), values - values.mean()
-    below = np.mean(means < mean) / 2 + np.mean(means <= mean) / 2
-    bias = special.ndtri(below)
+    mean, width = values.mean(), np.ptp(values)
+    deviations = (values - mean) / width
+    means = np.sort(_resamples(len(values)) @ deviations)
+    bias = special.ndtri(np.mean(means < 0) / 2 + np.mean(means <= 0) / 2)
     acceleration = np.sum(deviations**3) / (6 * np.sum(deviations**2) ** 1.5)
     moved = bias + np.array([-z, z])
     shares = special.ndtr(bias + moved / np.maximum(1 - acceleration * moved, 1e-3))
-    low, high = np.quantile(means, shares)
+    low, high = mean + width * np.quantile(means, shares)
     return float(low), float(high)
 
 
@@ -267,6 +269,9 @@ def verdicts(comparisons: Sequence[Sequence[Contrast]]) -> list[Verdict]:
 def ratio_of_medians(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
     """Return first / second of the medians of two independent samples, with its 95 % interval by the bootstrap.
 
+    To exchange the samples inverts all three exactly. In simulations of 6 to 20 processes 3 to 6 % of the intervals
+    missed the ratio.
+
     Args:
         first: a positive figure for each process, shape (processes,).
         second: those of the other sample, shape (processes,); the two are not paired.
@@ -279,8 +284,11 @@ def ratio_of_medians(first: ArrayLike, second: ArrayLike) -> tuple[float, float,
     """
     logs = [np.sort(np.log(np.asarray(sample, np.float64))) for sample in (first, second)]  # order draws no resamples
     ratio = float(np.exp(np.median(logs[0]) - np.median(logs[1])))
-    if min(map(len, logs)) < 6:
+    if min(map(len, logs)) < LEAST_PROCESSES:
         return ratio, nan, nan
+    if ratio < 1:  # the same resamples for both orders of the samples
+        inverse, low, high = ratio_of_medians(second, first)
+        return 1 / inverse, 1 / high, 1 / low
     generator = np.random.default_rng(0)
     drawn = [np.median(generator.choice(sample, (RESAMPLES, len(sample))), axis=1) for sample in logs]
     tail = (1 - CONFIDENCE) / 2

@@ -156,7 +156,7 @@ def _speed(comparison: Comparison) -> Table:
         Column("path", "execution path", kind="text"),
     ]
     notes = (
-        "Medians over fresh processes of the seconds of an epoch. Interval: about 95 %, by the bootstrap, from 6 processes "
+        "Medians over fresh processes. Interval: of about 95 %, by the bootstrap, from 6 processes "
         "in each run on. no difference: it holds 1. What the machine did between the two runs is not in it.",
     )
     return Table("speed", "Speed", frame, columns, notes)
