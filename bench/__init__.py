@@ -1,4 +1,4 @@
-"""How seqsum measures: plan, workers, records, tables. Never imports Keras outside a worker.
+"""How seqsum measures: plan, workers, records, analysis, output. Imports Keras in `bench.worker` only.
 
 For notebooks: `bench.load("results")` returns what was measured as a pandas frame (docs/reading.md).
 """
@@ -15,21 +15,27 @@ if TYPE_CHECKING:
     from bench.records.frame import Kind
 
 
-def load(results: str | Path = "results", *, kind: Kind = "speed") -> pd.DataFrame:
-    """Return what was measured as a tidy frame, one row for each observation.
+def load(results: str | Path = "results", *, kind: Kind = "turns") -> pd.DataFrame:
+    """Return what was measured as a tidy frame, a row for each observation.
+
+        turns = bench.load("results/reference")
+        counted = turns[turns["counted"] & ~turns["is_control"]]
+        counted.groupby(["model", "length", "environment"])["epoch_s"].median()
 
     Args:
         results: folder of all runs, or of one.
-        kind: "speed": a row for each turn that counts; "accuracy": for each training; "failures": for each trial
-            that left no numbers; "baselines": for each model without recurrence and length.
+        kind: "turns": a row for each turn; "speed": for each turn that counts; "trainings" (or "accuracy"): for each
+            training; "losses": for each of its epochs; "lengths": for each true length of its test rows; "memory":
+            for each step back in time; "predictions": for the first test rows; "baselines": for each model without
+            recurrence and length; "failures": for each trial that left no numbers.
 
     Returns:
-        The frame; units stand in the names of the columns, times are seconds. Runs are not sorted out: choose those
-        that are comparable by the columns `run`, `protocol_version` and `machine`.
+        The frame; the names of the columns have the units, times are seconds. It holds all runs: choose comparable
+        ones by the columns `run`, `protocol_version` and `machine`.
 
     Raises:
         UserError: if there is no run or no such kind.
     """
-    from bench.records import frame as frames  # pandas takes a third of a second to import, which workers shall not pay
+    from bench.records import frame  # importing pandas takes a third of a second, which workers need not pay
 
-    return frames.load(results, kind=kind)
+    return frame.load(results, kind=kind)

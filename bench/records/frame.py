@@ -1,55 +1,59 @@
-"""Records as tidy pandas frames, for notebooks and for export: one row for each observation, raw figures.
+"""Records as tidy pandas frames: a row for each observation, raw figures. The one form in which records are analysed.
 
-Times are seconds, sizes bytes; the columns say so. docs/reading.md describes every column.
+Times are seconds and sizes are bytes; the names of the columns say so. docs/reading.md describes every column.
+
+    frames = Frames([load_run(Path("results/2026-11-27T05-47-44-standard"))])
+    turns = frames.turns
+    turns[turns["counted"] & ~turns["is_control"]].groupby(CELL)["epoch_s"].median()
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import asdict, fields
+from functools import cached_property
+from itertools import chain
+from math import nan
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
+import numpy as np
 import pandas as pd
 
 from bench.errors import UserError
 from bench.names import choose_name
 from bench.plan.cells import Cell
-from bench.records.schema import Accuracy, Baseline, Failure, Record
-from bench.records.speed import Speed
+from bench.records.schema import Accuracy, Baseline, Failure, Record, Speed, Turn
 from bench.records.store import HEADER, Run, load_run, load_runs
 from seqsum_core.settings import VariantSettings
 
-Kind = Literal["speed", "accuracy", "failures", "baselines"]
-Row = dict[str, Any]
-
-OF_RUN = ("run", "protocol_version", "machine")
-OF_CELL = (
-    "backend",
-    "installation",
-    "device",
-    "model",
-    "length",
-    "threads",
-    *(field.name for field in fields(VariantSettings)),
-)
-OF_SPEED = (
+RUN = ["run", "protocol_version", "machine"]
+"""Where a row is from; the first columns of every frame."""
+CELL = ["environment", "device", "model", "length", "threads", "variant"]
+"""What identifies a cell; the next columns of every frame but `baselines`."""
+SETTINGS = ["backend", *(field.name for field in fields(VariantSettings))]
+"""What else is known of a cell: its backend, and what its variant consists of."""
+TURNS = [
     "process",
-    "twin",
+    "is_control",
     "round",
-    "median_epoch_s",
+    "counted",
+    "epoch_s",
     "epochs",
     "warmup_epochs",
-    "begun_at_s",
+    "seconds",
+    "started_after_s",
     "disturbed",
-    "slowdown",
-    "slow_epochs",
     "others_cpu_s",
     "steal_s",
     "involuntary_switches",
+    "device_lag_s",
+    "energy_j",
     "process_start_s",
     "import_s",
     "build_s",
     "first_epoch_s",
+    "start_s",
     "validation_s",
     "rows_per_epoch",
     "steps_per_epoch",
@@ -58,143 +62,284 @@ OF_SPEED = (
     "peak_device_bytes",
     "recurrence",
     "xla",
-)
-OF_ACCURACY = (
-    "seed",
-    "patience",
-    "epochs",
-    "stopped_early",
-    "val_mse",
-    "test_mse",
-    "test_mae",
-    "exact_sum_rate",
-    "start",
-    "way",
-)
-COLUMNS: dict[Kind, tuple[str, ...]] = {
-    "speed": (*OF_RUN, *OF_CELL, *OF_SPEED),
-    "accuracy": (*OF_RUN, *OF_CELL, *OF_ACCURACY),
-    "failures": (*OF_RUN, *OF_CELL, "trial", "index", "twin", "phase", "fault", "reason", "exit_code"),
-    "baselines": (*OF_RUN, "name", "length", "test_mse", "test_mae", "exact_sum_rate"),
+    "compilations",
+]
+TEST = ["test_mse", "test_mae", "exact_sum_rate"]
+GRADIENTS = ["gradient_start_h", "gradient_h", "gradient_start_c", "gradient_c"]
+
+Kind = Literal[
+    "turns", "speed", "trainings", "accuracy", "losses", "lengths", "memory", "predictions", "baselines", "failures"
+]
+COLUMNS: dict[str, list[str]] = {
+    "turns": [*RUN, *CELL, *SETTINGS, *TURNS],
+    "trainings": [
+        *[*RUN, *CELL, *SETTINGS, "seed", "patience", "epochs", "stopped_early", "val_mse"],
+        *[*TEST, "start", "trained_as"],
+    ],
+    "losses": [*RUN, *CELL, *SETTINGS, "seed", "patience", "epoch", "loss", "val_loss"],
+    "lengths": [*RUN, *CELL, *SETTINGS, "seed", "patience", "true_length", "rows", "mse", "mae", "exact_sum_rate"],
+    "memory": [*RUN, *CELL, *SETTINGS, "seed", "patience", "steps_back", "rows", "moved", *GRADIENTS],
+    "predictions": [*RUN, *CELL, *SETTINGS, "seed", "patience", "row", "prediction", "true_sum"],
+    "baselines": [*RUN, "name", "length", *TEST],
+    "failures": [
+        *[*RUN, *CELL, *SETTINGS, "trial", "index", "is_control", "phase", "fault", "reason", "exit_code"],
+    ],
 }
+"""Columns of each frame."""
+
+R = TypeVar("R", Speed, Accuracy, Baseline, Failure)
+Columns = dict[str, Any]
 
 
-def load(results: str | Path, *, kind: Kind = "speed") -> pd.DataFrame:
+class Frames:
+    """The frames of some runs; each is made when it is first read, since the longest take most of the time.
+
+    Rows of a run come before those of the next run, and rows of a cell stand together.
+
+    Args:
+        runs: oldest first.
+        newest_only: keep of each cell and kind of trial the records of the newest run that has any.
+    """
+
+    def __init__(self, runs: Iterable[Run], *, newest_only: bool = False) -> None:
+        self._runs = tuple(runs)
+        groups: dict[tuple[int, str, Hashable], list[Record]] = defaultdict(list)
+        for number, run in enumerate(self._runs):
+            for record in run.records:
+                groups[number, record.kind, _place(record)].append(record)
+        if newest_only:
+            newest = {place: number for number, _, place in groups}
+            groups = {key: records for key, records in groups.items() if newest[key[2]] == key[0]}  # type: ignore[assignment]
+        self._groups = groups
+
+    @cached_property
+    def turns(self) -> pd.DataFrame:
+        """A row for each turn of each process; `counted` marks the turn of its round that counts."""
+        records = self._records(Speed)
+        turns = list(chain.from_iterable(record.turns for record in records))
+        counted = [turn is record.counted_turns[turn.round] for record in records for turn in record.turns]
+        process = {
+            "process": [record.process for record in records],
+            "is_control": [record.is_control for record in records],
+            "process_start_s": _floats(record.process_start_s for record in records),
+            "import_s": [record.import_s for record in records],
+            "build_s": [record.build_s for record in records],
+            "first_epoch_s": [record.start_epochs_s[0] for record in records],
+            "start_s": [record.start_s for record in records],
+            "validation_s": _floats(record.steady_validation_s for record in records),
+            "rows_per_epoch": [record.rows_per_epoch for record in records],
+            "steps_per_epoch": [record.steps_per_epoch for record in records],
+            "padding_share": _floats(record.padding_share for record in records),
+            "peak_rss_bytes": [record.peak_rss_bytes for record in records],
+            "peak_device_bytes": _floats(record.peak_device_bytes for record in records),
+            "recurrence": _objects(path.recurrence if (path := record.execution_path) else None for record in records),
+            "xla": _objects(path.xla if (path := record.execution_path) else None for record in records),
+            "compilations": _floats(
+                path.compilations if (path := record.execution_path) else None for record in records
+            ),
+        }
+        turn = {
+            "counted": counted,
+            "epoch_s": [_epoch_s(turn) for turn in turns],
+            "epochs": [len(turn.epochs_s) - turn.warmup_epochs for turn in turns],
+            "seconds": [sum(turn.epochs_s) for turn in turns],
+            "disturbed": [turn.disturbed for turn in turns],
+            "device_lag_s": _floats(turn.device_lag_s for turn in turns),
+            "energy_j": _floats(turn.energy_j for turn in turns),
+        }
+        stored = ("round", "warmup_epochs", "started_after_s", "others_cpu_s", "steal_s", "involuntary_switches")
+        turn |= {name: [getattr(turn, name) for turn in turns] for name in stored}
+        return self._frame("turns", Speed, process, turn, [len(record.turns) for record in records])
+
+    @cached_property
+    def trainings(self) -> pd.DataFrame:
+        """A row for each training: a cell, a seed and where one patience ends it."""
+        records = self._records(Accuracy)
+        figures = {
+            "epochs": [len(record.loss) for record in records],
+            "stopped_early": [record.stopped_early for record in records],
+            "val_mse": [record.val_loss[-1] for record in records],
+            **_test_columns(records),
+            "start": [record.start for record in records],
+            "trained_as": [record.trained_as for record in records],
+        }
+        return self._frame("trainings", Accuracy, _training(records) | figures)
+
+    @cached_property
+    def losses(self) -> pd.DataFrame:
+        """A row for each epoch of each training."""
+        records = self._records(Accuracy)
+        counts = [len(record.loss) for record in records]
+        epochs = {
+            "epoch": _flat(range(1, count + 1) for count in counts),
+            "loss": _flat(record.loss for record in records),
+            "val_loss": _flat(record.val_loss for record in records),
+        }
+        return self._frame("losses", Accuracy, _training(records), epochs, counts)
+
+    @cached_property
+    def lengths(self) -> pd.DataFrame:
+        """A row for each true length of the test rows of each training."""
+        records = self._records(Accuracy)
+        errors = list(chain.from_iterable(record.test_by_length.values() for record in records))
+        lengths = {
+            "true_length": _flat(record.test_by_length for record in records),
+            "rows": [error.rows for error in errors],
+            "mse": [error.mse for error in errors],
+            "mae": [error.mae for error in errors],
+            "exact_sum_rate": [error.exact_sum_rate for error in errors],
+        }
+        counts = [len(record.test_by_length) for record in records]
+        return self._frame("lengths", Accuracy, _training(records), lengths, counts)
+
+    @cached_property
+    def memory(self) -> pd.DataFrame:
+        """A row for each step back in time of each training whose memory was measured."""
+        records = self._records(Accuracy)
+        memories = [record.memory for record in records if record.memory]
+        steps: Columns = {
+            name: _flat(getattr(memory, name) for memory in memories) for name in ("steps_back", "rows", "moved")
+        }
+        for state in "hc":
+            for name in ("gradient_start", "gradient"):
+                norms = (getattr(memory, name).get(state) or [nan] * len(memory.rows) for memory in memories)
+                steps[f"{name}_{state}"] = _flat(norms)
+        counts = [len(record.memory.steps_back) if record.memory else 0 for record in records]
+        return self._frame("memory", Accuracy, _training(records), steps, counts)
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """A row for each of the first test rows of each training."""
+        records = self._records(Accuracy)
+        counts = [len(record.predictions) for record in records]
+        rows = {
+            "row": _flat(range(1, count + 1) for count in counts),
+            "prediction": _flat(record.predictions for record in records),
+            "true_sum": _flat(record.sums for record in records),
+        }
+        return self._frame("predictions", Accuracy, _training(records), rows, counts)
+
+    @cached_property
+    def baselines(self) -> pd.DataFrame:
+        """A row for each model without recurrence and length."""
+        records = self._records(Baseline)
+        names = {"name": [record.name for record in records], "length": [record.length for record in records]}
+        return self._frame("baselines", Baseline, names | _test_columns(records))
+
+    @cached_property
+    def failures(self) -> pd.DataFrame:
+        """A row for each trial that left no numbers."""
+        records = self._records(Failure)
+        stored = ("trial", "index", "is_control", "phase", "fault", "reason")
+        columns: Columns = {name: [getattr(record, name) for record in records] for name in stored}
+        columns["exit_code"] = _floats(record.exit_code for record in records)
+        return self._frame("failures", Failure, columns)
+
+    def of(self, kind: Kind) -> pd.DataFrame:
+        """Return a frame by its name; "speed" is the turns that count, "accuracy" is another name of trainings."""
+        if kind == "speed":
+            return self.turns[self.turns["counted"]].reset_index(drop=True)
+        return cast(pd.DataFrame, getattr(self, "trainings" if kind == "accuracy" else kind))
+
+    def _records(self, kind: type[R]) -> list[R]:
+        name = kind.model_fields["kind"].default
+        return cast(list[R], [record for key, group in self._groups.items() if key[1] == name for record in group])
+
+    def _frame(
+        self, name: str, kind: type[R], columns: Columns, inner: Columns | None = None, counts: Sequence[int] = ()
+    ) -> pd.DataFrame:
+        """Put columns beside those of their run and cell.
+
+        Args:
+            name: of the frame.
+            kind: of the records.
+            columns: a value for each record.
+            inner: a value for each part of each record: a turn, an epoch, a length.
+            counts: how many parts each record has.
+        """
+        groups = [(key[0], group) for key, group in self._groups.items() if key[1] == kind.model_fields["kind"].default]
+        constants = pd.DataFrame([self._constants(number, group[0]) for number, group in groups])
+        of_record = np.repeat(np.arange(len(groups)), [len(group) for _, group in groups])
+        record = np.arange(len(of_record)) if inner is None else np.repeat(np.arange(len(of_record)), counts)
+        frame = {column: constants[column].array.take(of_record[record]) for column in constants}
+        frame |= {column: pd.Series(values).array.take(record) for column, values in columns.items()}
+        return pd.DataFrame(frame | (inner or {}), columns=COLUMNS[name])
+
+    def _constants(self, number: int, record: Record) -> Columns:
+        """Return the columns of a run and a cell."""
+        header = self._runs[number].header
+        columns = {"run": header.run, "protocol_version": header.protocol_version, "machine": header.machine.cpu}
+        return columns if isinstance(record, Baseline) else columns | cell_columns(record.cell)
+
+
+def cell_columns(cell: Cell) -> Columns:
+    """Return the columns of a cell, `CELL` and `SETTINGS`: a word where it may be a word or a number, NaN for None."""
+    variant = cell.variant
+    return {
+        "environment": cell.environment,
+        "device": cell.device,
+        "model": cell.model,
+        "length": cell.length,
+        "threads": str(cell.threads),
+        "variant": str(variant),
+        "backend": cell.backend,
+        **asdict(variant),
+        "jit_compile": str(variant.jit_compile),
+        "batch_size": nan if variant.batch_size is None else variant.batch_size,
+        "units": nan if variant.units is None else variant.units,
+    }
+
+
+def load(results: str | Path, *, kind: Kind = "turns") -> pd.DataFrame:
     """Read a folder of runs, or one run, as a frame; warns of lines that could not be read.
 
     Raises:
         UserError: if there is no run or no such kind.
     """
-    choose_name(kind, COLUMNS, "kind")
+    choose_name(kind, ("speed", "accuracy", *COLUMNS), "kind")
     folder = Path(results)
     runs, problems = ([load_run(folder)], []) if (folder / HEADER).exists() else load_runs(folder)
-    for problem in [*problems, *(problem for run in runs for problem in run.problems)]:
+    for problem in [*problems, *chain.from_iterable(run.problems for run in runs)]:
         warnings.warn(problem, stacklevel=3)
     if not runs:
         raise UserError(f"No run in {folder} can be read. Received: {problems[0]}")
-    return frame_of(((run, run.records) for run in runs), kind)
+    return Frames(runs).of(kind)
 
 
-def frame_of(runs: Iterable[tuple[Run, Sequence[Record]]], kind: Kind) -> pd.DataFrame:
-    """Return records with the runs they are from as a frame of one kind."""
-    rows = [_of_run(run) | row for run, records in runs for record in records for row in _ROWS[kind](record)]
-    return pd.DataFrame(rows, columns=list(COLUMNS[kind]))
+def _place(record: Record) -> Hashable:
+    """Return what a record is about: a kind of trial of a cell, or a baseline."""
+    if isinstance(record, Baseline):
+        return record.kind, record.name, record.length
+    # a model's own hash and == are several times as slow as those of its values
+    return record.trial if isinstance(record, Failure) else record.kind, *vars(record.cell).values()
 
 
-def _of_run(run: Run) -> Row:
-    header = run.header
-    return {"run": header.run, "protocol_version": header.protocol_version, "machine": header.machine.cpu}
+def _training(records: Sequence[Accuracy]) -> Columns:
+    return {"seed": [record.seed for record in records], "patience": [record.patience for record in records]}
 
 
-def _of_cell(cell: Cell) -> Row:
-    """Return the columns of a cell; what may be a word or a number is a word."""
+def _test_columns(records: Sequence[Accuracy] | Sequence[Baseline]) -> Columns:
+    tests = [record.test for record in records]
     return {
-        "backend": cell.backend,
-        "installation": cell.installation,
-        "device": cell.device,
-        "model": cell.model,
-        "length": cell.length,
-        "threads": str(cell.threads),
-        **asdict(cell.variant),
-        "jit_compile": str(cell.variant.jit_compile),
+        "test_mse": [test.mse for test in tests],
+        "test_mae": [test.mae for test in tests],
+        "exact_sum_rate": [test.exact_sum_rate for test in tests],
     }
 
 
-def _of_speed(record: Record) -> list[Row]:
-    """Return a row for each round, of the turn that counts."""
-    if not isinstance(record, Speed):
-        return []
-    of_process = _of_cell(record.cell) | {
-        "process": record.process,
-        "twin": record.twin,
-        "process_start_s": record.process_start_s,
-        "import_s": record.import_s,
-        "build_s": record.build_s,
-        "first_epoch_s": record.first_epoch_s,
-        "validation_s": record.steady_validation_s,
-        "rows_per_epoch": record.rows_per_epoch,
-        "steps_per_epoch": record.steps_per_epoch,
-        "padding_share": record.padding_share,
-        "peak_rss_bytes": record.peak_rss_bytes,
-        "peak_device_bytes": record.peak_device_bytes,
-        "recurrence": record.witness.recurrence if record.witness else None,
-        "xla": record.witness.xla if record.witness else None,
-    }
-    return [
-        of_process
-        | {
-            "round": turn.round,
-            "median_epoch_s": turn.median_s,
-            "epochs": len(turn.steady_s),
-            "warmup_epochs": turn.warmup_epochs,
-            "begun_at_s": turn.begun_at_s,
-            "disturbed": turn.disturbed,
-            "slowdown": turn.slowdown,
-            "slow_epochs": len(turn.slow_s),
-            "others_cpu_s": turn.others_cpu_s,
-            "steal_s": turn.steal_s,
-            "involuntary_switches": turn.involuntary_switches,
-        }
-        for turn in record.rounds.values()
-    ]
+def _epoch_s(turn: Turn) -> float:
+    """Return the figure of a turn; NaN for one of an older protocol that counts no epoch."""
+    return turn.epoch_s if len(turn.epochs_s) > turn.warmup_epochs else nan
 
 
-def _of_accuracy(record: Record) -> list[Row]:
-    if not isinstance(record, Accuracy):
-        return []
-    figures = {
-        "seed": record.seed,
-        "patience": record.patience,
-        "epochs": record.epochs,
-        "stopped_early": record.stopped_early,
-        "val_mse": record.val_loss[-1],
-        "start": record.start,
-        "way": record.way,
-    }
-    return [_of_cell(record.cell) | figures | _of_test(record)]
+def _floats(values: Iterable[float | None]) -> Any:
+    """Return numbers, NaN where one is not known."""
+    return np.array(list(values), float)
 
 
-def _of_test(record: Accuracy | Baseline) -> Row:
-    test = record.test
-    return {"test_mse": test.mse, "test_mae": test.mae, "exact_sum_rate": test.exact_sum_rate}
+def _objects(values: Iterable[Any]) -> Any:
+    return np.array(list(values), object)
 
 
-def _of_failure(record: Record) -> list[Row]:
-    if not isinstance(record, Failure):
-        return []
-    how = {name: getattr(record, name) for name in ("trial", "index", "twin", "phase", "fault", "reason", "exit_code")}
-    return [_of_cell(record.cell) | how]
-
-
-def _of_baseline(record: Record) -> list[Row]:
-    if not isinstance(record, Baseline):
-        return []
-    return [{"name": record.name, "length": record.length} | _of_test(record)]
-
-
-_ROWS: dict[Kind, Callable[[Record], list[Row]]] = {
-    "speed": _of_speed,
-    "accuracy": _of_accuracy,
-    "failures": _of_failure,
-    "baselines": _of_baseline,
-}
+def _flat(parts: Iterable[Iterable[float]]) -> list[float]:
+    return list(chain.from_iterable(parts))

@@ -1,7 +1,8 @@
 """Where records live: one folder a run, holding `run.json` and one line a record in `trials.jsonl`.
 
 A line is on the disk before the next trial starts, or not there at all, so that a crash or a full disk loses nothing
-measured. A published run may be packed: `gzip -n trials.jsonl`. `docs/reliability.md` says what is promised.
+that was measured. Each line ends in its number and a checksum; `run.json` ends in a checksum of its own. A published
+run may be packed: `gzip -n -9 trials.jsonl`. docs/reliability.md has the promises.
 """
 
 import gc
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from io import FileIO
 from pathlib import Path
 
@@ -21,13 +23,60 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from bench.errors import UserError
-from bench.records.checksums import checksum, seal, unseal
 from bench.records.schema import LINE, PROTOCOL_VERSION, SCHEMA_VERSION, Header, Record, Resumed
-from bench.records.upgrades import OLDEST_SCHEMA, upgrade_header, upgrade_record
 
 HEADER, TRIALS, PACKED_TRIALS, LOCK = "run.json", "trials.jsonl", "trials.jsonl.gz", ".lock"
+
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
-"""What a damaged document makes: it may be no JSON, nested too deeply, or of another shape."""
+"""What reading a damaged document raises: it may be no JSON, nested too deeply, or of another shape."""
+
+LINE_END = re.compile(rb',"line":(\d{1,18}),"sum":"([0-9a-f]{16})"\}\n\Z')
+LONGEST_END = 70
+"""More bytes than the end of a line takes."""
+HEADER_END = re.compile(rb',\n  "sum": "([0-9a-f]{16})"\n\}\n\Z')
+
+
+def checksum(text: bytes) -> str:
+    """Return 16 hexadecimal digits of the SHA-256 of a text: enough against accidents."""
+    return sha256(text).hexdigest()[:16]
+
+
+def seal(document: str, number: int, run: str) -> bytes:
+    """Return a JSON object as a line of a run.
+
+    Args:
+        document: a JSON object without line breaks, not empty.
+        number: of the line, from 1.
+        run: name of the run, which is part of the checksum, so that a line of another run is found.
+    """
+    body = f'{document[:-1]},"line":{number}'.encode()
+    return body + f',"sum":"{checksum(run.encode() + body)}"}}\n'.encode()
+
+
+def unseal(line: bytes, run: str) -> tuple[bytes, int]:
+    """Return the JSON object of a line, and the number of the line.
+
+    Raises:
+        ValueError: if the line is incomplete, altered, or of another run.
+    """
+    end = LINE_END.search(line, max(0, len(line) - LONGEST_END))
+    if end is None:
+        raise ValueError("cut, or no record: it does not end in its checksum")
+    if checksum(run.encode() + line[: end.end(1)]) != end[2].decode():
+        raise ValueError("altered, or of another run: its checksum does not match")
+    return line[: end.start()] + b"}", int(end[1])
+
+
+def seal_header(header: Header) -> bytes:
+    """Return the text of `run.json`."""
+    body = header.model_dump_json(indent=2).encode().removesuffix(b"\n}")
+    return body + f',\n  "sum": "{checksum(body)}"\n}}\n'.encode()
+
+
+def is_header_intact(text: bytes) -> bool:
+    """Tell whether the text of `run.json` is as it was written."""
+    end = HEADER_END.search(text)
+    return end is not None and checksum(text[: end.start()]) == end[1].decode()
 
 
 @dataclass(frozen=True)
@@ -37,10 +86,9 @@ class Run:
     Args:
         header: what is true of all its records.
         records: in the order of measuring.
-        problems: lines that could not be read, each with its place.
-        lines: where each record stands, counted from 1.
+        problems: lines that are damaged, missing or moved, each with its place.
+        lines: number of each record's line.
         resumed: when it went on after an interruption.
-        schema: in which it was written.
     """
 
     header: Header
@@ -48,30 +96,34 @@ class Run:
     problems: tuple[str, ...] = ()
     lines: tuple[int, ...] = ()
     resumed: tuple[Resumed, ...] = ()
-    schema: int = SCHEMA_VERSION
 
 
 class RunWriter:
-    """A run that is being measured, by nobody else: it is locked until it is closed or this process ends.
+    """A run that is being measured, by this process only: it is locked until it is closed or the process ends.
+
+    A last line that an interruption cut is dropped.
 
     Args:
-        folder: of the run; its header is there. A last line that an interruption cut is taken away.
+        folder: of the run; its header is there.
 
     Raises:
-        UserError: if another process writes this run, or it cannot be written.
+        UserError: if another process writes this run, or it cannot be read or written.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.records: list[Record] = []
+        self._run = load_header(folder).run
         self._lock = FileLock(folder / LOCK)
         try:
             self._lock.acquire(timeout=0)
-            self._after = _cut_to_last_line(folder)
+            self._lines = _drop_incomplete_line(folder / TRIALS, self._run)
         except Timeout:
             raise UserError(f"{folder}: another process writes this run. Wait until it has ended.") from None
         except OSError as error:
-            raise UserError(f"{folder}: cannot be written ({error.strerror}). Mend that, or begin a new run.") from None
+            raise UserError(
+                f"{folder}: cannot be written ({error.strerror}). Make it writable, or begin a new run."
+            ) from None
 
     def append(self, record: Record) -> None:
         """Put a record on the disk.
@@ -95,17 +147,17 @@ class RunWriter:
         self._lock.release()
         (self.folder / LOCK).unlink(missing_ok=True)
 
-    def _write(self, line: Record | Resumed) -> None:
-        text, own = seal(line.model_dump_json(), after=self._after)
+    def _write(self, content: Record | Resumed) -> None:
+        line = seal(content.model_dump_json(), self._lines + 1, self._run)
         try:
             with FileIO(self.folder / TRIALS, "a") as file:
-                _append_whole(file, text)
+                _append_whole(file, line)
         except OSError as error:
             raise UserError(
-                f"{self.folder}: cannot write a record ({error.strerror}). Earlier ones are kept; when it can be "
-                f"written again: seqsum run --resume {self.folder}"
+                f"{self.folder}: cannot write a record ({error.strerror}). Earlier records are kept. When there is "
+                f"room again: seqsum run --resume {self.folder}"
             ) from None
-        self._after = own
+        self._lines += 1
 
 
 def _append_whole(file: FileIO, text: bytes) -> None:
@@ -122,8 +174,21 @@ def _append_whole(file: FileIO, text: bytes) -> None:
         raise
 
 
+def _drop_incomplete_line(path: Path, run: str) -> int:
+    """Cut off a last line without an end, and return the number of the line that is the last one then."""
+    text = path.read_bytes() if path.exists() else b""
+    whole = text[: text.rfind(b"\n") + 1]
+    if len(whole) < len(text):
+        os.truncate(path, len(whole))
+    lines = whole.splitlines(keepends=True)
+    for damaged, line in enumerate(reversed(lines)):
+        with suppress(ValueError):
+            return unseal(line, run)[1] + damaged
+    return len(lines)
+
+
 def check_writable(results: Path) -> None:
-    """Make the results folder, or say why nothing could be kept there.
+    """Make the results folder, and check that files can be written there.
 
     Raises:
         UserError: if it cannot be made or written.
@@ -140,7 +205,7 @@ def check_writable(results: Path) -> None:
 
 
 def new_run_name(label: str) -> str:
-    """Name a run by the time it starts and what it measures; names sort by time, and are names of folders anywhere."""
+    """Name a run by the time it starts and what it measures; such names sort by time, and are valid folder names."""
     return f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}-{re.sub(r'[^A-Za-z0-9_.+-]+', '-', label)}"
 
 
@@ -151,7 +216,6 @@ def start_run(results: Path, header: Header) -> RunWriter:
         UserError: if the folder exists already or cannot be written.
     """
     folder = results / header.run
-    text = (header.model_dump_json(indent=2) + "\n").encode()
     try:
         folder.mkdir(parents=True)
     except OSError as error:
@@ -159,7 +223,7 @@ def start_run(results: Path, header: Header) -> RunWriter:
     unfinished = folder / f"{HEADER}.part"
     try:
         with FileIO(unfinished, "w") as file:
-            _append_whole(file, text)
+            _append_whole(file, seal_header(header))
         unfinished.replace(folder / HEADER)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
@@ -169,24 +233,24 @@ def start_run(results: Path, header: Header) -> RunWriter:
 
 
 def load_resumable(folder: Path) -> Run:
-    """Read a run that shall go on.
+    """Read a run that is to go on.
 
     Raises:
-        UserError: if it cannot be read, is packed, or of an older schema.
+        UserError: if it cannot be read, is packed, or was measured by an older protocol.
     """
     if (folder / PACKED_TRIALS).exists():
-        raise UserError(f"{folder}: is packed, which only a finished run should be. To go on: gunzip {PACKED_TRIALS}")
+        raise UserError(f"{folder}: is packed, as only a finished run should be. To go on: gunzip {PACKED_TRIALS}")
     run = load_run(folder)
-    if run.schema != SCHEMA_VERSION:
+    if (protocol := run.header.protocol_version) != PROTOCOL_VERSION:
         raise UserError(
-            f"{folder}: schema {run.schema}; only one of schema {SCHEMA_VERSION} can go on. Resume it with the version "
-            "that wrote it, or begin a new run."
+            f"{folder}: measured by protocol {protocol}; only a run of protocol {PROTOCOL_VERSION} can go on. "
+            "Begin a new run."
         )
     return run
 
 
 def reopen_run(folder: Path) -> tuple[RunWriter, Run]:
-    """Go on with a run that was interrupted; what an interruption cut off is taken away.
+    """Go on with a run that was interrupted; a last line that was cut is dropped.
 
     Raises:
         UserError: if it cannot go on, be read or written, or another process writes it.
@@ -198,96 +262,93 @@ def reopen_run(folder: Path) -> tuple[RunWriter, Run]:
     return writer, run
 
 
-def _cut_to_last_line(folder: Path) -> str:
-    """Cut a last line that is not whole, and return the checksum behind which the next one stands."""
-    path = folder / TRIALS
-    text = path.read_bytes() if path.exists() else b""
-    whole = text[: text.rfind(b"\n") + 1]
-    if len(whole) < len(text):
-        os.truncate(path, len(whole))
-    for line in reversed(whole.splitlines()):
-        with suppress(ValueError):
-            return unseal(line).checksum
-    return checksum((folder / HEADER).read_bytes())
-
-
-def load_run(folder: Path) -> Run:
-    """Read a run; lines that are cut or damaged are reported and left out.
+def load_header(folder: Path) -> Header:
+    """Read what is true of a whole run.
 
     Raises:
-        UserError: if the header is missing, damaged, or of a newer schema.
+        UserError: if it is missing, damaged, or of another version.
     """
+    path = folder / HEADER
     try:
-        written = json.loads((folder / HEADER).read_text("utf-8"))
-        schema = written["schema_version"]
-        header = Header.model_validate_json(json.dumps(upgrade_header(written)))
+        fields = json.loads(path.read_text("utf-8"))
+        schema, protocol = int(fields["schema_version"]), int(fields["protocol_version"])
+        if schema == SCHEMA_VERSION and protocol <= PROTOCOL_VERSION:
+            fields.pop("sum", None)
+            return Header.model_validate(fields)
     except OSError as error:
         raise UserError(f"{folder}: not a run ({HEADER}: {error.strerror}). Name a folder that holds one.") from None
     except UNREADABLE as error:
-        raise UserError(f"{folder / HEADER}: damaged or of another version ({first_line(error)}).") from None
-    if header.schema_version != SCHEMA_VERSION or header.protocol_version > PROTOCOL_VERSION:
-        raise UserError(
-            f"{folder}: schema {header.schema_version}, protocol {header.protocol_version}; this seqsum reads schema "
-            f"{OLDEST_SCHEMA} to {SCHEMA_VERSION}, protocol 1 to {PROTOCOL_VERSION}. Use the version that wrote it, "
-            f"{header.seqsum_version}."
-        )
-    reading = _Reading(header, schema)
-    reading.read(trials_file(folder))
-    return reading.run()
+        raise UserError(f"{path}: damaged or of another version ({first_line(error)}).") from None
+    raise UserError(
+        f"{folder}: schema {schema}, protocol {protocol}; this seqsum reads schema {SCHEMA_VERSION}, protocol 1 to "
+        f"{PROTOCOL_VERSION}. Use the version that wrote it, {fields.get('seqsum_version')}."
+    )
 
 
-def trials_file(folder: Path) -> Path:
-    """Return where the lines of a run are: packed, if they are not there as they were written."""
-    return folder / (TRIALS if (folder / TRIALS).exists() else PACKED_TRIALS)
+def load_run(folder: Path) -> Run:
+    """Read a run; lines that are damaged, missing or moved are named in its `problems`.
+
+    Raises:
+        UserError: if the header is missing, damaged, or of another version.
+    """
+    header = load_header(folder)
+    records: dict[int, Record] = {}
+    resumed: list[Resumed] = []
+    problems: list[str] = []
+    path = folder / (TRIALS if (folder / TRIALS).exists() else PACKED_TRIALS)
+    with without_collecting():
+        for number, content in _read_lines(path, header.run, problems):
+            if isinstance(content, Resumed):
+                resumed.append(content)
+                for dropped in content.dropped:
+                    records.pop(dropped, None)
+            else:
+                records[number] = content
+    return Run(header, tuple(records.values()), tuple(problems), tuple(records), tuple(resumed))
 
 
-class _Reading:
-    """Takes in the lines of a run."""
+def _read_lines(path: Path, run: str, problems: list[str]) -> Iterator[tuple[int, Record | Resumed]]:
+    """Yield what the lines of a file hold, with their numbers; append a sentence to `problems` for what is wrong."""
+    next_number, seen = 1, set[int]()
+    for place, line in _raw_lines(path, problems):
+        try:
+            document, number = unseal(line, run)
+            content = LINE.validate_json(document)
+        except UNREADABLE as error:
+            problems.append(f"{path}, line {place}: left out: {first_line(error)}")
+            next_number += 1
+            continue
+        if number in seen:
+            problems.append(f"{path}, line {place}: left out: inserted: line {number} once more")
+            continue
+        if number < next_number:
+            problems.append(f"{path}, line {place}: moved: it was written as line {number}")
+        elif number > next_number:
+            missing = (
+                f"line {next_number} is" if number == next_number + 1 else f"lines {next_number} to {number - 1} are"
+            )
+            problems.append(f"{path}, line {place}: {missing} missing before it")
+        next_number = max(next_number, number + 1)
+        seen.add(number)
+        yield number, content
 
-    def __init__(self, header: Header, schema: int) -> None:
-        self._header, self._schema = header, schema
-        self._old_sweep = header.sweep.model_dump(mode="json") if schema != SCHEMA_VERSION else None
-        self._records: dict[int, Record] = {}
-        self._resumed: list[Resumed] = []
-        self._problems: list[str] = []
 
-    def read(self, path: Path) -> None:
-        """Take in the lines of a file, if it is there."""
-        with without_collecting():
-            for number, line in raw_lines(path, self._problems):
-                try:
-                    self._take(number, line)
-                except UNREADABLE as error:
-                    self._problems.append(f"{path}, line {number}: left out: {first_line(error)}")
-
-    def _take(self, number: int, line: bytes) -> None:
-        if self._old_sweep is None:
-            document = unseal(line).document
-        else:
-            document = json.dumps(upgrade_record(json.loads(line), self._schema, self._old_sweep)).encode()
-        record = LINE.validate_json(document)
-        if isinstance(record, Resumed):
-            self._resumed.append(record)
-            for dropped in record.dropped:
-                self._records.pop(dropped, None)
-        else:
-            self._records[number] = record
-
-    def run(self) -> Run:
-        """Return what was read."""
-        return Run(
-            self._header,
-            tuple(self._records.values()),
-            tuple(self._problems),
-            tuple(self._records),
-            tuple(self._resumed),
-            self._schema,
-        )
+def _raw_lines(path: Path, problems: list[str]) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file, if it exists, counted from 1; append to `problems` where a packed file is damaged."""
+    if not path.exists():
+        return
+    place = 0
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+            for place, line in enumerate(lines, 1):
+                yield place, line
+    except (OSError, EOFError, zlib.error) as error:
+        problems.append(f"{path}: damaged after line {place}: {first_line(error)}")
 
 
 @contextmanager
 def without_collecting() -> Iterator[None]:
-    """Look for no garbage meanwhile: there is none, and searching what was read takes longer than reading it."""
+    """Pause the garbage collector: searching what was just read takes longer than reading it, and finds nothing."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -297,21 +358,8 @@ def without_collecting() -> Iterator[None]:
             gc.enable()
 
 
-def raw_lines(path: Path, problems: list[str]) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of a file that is there, counted from 1; say it where a packed one is damaged."""
-    if not path.exists():
-        return
-    number = 0
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                yield number, line
-    except (OSError, EOFError, zlib.error) as error:
-        problems.append(f"{path}: damaged behind line {number}: {first_line(error)}")
-
-
 def load_runs(results: Path) -> tuple[list[Run], list[str]]:
-    """Read all runs in a folder, oldest first, and say which could not be read.
+    """Read all runs in a folder, oldest first, and name those that could not be read.
 
     Raises:
         UserError: if there are none.
@@ -326,11 +374,11 @@ def load_runs(results: Path) -> tuple[list[Run], list[str]]:
             problems.append(str(error))
     if not runs and not problems:
         raise UserError(f"There is no run in {results}. Measure first: seqsum run")
-    return runs, problems
+    return sorted(runs, key=lambda run: run.header.started_at), problems
 
 
 def first_line(error: Exception) -> str:
-    """Say in a line what a document broke."""
+    """Return the first rule that a document breaks, in a line."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

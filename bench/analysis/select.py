@@ -1,0 +1,91 @@
+"""Which runs are comparable, and of each cell the newest figures."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from bench.plan.cells import Cell
+from bench.records.frame import CELL, Frames, cell_columns
+from bench.records.schema import Header, Worker
+from bench.records.store import Run
+
+TARGET = 0.25
+"""The val_mse at which a training counts as done: half a digit, so that rounding mostly gives the right sum."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Runs whose figures are comparable.
+
+    Args:
+        runs: oldest first; of the same machine, settings, versions and protocol as the newest.
+        left_out: the other runs, oldest first.
+        target: the val_mse that trainings are to reach; only the time to it depends on it.
+    """
+
+    runs: tuple[Run, ...]
+    left_out: tuple[Run, ...] = ()
+    target: float = TARGET
+
+    @property
+    def header(self) -> Header:
+        """Return the header of the newest run."""
+        return self.runs[-1].header
+
+    @property
+    def workers(self) -> dict[str, Worker]:
+        """Return the workers of all runs, which are the same wherever an environment was measured again."""
+        return {worker.environment: worker for run in self.runs for worker in run.header.workers}
+
+    @property
+    def busiest_load(self) -> float:
+        """Return the highest load average of the minute before a run began or went on."""
+        loads = [run.header.load_average for run in self.runs]
+        return max(loads + [resumed.load_average for run in self.runs for resumed in run.resumed])
+
+    @cached_property
+    def frames(self) -> Frames:
+        """Return of each cell and kind of trial the rows of the newest run that has any."""
+        return Frames(self.runs, newest_only=True)
+
+    @cached_property
+    def planned(self) -> pd.DataFrame:
+        """Return what the runs were to measure: `trial` ("speed" or "accuracy") and the columns of the cell."""
+        cells = dict.fromkeys(planned for run in self.runs for planned in _planned(run))
+        rows = [{"trial": trial, **cell_columns(cell)} for trial, cell in cells]
+        return pd.DataFrame(rows, columns=["trial", *CELL])
+
+
+def _planned(run: Run) -> Iterator[tuple[str, Cell]]:
+    sweep = run.header.sweep
+    yield from (("speed", cell) for cell in sweep.cells())
+    yield from (("accuracy", cell) for cell in sweep.trained_cells())
+
+
+def select(runs: Sequence[Run], target: float = TARGET) -> Selection:
+    """Select the runs that are comparable with the newest: same machine, settings, versions and protocol.
+
+    Args:
+        runs: at least one, in any order.
+        target: the val_mse that trainings are to reach.
+    """
+    runs = sorted(runs, key=lambda run: run.header.started_at)
+    conditions = _conditions(runs[-1].header)
+    comparable: list[Run] = []
+    workers: dict[str, Worker] = {}
+    for run in reversed(runs):
+        same = all(workers.get(worker.environment, worker) == worker for worker in run.header.workers)
+        if same and _conditions(run.header) == conditions:
+            comparable.insert(0, run)
+            workers |= {worker.environment: worker for worker in run.header.workers}
+    left_out = (run for run in runs if not any(run is other for other in comparable))
+    return Selection(tuple(comparable), tuple(left_out), target)
+
+
+def _conditions(header: Header) -> tuple[Any, ...]:
+    """Return what must be the same in comparable runs, besides the versions of each environment."""
+    sweep = header.sweep
+    return header.protocol_version, header.machine, sweep.settings, sweep.device, sweep.variant
