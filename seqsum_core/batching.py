@@ -1,18 +1,16 @@
 """Batches of sequences of different lengths: all padded to the longest, to that of their bucket, or not at all.
 
-A batch is one array, so its rows need one length. What padding wastes, buckets save, at the price of shapes that
-change from batch to batch. NumPy only.
+A batch is one array, so its rows need one length. Buckets save padding, at the price of shapes that change from batch
+to batch. NumPy only.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seqsum_core.settings import Batching
+from seqsum_core.settings import Batching, Padding
 from seqsum_core.task import Sequences
 
 BUCKETS = 4
@@ -23,7 +21,7 @@ class Batch:
     """Rows that are trained on together.
 
     Args:
-        rows: which.
+        rows: their indices.
         length: the timesteps that they are padded to.
     """
 
@@ -31,32 +29,31 @@ class Batch:
     length: int
 
 
-def bucket_lengths(lengths: NDArray[np.integer], batching: Batching, *, longest: int) -> NDArray[np.int64]:
+def bucket_lengths(rows: Sequences, batching: Batching) -> NDArray[np.int64]:
     """Return what the rows of each bucket are padded to, the shortest first.
 
     Args:
-        lengths: of the rows without padding, shape (rows,).
-        batching: "padded": one bucket for all; "bucketed": four that hold about as many rows each; "exact": one
-            for each length that there is.
-        longest: the time dimension of the padded rows.
+        rows: padded to the longest.
+        batching: "padded": one bucket for all; "bucketed": four that hold about as many rows each; "exact": one for
+            each length that occurs.
     """
     if batching == "exact":
-        return np.unique(lengths).astype(np.int64)
+        return np.unique(rows.lengths).astype(np.int64)
     if batching == "padded":
-        return np.array([longest], np.int64)
-    quarters = np.quantile(lengths, np.arange(1, BUCKETS + 1) / BUCKETS, method="higher")
+        return np.array([rows.digits.shape[1]], np.int64)
+    quarters = np.quantile(rows.lengths, np.arange(1, BUCKETS + 1) / BUCKETS, method="higher")
     return np.unique(quarters).astype(np.int64)
 
 
-def buckets_of(rows: Sequences, batching: Batching) -> NDArray[np.int64]:
-    """Return what the rows of each bucket are padded to, the shortest first: see `bucket_lengths`."""
-    return bucket_lengths(rows.lengths, batching, longest=rows.digits.shape[1])
-
-
 def whole_buckets(lengths: NDArray[np.integer], buckets: NDArray[np.int64]) -> list[Batch]:
-    """Return all rows of each bucket as one batch, the shortest first."""
-    of_row = np.searchsorted(buckets, lengths)
-    return [Batch(np.flatnonzero(of_row == place), length) for place, length in enumerate(buckets.tolist())]
+    """Return all rows of each bucket as one batch, the shortest first.
+
+    Args:
+        lengths: of the rows without padding, shape (rows,).
+        buckets: see `bucket_lengths`.
+    """
+    bucket_of_row = np.searchsorted(buckets, lengths)
+    return [Batch(np.flatnonzero(bucket_of_row == index), length) for index, length in enumerate(buckets.tolist())]
 
 
 def draw_batches(
@@ -64,47 +61,49 @@ def draw_batches(
 ) -> list[Batch]:
     """Draw an epoch: the rows of each bucket in a new order, cut into batches, and these in a new order too.
 
-    The last batch of a bucket may be smaller. The first two batches differ in length if any do: on TensorFlow
-    Keras takes a dimension that they have in common for fixed (`get_tensor_spec`).
+    The last batch of a bucket may be smaller. The number of batches, and how many of each length, are the same in
+    every epoch. The first two batches differ in length if any do: on TensorFlow Keras takes a dimension that they have
+    in common for fixed (`get_tensor_spec`).
 
     Args:
         lengths: of the rows without padding, shape (rows,).
         buckets: see `bucket_lengths`.
         batch_size: rows of a batch, at most.
-        random: draws the orders. The number of batches, and how many of each length, are the same in every epoch.
+        random: draws the orders.
     """
     batches: list[Batch] = []
     for bucket in whole_buckets(lengths, buckets):
         rows = random.permutation(bucket.rows)
-        cuts = [*range(0, len(rows), batch_size), len(rows)]
-        batches += [Batch(rows[begin:end], bucket.length) for begin, end in pairwise(cuts)]
-    batches = [batches[place] for place in random.permutation(len(batches))]
-    other = next((place for place, one in enumerate(batches) if one.length != batches[0].length), None)
-    if other is not None:
-        batches[1], batches[other] = batches[other], batches[1]
+        batches += [Batch(rows[begin : begin + batch_size], bucket.length) for begin in range(0, len(rows), batch_size)]
+    batches = [batches[index] for index in random.permutation(len(batches))]
+    for index, batch in enumerate(batches):
+        if batch.length != batches[0].length:
+            batches[1], batches[index] = batch, batches[1]
+            break
     return batches
 
 
 def draw_epochs(rows: Sequences, batching: Batching, *, batch_size: int, seed: int) -> Iterator[list[Batch]]:
     """Draw epoch after epoch without end, for the same seed the same ones on every backend."""
     random = np.random.default_rng([seed, 1])
-    buckets = buckets_of(rows, batching)
+    buckets = bucket_lengths(rows, batching)
     while True:
         yield draw_batches(rows.lengths, buckets, batch_size=batch_size, random=random)
 
 
-def padding_share(lengths: NDArray[np.integer], buckets: NDArray[np.int64]) -> float:
+def padding_share(rows: Sequences, batching: Batching) -> float:
     """Return the share of all timesteps of an epoch that are padding."""
-    padded = buckets[np.searchsorted(buckets, lengths)]
-    return 1.0 - float(lengths.sum()) / float(padded.sum())
+    buckets = bucket_lengths(rows, batching)
+    padded = buckets[np.searchsorted(buckets, rows.lengths)]
+    return 1.0 - float(rows.lengths.sum()) / float(padded.sum())
 
 
-def cut(inputs: NDArray[np.float32], batch: Batch, *, padding: Literal["pre", "post"]) -> NDArray[np.float32]:
-    """Return what a model reads of a batch, shape (rows, length, 1).
+def cut(inputs: NDArray[np.float32], batch: Batch, *, padding: Padding) -> NDArray[np.float32]:
+    """Return what a model reads of a batch, shape (rows of the batch, length, 1).
 
     Args:
-        inputs: of all rows, padded to the longest, shape (all rows, longest, 1).
-        batch: which of them.
+        inputs: of all rows, padded to the longest, shape (rows, longest, 1).
+        batch: its rows and length.
         padding: the side on which the zeros are.
     """
     return inputs[batch.rows, -batch.length :] if padding == "pre" else inputs[batch.rows, : batch.length]

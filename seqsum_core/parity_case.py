@@ -1,7 +1,7 @@
-"""What a parity certificate asks of each side, and the side of the float64 reference.
+"""What `seqsum parity` asks of every backend, and the answer of the float64 reference.
 
-A case says what is computed, a `Quantity` is one array of the answer. Backends answer in `parity`,
-the reference here with `reference_cells`; both read the same weights, rows and order. NumPy only.
+A case says what is computed, a `Quantity` is an array of the answer. Backends answer in `nn.parity`, the reference here
+with `reference_cells`; both get the same weights, rows and order. NumPy only.
 """
 
 from collections.abc import Sequence
@@ -18,18 +18,18 @@ from seqsum_core.task import Sequences, Split, batch_order, draw, split
 
 CheckName = Literal["start", "loss", "gradient", "update", "curve", "output"]
 
-# Rows that make 8 batches of 100, one of validation and one of test: a batch of another size would be
-# compiled once more, and compiling is what a certificate waits for. 900 rows times 0.889 is 800.1.
+# Rows that make 8 batches of 100, one of validation and one of test: a batch of another size would be compiled once
+# more, and compiling takes most of the time. 900 rows times 0.889 is 800.1.
 ROWS = TaskSettings(source="generated", sequences=1000, test_share=0.1, validation_share=0.111)
 
-# Sizes of the gradients that the optimizer is tried with: from far below the root of RMSprop's
-# epsilon (3e-4), where only epsilon counts, to far above it, where it does not.
+# Sizes of the gradients that the optimizer is tried with: from far below the root of RMSprop's epsilon (3e-4), where
+# only epsilon counts, to far above it, where it does not.
 GRADIENT_SIZES = np.array([1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0])
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCase:
-    """One model at one length: its first step and a short training.
+    """A model at a length: its first step and a short training.
 
     Args:
         model: "simple_rnn", "lstm" or "gru".
@@ -58,7 +58,7 @@ class OptimizerCase:
 
     Args:
         training: optimizer and learning rate.
-        steps: how many updates.
+        steps: number of updates.
     """
 
     kind: Literal["optimizer"] = "optimizer"
@@ -74,13 +74,12 @@ Case = ModelCase | OptimizerCase
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """One array that is compared.
+    """An array that is compared.
 
     Args:
-        check: what it belongs to: the weights at the "start"; the first step's "loss" and
-            "gradient"; the "update" by the optimizer; the "curve" of the losses; the "output" of
-            the trained model.
-        name: which array of these.
+        check: what it belongs to: the weights at the "start"; the first step's "loss" and "gradient"; the "update" by
+            the optimizer; the "curve" of the losses; the "output" of the trained model.
+        name: of the array among these.
         shape: its shape.
         values: its numbers in C order.
     """
@@ -99,7 +98,7 @@ def quantity(check: CheckName, name: str, values: Any) -> Quantity:
     """Write down an array.
 
     Raises:
-        ArithmeticError: if it holds something that is no number.
+        ArithmeticError: if it holds a value that is not finite.
     """
     array = np.asarray(values, np.float64)
     if not np.isfinite(array).all():
@@ -107,8 +106,8 @@ def quantity(check: CheckName, name: str, values: Any) -> Quantity:
     return Quantity(check=check, name=name, shape=array.shape, values=tuple(array.ravel().tolist()))
 
 
-def quantities(check: CheckName, arrays: Sequence[NDArray[Any]]) -> list[Quantity]:
-    """Write down one array for each weight, under the weights' names."""
+def weight_quantities(check: CheckName, arrays: Sequence[NDArray[Any]]) -> list[Quantity]:
+    """Write down an array for each weight, under the weights' names."""
     return [quantity(check, name, array) for name, array in zip(WEIGHT_NAMES, arrays, strict=True)]
 
 
@@ -125,10 +124,10 @@ def batches(case: ModelCase, rows: Sequences) -> list[list[Sequences]]:
 
 
 def optimizer_batch() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return one row and its target for a `Dense(1)` without bias and with weights of zero.
+    """Return a row and its target for a `Dense(1)` without bias and with weights of zero.
 
-    The gradient of its squared error in the first step is the row itself: read from zero, the
-    updates have all digits.
+    The gradient of its squared error in the first step is the row itself. Since the weights start at zero, they hold
+    the updates with all digits.
 
     Returns:
         Input of shape (1, sizes) and target of shape (1, 1).
@@ -144,34 +143,35 @@ def reference(case: Case) -> list[Quantity]:
 def _optimizer_reference(case: OptimizerCase) -> list[Quantity]:
     inputs, targets = (values.astype(np.float64) for values in optimizer_batch())
     optimizer, weights = RMSprop(case.training.learning_rate), [np.zeros((inputs.size, 1))]
-    updates: list[Quantity] = []
-    for _ in range(case.steps):
+    updates = []
+    for step in range(1, case.steps + 1):
         weights = optimizer.step(weights, [2 * inputs.T @ (inputs @ weights[0] - targets)])
-        updates.append(quantity("update", f"step {len(updates) + 1}", weights[0]))
+        updates.append(quantity("update", f"step {step}", weights[0]))
     return updates
 
 
 def _model_reference(case: ModelCase) -> list[Quantity]:
-    rows, mask = case_rows(case), case.network.mask
-    start = draw_start(case.model, units=case.network.units, seed=case.seed)
+    model, mask, rows = case.model, case.network.mask, case_rows(case)
+    start = draw_start(model, units=case.network.units, seed=case.seed)
     epochs = batches(case, rows.fitted)
-    loss, gradients = loss_and_gradients(case.model, start, epochs[0][0].inputs(), epochs[0][0].targets(), mask=mask)
+    first = epochs[0][0]
+    loss, gradients = loss_and_gradients(model, start, first.inputs(), first.targets(), mask=mask)
     optimizer, losses, val_losses = RMSprop(case.training.learning_rate), [], []
     weights: list[Array] = [weight.astype(np.float64) for weight in start]
     for epoch in epochs:
         sum_of_squares = 0.0
         for batch in epoch:
-            mse, steps = loss_and_gradients(case.model, weights, batch.inputs(), batch.targets(), mask=mask)
-            weights = optimizer.step(weights, steps)
+            mse, batch_gradients = loss_and_gradients(model, weights, batch.inputs(), batch.targets(), mask=mask)
+            weights = optimizer.step(weights, batch_gradients)
             sum_of_squares += mse * len(batch)
         losses.append(sum_of_squares / len(rows.fitted))
-        errors = predict(case.model, weights, rows.validation.inputs(), mask=mask) - rows.validation.targets()
+        errors = predict(model, weights, rows.validation.inputs(), mask=mask) - rows.validation.targets()
         val_losses.append(float(np.mean(errors**2)))
     return [
-        *quantities("start", start),
+        *weight_quantities("start", start),
         quantity("loss", "first step", [loss]),
-        *quantities("gradient", gradients),
+        *weight_quantities("gradient", gradients),
         quantity("curve", "loss", losses),
         quantity("curve", "val_loss", val_losses),
-        quantity("output", "test rows", predict(case.model, weights, rows.test.inputs(), mask=mask).ravel()),
+        quantity("output", "test rows", predict(model, weights, rows.test.inputs(), mask=mask).ravel()),
     ]

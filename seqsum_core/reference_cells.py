@@ -1,12 +1,16 @@
 """SimpleRNN, LSTM and GRU in plain NumPy: outputs, loss, every gradient, RMSprop. Float64 throughout.
 
-What the backends are held against. It is written from the equations, not from Keras' code, and its
-gradients are proved by finite differences in the tests, so no framework vouches for another. Only
-what Keras fixes by convention is taken over: the order of the gates in a kernel, the GRU's reset
-gate behind the product, and that a masked timestep leaves the state as it was.
+The backends are compared with this. It is written from the equations, not from Keras' code, and the tests check its
+gradients by finite differences, so no framework vouches for another. Only what Keras fixes by convention is taken over:
+the order of the gates in a kernel, the GRU's reset gate after the product, and that a masked timestep leaves the state
+as it was.
 
-Sources: Elman, 1990; Hochreiter and Schmidhuber, 1997, with the forget gate of Gers et al., 2000;
-Cho et al., 2014, with the reset gate as in cuDNN; Werbos, 1990, for the gradients through time.
+Arguments everywhere: `model` is "simple_rnn", "lstm" or "gru"; `weights` are in the order and shapes of
+`start.draw_start`, with three more for each further layer below the `Dense(1)`; `inputs` have the shape
+(batch, timesteps, 1) and `targets` (batch, 1), of any float type; with `mask` timesteps that are zero are skipped.
+
+Sources: Elman, 1990; Hochreiter and Schmidhuber, 1997, with the forget gate of Gers et al., 2000; Cho et al., 2014,
+with the reset gate as in cuDNN; Werbos, 1990, for the gradients through time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,18 +24,19 @@ Array = NDArray[np.float64]
 State = tuple[Array, ...]
 Weights = Sequence[NDArray[Any]]
 Tape = list[tuple[Array, Array, NDArray[np.bool_], tuple[Array, ...]]]
+"""Of each timestep: its input, the output before it, the rows it is not masked in, and what `Cell.backward` needs."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One timestep of a recurrent layer, forwards and backwards.
+    """A timestep of a recurrent layer, forwards and backwards.
 
     Args:
         states: how many arrays of shape (batch, units) it carries; the first is its output.
-        forward: from `from_input` and `from_state`, both (batch, units * gates), and the old
-            state to the new state and to what `backward` needs.
-        backward: from the gradient with respect to the new state, and that, to the gradients with
-            respect to `from_input`, to `from_state`, and directly to the old state.
+        forward: from `from_input` and `from_state`, both (batch, units * gates), and the old state to the new state and
+            to what `backward` needs.
+        backward: from the gradient with respect to the new state, and that, to the gradients with respect to
+            `from_input`, to `from_state`, and directly to the old state.
     """
 
     states: int
@@ -59,16 +64,16 @@ def _lstm_forward(from_input: Array, from_state: Array, old: State) -> tuple[Sta
     zi, zf, zg, zo = np.split(from_input + from_state, 4, axis=1)
     i, f, g, o = _sigmoid(zi), _sigmoid(zf), np.tanh(zg), _sigmoid(zo)
     c = f * old[1] + i * g
-    return (o * np.tanh(c), c), (i, f, g, o, np.tanh(c), old[1])
+    tanh_c = np.tanh(c)
+    return (o * tanh_c, c), (i, f, g, o, tanh_c, old[1])
 
 
 def _lstm_backward(d_new: State, kept: tuple[Array, ...]) -> tuple[Array, Array, State]:
     i, f, g, o, tanh_c, c_old = kept
     dh, dc = d_new
     dc = dc + dh * o * (1 - tanh_c**2)
-    dz = np.concatenate(
-        [dc * g * i * (1 - i), dc * c_old * f * (1 - f), dc * i * (1 - g**2), dh * tanh_c * o * (1 - o)], axis=1
-    )
+    gates = [dc * g * i * (1 - i), dc * c_old * f * (1 - f), dc * i * (1 - g**2), dh * tanh_c * o * (1 - o)]
+    dz = np.concatenate(gates, axis=1)
     return dz, dz, (np.zeros_like(dh), dc * f)
 
 
@@ -97,31 +102,14 @@ CELLS = {
 
 
 def predict(model: str, weights: Weights, inputs: NDArray[Any], *, mask: bool) -> Array:
-    """Run a recurrent layer and the `Dense(1)` behind it.
-
-    Args:
-        model: "simple_rnn", "lstm" or "gru".
-        weights: in the order and shapes of `start.draw_start`, any float type.
-        inputs: shape (batch, timesteps, 1).
-        mask: whether timesteps that are zero are skipped.
-
-    Returns:
-        Outputs, shape (batch, 1).
-    """
+    """Run the recurrent layers and the `Dense(1)` after them; return outputs of shape (batch, 1)."""
     return _run(model, _float64(weights), inputs, mask)[0]
 
 
 def loss_and_gradients(
     model: str, weights: Weights, inputs: NDArray[Any], targets: NDArray[Any], *, mask: bool
 ) -> tuple[float, list[Array]]:
-    """Return the mean squared error of a batch and its gradient, by back-propagation through time.
-
-    Args:
-        model: see `predict`.
-        weights: see `predict`.
-        inputs: shape (batch, timesteps, 1).
-        targets: shape (batch, 1).
-        mask: see `predict`.
+    """Return the mean squared error of a batch and its gradient, by back-propagation through time; for one layer only.
 
     Returns:
         The loss, and a gradient of the shape of each weight.
@@ -144,23 +132,20 @@ def loss_and_gradients(
 def state_gradients(
     model: str, weights: Weights, inputs: NDArray[Any], targets: NDArray[Any], *, mask: bool
 ) -> tuple[Array, ...]:
-    """Return the gradient of each row's squared error with respect to the states after each timestep.
+    """Return the gradient of each row's squared error with respect to the last layer's states after each timestep.
 
-    Args:
-        model: see `predict`.
-        weights: see `predict`.
-        inputs: shape (batch, timesteps, 1).
-        targets: shape (batch, 1).
-        mask: see `predict`.
+    It is the total gradient, through all later timesteps. The h and c of an LSTM are differentiated apart, as what the
+    next timestep reads; so the last c has none.
 
     Returns:
         For each state an array of shape (batch, timesteps, units).
     """
     weights = _float64(weights)
+    recurrent, _, dense, _ = weights[-4:]
     outputs, _, tape = _run(model, weights, inputs, mask)
-    d_last = 2 * (outputs - targets) @ weights[3].T
-    d_states = [d_state for _, _, d_state, _, _ in _through_time(model, d_last, weights[1], tape)]
-    return tuple(np.stack(of_state[::-1], axis=1) for of_state in zip(*d_states, strict=True))
+    d_last = 2 * (outputs - targets) @ dense.T
+    d_states = [d_state for _, _, d_state, _, _ in _through_time(model, d_last, recurrent, tape)]
+    return tuple(np.stack(gradients[::-1], axis=1) for gradients in zip(*d_states, strict=True))
 
 
 def _through_time(
@@ -169,29 +154,34 @@ def _through_time(
     """Walk back from the gradient with respect to the last output.
 
     Yields:
-        For each timestep its input, the output before it, and the gradients with respect to the
-        states after it, to `from_input` and to `from_state`.
+        For each timestep its input, the output before it, and the gradients with respect to the states after it, to
+        `from_input` and to `from_state`.
     """
     d_state: State = (d_last, *(np.zeros_like(d_last) for _ in range(CELLS[model].states - 1)))
-    for x, h_old, seen, kept in reversed(tape):
-        d_input, d_from, d_direct = CELLS[model].backward(tuple(np.where(seen, d, 0) for d in d_state), kept)
+    for x, h_old, counts, kept in reversed(tape):
+        d_input, d_from, d_direct = CELLS[model].backward(tuple(np.where(counts, d, 0) for d in d_state), kept)
         yield x, h_old, d_state, d_input, d_from
         d_old = (d_direct[0] + d_from @ recurrent.T, *d_direct[1:])
-        d_state = tuple(np.where(seen, d, passed) for d, passed in zip(d_old, d_state, strict=True))
+        d_state = tuple(np.where(counts, d, passed) for d, passed in zip(d_old, d_state, strict=True))
 
 
 def _run(model: str, weights: Sequence[Array], inputs: NDArray[Any], mask: bool) -> tuple[Array, Array, Tape]:
-    """Return the outputs, the last state and, for each timestep, what the way back needs."""
-    kernel, recurrent, bias, dense, dense_bias = weights
-    input_bias, state_bias = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
-    state: State = tuple(np.zeros((len(inputs), len(recurrent))) for _ in range(CELLS[model].states))
-    tape = []
-    for x in np.moveaxis(inputs.astype(np.float64), 1, 0):
-        seen = x != 0 if mask else np.ones(x.shape, bool)
-        new, kept = CELLS[model].forward(x @ kernel + input_bias, state[0] @ recurrent + state_bias, state)
-        tape.append((x, state[0], seen, kept))
-        state = tuple(np.where(seen, fresh, old) for fresh, old in zip(new, state, strict=True))
-    return state[0] @ dense + dense_bias, state[0], tape
+    """Return the outputs, the output of the last layer and that layer's tape for the way back."""
+    *recurrent_weights, dense, dense_bias = weights
+    steps = list(np.moveaxis(inputs.astype(np.float64), 1, 0))
+    counts = [x != 0 if mask else np.ones(x.shape, bool) for x in steps]
+    for layer in range(0, len(recurrent_weights), 3):
+        kernel, recurrent, bias = recurrent_weights[layer : layer + 3]
+        input_bias, state_bias = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
+        state: State = tuple(np.zeros((len(inputs), len(recurrent))) for _ in range(CELLS[model].states))
+        tape, outputs = [], []
+        for x, counting in zip(steps, counts, strict=True):
+            new, kept = CELLS[model].forward(x @ kernel + input_bias, state[0] @ recurrent + state_bias, state)
+            tape.append((x, state[0], counting, kept))
+            state = tuple(np.where(counting, fresh, old) for fresh, old in zip(new, state, strict=True))
+            outputs.append(state[0])
+        steps = outputs
+    return steps[-1] @ dense + dense_bias, steps[-1], tape
 
 
 def _float64(weights: Weights) -> list[Array]:
@@ -202,8 +192,8 @@ class RMSprop:
     """RMSprop as Keras 3 defines it: epsilon under the root. Keras 2 added it to the root.
 
     Args:
-        learning_rate: the size of a step, about.
-        rho: how much of the mean square is kept at a step; Keras' default.
+        learning_rate: about the size of a step.
+        rho: share of the mean square that is kept at a step; Keras' default.
         epsilon: Keras' default.
 
     Source: Tieleman and Hinton, 2012; keras.optimizers.RMSprop of Keras 3.
@@ -215,12 +205,12 @@ class RMSprop:
 
     def step(self, weights: Sequence[Array], gradients: Sequence[Array]) -> list[Array]:
         """Return the weights after one step."""
-        before = self._mean_squares or [np.zeros_like(weight) for weight in weights]
+        squares = self._mean_squares or [np.zeros_like(weight) for weight in weights]
         self._mean_squares = [
-            self._rho * mean_square + (1 - self._rho) * gradient**2
-            for mean_square, gradient in zip(before, gradients, strict=True)
+            self._rho * square + (1 - self._rho) * gradient**2
+            for square, gradient in zip(squares, gradients, strict=True)
         ]
         return [
-            weight - self._learning_rate * gradient / np.sqrt(mean_square + self._epsilon)
-            for weight, gradient, mean_square in zip(weights, gradients, self._mean_squares, strict=True)
+            weight - self._learning_rate * gradient / np.sqrt(square + self._epsilon)
+            for weight, gradient, square in zip(weights, gradients, self._mean_squares, strict=True)
         ]

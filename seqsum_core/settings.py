@@ -17,6 +17,9 @@ MODELS = ("simple_rnn", "lstm", "gru")
 RECURRENCES = ("scan", "while_loop", "python_loop", "unrolled", "fused", "cudnn", "none")
 """The paths that a recurrent layer can run on: `seqsum_core.nn.execution_path` tells them apart."""
 
+Batching = Literal["padded", "bucketed", "exact"]
+Padding = Literal["pre", "post"]
+
 
 def require(holds: bool, rule: str, received: object, remedy: str) -> None:
     """Raise one line that names the rule, what was received and the remedy.
@@ -49,39 +52,31 @@ class TaskSettings:
     sequences: int = ARTICLE_SEQUENCES
     min_length: int = ARTICLE_MIN_LENGTH
     digits: tuple[int, int] = ARTICLE_DIGITS
-    padding: Literal["pre", "post"] = "pre"
+    padding: Padding = "pre"
     seed: int = ARTICLE_SEED
     test_share: float = 0.1
     validation_share: float = 0.1
 
     def __post_init__(self) -> None:
         low, high = self.digits
-        require(
-            3 <= self.sequences <= 10**9,
-            "`sequences` must lie between 3 and a thousand million.",
-            self.sequences,
-            "Draw 2000, say.",
-        )
+        sizes = "`sequences` must lie between 3 and a thousand million."
+        require(3 <= self.sequences <= 10**9, sizes, self.sequences, "Draw 2000, say.")
         require(self.seed >= 0, "`seed` must not be negative.", self.seed, "Use 0 or more.")
         require(self.min_length >= 1, "`min_length` must be at least 1.", self.min_length, "Use 1 or more.")
         require(low <= high, "`digits` must be a range from low to high.", self.digits, "Swap the two.")
-        require(
-            low >= -(2**15) and high < 2**15,
-            "`digits` must fit in 16 bits.",
-            self.digits,
-            "Use digits from -32768 to 32767.",
-        )
+        fits = low >= -(2**15) and high < 2**15
+        require(fits, "`digits` must fit in 16 bits.", self.digits, "Use digits from -32768 to 32767.")
         for name in ("test_share", "validation_share"):
             share = getattr(self, name)
             require(0 < share < 1, f"`{name}` must lie between 0 and 1.", share, "Use 0.1, say.")
-        if self.source == "article":
-            fixed = (self.sequences, self.min_length, self.digits, self.seed)
-            require(
-                fixed == (ARTICLE_SEQUENCES, ARTICLE_MIN_LENGTH, ARTICLE_DIGITS, ARTICLE_SEED),
-                "The article's data set has fixed `sequences`, `min_length`, `digits` and `seed`.",
-                fixed,
-                'Set `source = "generated"` to draw other data.',
-            )
+        fixed = (self.sequences, self.min_length, self.digits, self.seed)
+        article = (ARTICLE_SEQUENCES, ARTICLE_MIN_LENGTH, ARTICLE_DIGITS, ARTICLE_SEED)
+        require(
+            self.source == "generated" or fixed == article,
+            "The article's data set has fixed `sequences`, `min_length`, `digits` and `seed`.",
+            fixed,
+            'Set `source = "generated"` to draw other data.',
+        )
 
     @property
     def test_rows(self) -> int:
@@ -133,7 +128,7 @@ class TrainingSettings:
             stops at the first one, 0. A negative number means: never stop early. Several of them
             are judged in one training, which ends when all have stopped.
         replicas: the most seeds that are trained side by side as one Keras model; 1 trains each
-            alone, "auto" takes what was measured to be best. It changes the time, not the training.
+            alone, "auto" takes as many as were fastest when it was tried. It changes the time, not the training.
     """
 
     optimizer: Literal["rmsprop", "adam", "sgd"] = "rmsprop"
@@ -144,20 +139,12 @@ class TrainingSettings:
     replicas: int | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
-        require(
-            0 < self.learning_rate < inf,
-            "`learning_rate` must be positive and finite.",
-            self.learning_rate,
-            "Use 0.001.",
-        )
+        rate = self.learning_rate
+        require(0 < rate < inf, "`learning_rate` must be positive and finite.", rate, "Use 0.001.")
         require(self.batch_size >= 1, "`batch_size` must be at least 1.", self.batch_size, "Use 100.")
         require(self.epochs >= 1, "`epochs` must be at least 1.", self.epochs, "Use 100.")
-        require(
-            self.replicas == "auto" or self.replicas >= 1,
-            '`replicas` must be at least 1, or "auto".',
-            self.replicas,
-            "Use 1 to train each seed alone.",
-        )
+        known = self.replicas == "auto" or self.replicas >= 1
+        require(known, '`replicas` must be at least 1, or "auto".', self.replicas, "Use 1 to train each seed alone.")
         distinct = 0 < len(set(self.patiences)) == len(self.patiences)
         require(distinct, "`patience` must be a number or several different ones.", self.patience, "Use 0 or [0, 20].")
 
@@ -165,9 +152,6 @@ class TrainingSettings:
     def patiences(self) -> tuple[int, ...]:
         """Return the patience, or all of them."""
         return (self.patience,) if isinstance(self.patience, int) else self.patience
-
-
-Batching = Literal["padded", "bucketed", "exact"]
 
 
 @dataclass(frozen=True, kw_only=True)

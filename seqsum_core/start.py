@@ -1,18 +1,19 @@
 """Draw starting weights in NumPy, in Keras' order and by Keras' default distributions.
 
-NumPy only, so that the float64 reference starts where the backends start: `models` puts these very
-numbers into a Keras model. The same seed gives the same weights everywhere.
+NumPy only, so that the float64 reference starts where the backends start: `models` puts these very numbers into a
+Keras model. The same seed gives the same weights everywhere.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 GATES = {"simple_rnn": 1, "lstm": 4, "gru": 3}
+"""Gates of a recurrent layer, the candidate included. Keras orders them i, f, g, o (LSTM) and z, r, g (GRU)."""
 WEIGHT_NAMES = ("kernel", "recurrent_kernel", "bias", "dense_kernel", "dense_bias")
 
 
 def draw_start(model: str, *, units: int, seed: int) -> list[NDArray[np.float32]]:
-    """Draw the weights of one recurrent layer over one feature, and of the `Dense(1)` behind it.
+    """Draw the weights of one recurrent layer over one feature, and of the `Dense(1)` after it.
 
     Args:
         model: "simple_rnn", "lstm" or "gru".
@@ -20,8 +21,8 @@ def draw_start(model: str, *, units: int, seed: int) -> list[NDArray[np.float32]
         seed: the same seed draws what `models.set_start` draws.
 
     Returns:
-        In the order of `WEIGHT_NAMES`; shapes (1, units * gates), (units, units * gates),
-        (units * gates,), for a GRU (2, units * gates), then (units, 1) and (1,).
+        In the order of `WEIGHT_NAMES`; shapes (1, units * gates), (units, units * gates), (units * gates,), for a GRU
+        (2, units * gates), then (units, 1) and (1,).
     """
     random = np.random.default_rng(seed)
     width = units * GATES[model]

@@ -1,7 +1,7 @@
-"""Say after which epoch early stopping ends a training, for several patiences and trainings at once.
+"""After which epoch early stopping ends a training, for several patiences and trainings at once.
 
-NumPy only. The rule is that of Keras' `EarlyStopping`: an epoch counts against the patience unless its
-val_loss is below the best one before. NaN is never below anything.
+NumPy only. The rule is that of Keras' `EarlyStopping`: an epoch counts against the patience unless its val_loss is
+below the best before it. NaN is never below anything.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 def stop_epoch(val_loss: ArrayLike, patience: int) -> int | None:
     """Return how many epochs run until patience ends, or None if it does not.
 
+        stop_epoch([3, 2, 2.5, 1], patience=0)  # 3
+
     Args:
         val_loss: of each epoch, shape (epochs,).
-        patience: epochs without a better val_loss that are endured; 0 and 1 stop at the first
-            one, a negative number never.
+        patience: epochs without a better val_loss that are endured; 0 and 1 stop at the first one, a negative number
+            never.
 
     Returns:
         A number of epochs, at least 2.
@@ -33,11 +35,11 @@ def stop_epoch(val_loss: ArrayLike, patience: int) -> int | None:
 
 
 class StopTracker:
-    """Losses of trainings that run side by side, and when each patience ends each of them.
+    """The losses of trainings that run side by side, and when each patience ends each of them.
 
     Args:
         trainings: how many run.
-        patiences: what each of them is judged at.
+        patiences: each of them is judged at.
     """
 
     def __init__(self, trainings: int, patiences: Sequence[int]) -> None:
@@ -46,7 +48,7 @@ class StopTracker:
         self._running = {(training, patience) for training in range(trainings) for patience in patiences}
 
     def add(self, loss: ArrayLike, val_loss: ArrayLike) -> list[tuple[int, int]]:
-        """Add an epoch, and return which (training, patience) it ends.
+        """Add an epoch, and return the (training, patience) that it ends.
 
         Args:
             loss: of each training, shape (trainings,).
@@ -55,17 +57,16 @@ class StopTracker:
         self._losses.append(np.asarray(loss, np.float64))
         self._val_losses.append(np.asarray(val_loss, np.float64))
         val_losses = np.stack(self._val_losses)
-        stopped = sorted(one for one in self._running if stop_epoch(val_losses[:, one[0]], one[1]))
-        self._running -= set(stopped)
-        return stopped
+        ended = [pair for pair in self.running if stop_epoch(val_losses[:, pair[0]], pair[1])]
+        self._running -= set(ended)
+        return ended
 
     @property
     def running(self) -> list[tuple[int, int]]:
-        """Return which (training, patience) nothing has ended yet."""
+        """Return the (training, patience) that nothing has ended yet, in order."""
         return sorted(self._running)
 
     def losses(self, training: int) -> tuple[list[float], list[float]]:
-        """Return loss and val_loss of each epoch so far of one training."""
-        return [float(epoch[training]) for epoch in self._losses], [
-            float(epoch[training]) for epoch in self._val_losses
-        ]
+        """Return loss and val_loss of each epoch so far of a training."""
+        loss, val_loss = np.stack(self._losses)[:, training], np.stack(self._val_losses)[:, training]
+        return loss.tolist(), val_loss.tolist()

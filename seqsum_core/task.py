@@ -39,13 +39,17 @@ class Sequences:
         return self.digits[:, :, np.newaxis].astype(np.float32)
 
     def targets(self) -> NDArray[np.float32]:
-        """Return what a model shall output, shape (rows, 1)."""
+        """Return what a model is trained to output, shape (rows, 1)."""
         return self.sums[:, np.newaxis].astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Split:
-    """The rows that are fitted, those val_mse is taken on, and those never seen in training."""
+    """The rows that are fitted, those that val_mse is taken on, and the test rows.
+
+    The three share no row, but short sequences repeat: of the article's 200 test rows 191 equal a fitted row at length
+    4, 66 at 12, 19 at 25 and 4 at 50. At length 4 the test therefore asks for recall.
+    """
 
     fitted: Sequences
     validation: Sequences

@@ -9,7 +9,7 @@ import pytest
 
 from seqsum_core.article import reference
 from seqsum_core.article.reference import Reference
-from seqsum_core.article.verdict import Bar, Replayed, verdict
+from seqsum_core.article.verdict import Check, Replayed, verdict
 
 pytestmark = pytest.mark.backend
 
@@ -19,7 +19,7 @@ def replaying() -> Any:
     return pytest.importorskip("seqsum_core.article.replay", exc_type=ImportError)
 
 
-def failed_bars(run: Reference, replayed: Replayed) -> list[Bar]:
+def failed_bars(run: Reference, replayed: Replayed) -> list[Check]:
     return [bar for bar in verdict(run, replayed) if not bar.passed]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seqsum_core.article import reference
-from seqsum_core.article.verdict import FLOAT64_LIMIT, Bar, Replayed, verdict, wants_other_dtype
+from seqsum_core.article.verdict import FLOAT64_LIMIT, Check, Replayed, needs_other_dtype, verdict
 
 
 def _perfect(run: Any, dtype: Any = "float32") -> Any:
@@ -107,7 +107,7 @@ def test_float64_is_held_at_every_epoch_up_to_the_stop_and_no_further(quantity: 
 
 
 def test_not_a_number_never_passes() -> None:
-    assert not Bar("anything", float("nan"), 1.0).passed
+    assert not Check("anything", float("nan"), 1.0).passed
     run = reference.case("rnn-4")
     replayed = _perfect(run)
     replayed.val_loss[:] = np.nan
@@ -137,12 +137,12 @@ def test_a_files_limits_widen_to_what_rounding_does_to_it() -> None:
 
 def test_only_a_file_that_involves_float32_wants_the_other_precision() -> None:
     case = reference.case("rnn-4")
-    assert not wants_other_dtype(case, _perfect(case))
+    assert not needs_other_dtype(case, _perfect(case))
     single = _as_file("rnn-4")
-    assert wants_other_dtype(single, _perfect(single)) and wants_other_dtype(single, _perfect(single, "float64"))
+    assert needs_other_dtype(single, _perfect(single)) and needs_other_dtype(single, _perfect(single, "float64"))
     double = dataclasses.replace(reference.case("rnn-4", "float64"), name="rnn_004_noes_f64.npz")
-    assert wants_other_dtype(double, _perfect(double))
-    assert not wants_other_dtype(double, _perfect(double, "float64"))
+    assert needs_other_dtype(double, _perfect(double))
+    assert not needs_other_dtype(double, _perfect(double, "float64"))
 
 
 def test_a_float64_file_replayed_in_float32_is_compared_up_to_its_stop() -> None:

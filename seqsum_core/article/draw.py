@@ -1,8 +1,8 @@
 """The 2017 article's random stream: its data and its batch order, equal to the bit.
 
-NumPy only. The article ran Python 2.7, Keras 2.0.7 and Theano with `np.random.seed(14)`; one
-legacy stream drew the data, then parts of the initial weights, then each epoch's shuffle.
-NumPy keeps that stream stable for ever (`RandomState`), hence it can be drawn again.
+NumPy only. The article ran Python 2.7, Keras 2.0.7 and Theano with `np.random.seed(14)`; a single legacy stream drew
+the data, then parts of the initial weights, then each epoch's shuffle. NumPy guarantees that stream (`RandomState`), so
+it can be drawn again.
 """
 
 import numpy as np
@@ -33,9 +33,9 @@ def _draw_rows(stream: np.random.RandomState, length: int) -> list[NDArray[np.in
 def batch_order(length: int, *, epochs: int, rows: int, recurrent_shape: tuple[int, int]) -> NDArray[np.intp]:
     """Draw the order in which the article's fit visited its rows.
 
-    Between the data and the first shuffle the stream also seeded two kernels and drew the matrix
-    behind the orthogonal recurrent kernel; those draws are repeated here and thrown away. The
-    index is shuffled again and again, never reset, so the permutations accumulate.
+    Between the data and the first shuffle the stream also seeded two kernels and drew the matrix that the orthogonal
+    recurrent kernel is made of; those draws are repeated here and thrown away. The index is shuffled again and again,
+    never reset, so the permutations accumulate.
 
     Args:
         length: the longest sequence, which decides how far the data moved the stream.

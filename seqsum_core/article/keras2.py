@@ -1,4 +1,4 @@
-"""The two places where Keras 2.0.7 computes what Keras 3 does not, for replaying 2017 runs.
+"""The two places where Keras 2.0.7 computes what Keras 3 does not, for replaying runs of 2017.
 
 Imports Keras, so only a worker may import it. Both are plain `keras.ops`: they run on every backend.
 """
@@ -13,13 +13,7 @@ from keras import ops
 def hard_sigmoid(x: Any) -> Any:
     """Compute Keras 2's gate activation, `clip(0.2 * x + 0.5, 0, 1)`.
 
-    Keras 3's function of that name is `relu6(x + 3) / 6`, a sixth where this one has a fifth.
-
-    Args:
-        x: a tensor of any shape.
-
-    Returns:
-        A tensor of the shape and dtype of `x`, from 0 to 1.
+    Keras 3's function of that name is `relu6(x + 3) / 6`: its slope is a sixth, not a fifth.
 
     Source: keras 2.0.7, backend/theano_backend.py, hard_sigmoid.
     """
@@ -29,15 +23,15 @@ def hard_sigmoid(x: Any) -> Any:
 class RMSprop(keras.optimizers.Optimizer):  # type: ignore[misc]
     """Keras 2's RMSprop: epsilon is added outside the root.
 
-    `a = rho * a + (1 - rho) * g * g; p = p - learning_rate * g / (sqrt(a) + epsilon)`. Keras 3 adds
-    its epsilon, 1e-7, inside the root. Keras 2 held rho in a backend variable, so 1 - rho is rounded
-    from rho as the weights' dtype has it: 0.10000002, not 0.1, in float32.
+    `a = rho * a + (1 - rho) * g * g; p = p - learning_rate * g / (sqrt(a) + epsilon)`. Keras 3 adds its epsilon, 1e-7,
+    inside the root. Keras 2 held rho in a backend variable, so 1 - rho is rounded from rho as the weights' dtype has
+    it: 0.10000002, not 0.1, in float32.
 
     Args:
-        learning_rate: the step size; default 0.001.
-        rho: share of the running mean of squared gradients that is kept; default 0.9.
-        epsilon: keeps the denominator from zero; default 1e-8.
-        name: name of the optimizer.
+        learning_rate: size of a step.
+        rho: share of the running mean of squared gradients that is kept.
+        epsilon: keeps the denominator from zero.
+        name: of the optimizer.
         **kwargs: what every Keras optimizer takes, such as `clipnorm`.
 
     Source: keras 2.0.7, optimizers.py, RMSprop.
@@ -56,14 +50,14 @@ class RMSprop(keras.optimizers.Optimizer):  # type: ignore[misc]
         self.epsilon = epsilon
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Create one running mean of squared gradients for each weight, all zero."""
+        """Create the running mean of squared gradients of each weight, zero."""
         if self.built:
             return
         super().build(variables)
         self._squares = self.add_optimizer_variables(variables, "mean_square")
 
     def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
-        """Move one weight by one step."""
+        """Change a weight by one step."""
         square = self._squares[self._get_variable_index(variable)]
         dtype = keras.backend.standardize_dtype(variable.dtype)
         kept, new = kept_and_new_share(self.rho, dtype)
@@ -77,14 +71,6 @@ class RMSprop(keras.optimizers.Optimizer):  # type: ignore[misc]
 
 
 def kept_and_new_share(rho: float, dtype: str) -> tuple[float, float]:
-    """Return rho and 1 - rho as a variable of `dtype` yields them.
-
-    Args:
-        rho: the share that is kept.
-        dtype: dtype of the weights, "float32" or "float64".
-
-    Returns:
-        Two Python floats that `dtype` represents exactly.
-    """
+    """Return rho and 1 - rho as weights of `dtype`, "float32" or "float64", hold them."""
     kept = np.asarray(rho, dtype)
     return float(kept), float(np.asarray(1, dtype) - kept)

@@ -289,5 +289,5 @@ def _check_values(arrays: Arrays) -> None:
         f"other rows in epochs {wrong[:5].tolist()}",
     )
     stopped, last = int(arrays["stopped_epoch"]), len(arrays["loss"]) - 1
-    rule = ": `stopped_epoch` must be the last epoch, counted from 0."
-    _check(stopped == last, rule, f"{stopped} where {last} is the last")
+    is_last = ": `stopped_epoch` must be the last epoch, counted from 0."
+    _check(stopped == last, is_last, f"{stopped} where {last} is the last")

@@ -1,4 +1,4 @@
-"""Train a 2017 run again on the current backend: its weights, its rows, its batch order.
+"""Train a run of 2017 again on the current backend: its weights, its rows, its batch order.
 
 Imports Keras, so only a worker may import it. What comes back is plain NumPy, for `verdict` to judge.
 """
@@ -27,7 +27,7 @@ def replay(reference: Reference, dtype: Dtype = "float32", *, report: Report = l
     Args:
         reference: the run to repeat.
         dtype: precision of everything that is computed.
-        report: told each epoch that begins.
+        report: called with a line when an epoch begins.
 
     Returns:
         Losses of each epoch and predictions.
@@ -36,35 +36,42 @@ def replay(reference: Reference, dtype: Dtype = "float32", *, report: Report = l
         RuntimeError: if `dtype` is "float64" and Keras computes in anything less.
     """
     with precision.float64() if dtype == "float64" else nullcontext():
-        rows = Rows(reference, dtype)
         model = build(reference)
+        inputs = reference.inputs[:, :, np.newaxis].astype(dtype)
+        targets = reference.targets[:, np.newaxis].astype(dtype)
+        fitted, validation = np.split(reference.train_rows, [reference.fitted_rows])
         if dtype == "float64":
-            precision.check_float64(model, *rows.validation)
-        return _train(model, rows, reference, dtype, report)
-
-
-class Rows:
-    """The reference's rows as a model reads them.
-
-    Args:
-        reference: the run.
-        dtype: precision of inputs and targets.
-    """
-
-    def __init__(self, reference: Reference, dtype: Dtype) -> None:
-        fitted = reference.fitted_rows
-        self._inputs = reference.inputs[:, :, np.newaxis].astype(dtype)
-        self._targets = reference.targets[:, np.newaxis].astype(dtype)
-        self.fitted = self._take(reference.train_rows[:fitted])
-        self.validation = self._take(reference.train_rows[fitted:])
-        self.test, _ = self._take(reference.test_rows)
-
-    def _take(self, rows: NDArray[np.integer]) -> tuple[NDArray[Any], NDArray[Any]]:
-        return self._inputs[rows], self._targets[rows]
+            precision.check_float64(model, inputs[validation], targets[validation])
+        order = reference.order.astype(np.intp)
+        batches = OrderedBatches(inputs[fitted], targets[fitted], batch_size=BATCH_SIZE, order=order)
+        at_stop = WeightsAfter(reference.stop_epoch)
+        progress = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: report(f"epoch {epoch} of {reference.epochs}")
+        )
+        stopping = [keras.callbacks.EarlyStopping(patience=0)] if reference.stopped_early else []
+        history = model.fit(
+            batches,
+            epochs=reference.epochs,
+            steps_per_epoch=batches.steps_per_epoch,
+            shuffle=False,
+            validation_data=(inputs[validation], targets[validation]),
+            validation_batch_size=BATCH_SIZE,
+            callbacks=[progress, at_stop, *stopping],
+            verbose=0,
+        ).history
+        report("prediction")
+        loss, val_loss = (np.array(history[name], np.float64) for name in ("loss", "val_loss"))
+        test_predictions = _predict(model, inputs[reference.test_rows])
+        if dtype == "float64":
+            precision.check_float64_values(loss, val_loss, test_predictions, *model.get_weights())
+        if at_stop.weights is not None:
+            model.set_weights(at_stop.weights)
+        stop_predictions = _predict(model, inputs[reference.test_rows])
+    return Replayed(keras.backend.backend(), dtype, loss, val_loss, test_predictions, stop_predictions)
 
 
 class WeightsAfter(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keep the weights as they are after one epoch.
+    """Keep the weights as they are after an epoch.
 
     Args:
         epoch: that epoch, counted from 0; None keeps none.
@@ -90,49 +97,15 @@ def build(reference: Reference) -> keras.Model:
     Returns:
         A compiled model whose optimizer is built.
     """
-    recurrent = {
-        "simple_rnn": lambda: keras.layers.SimpleRNN(reference.units),
-        "lstm": lambda: keras.layers.LSTM(reference.units, recurrent_activation=keras2.hard_sigmoid),
-    }[reference.model]()
+    if reference.model == "lstm":
+        recurrent = keras.layers.LSTM(reference.units, recurrent_activation=keras2.hard_sigmoid)
+    else:
+        recurrent = keras.layers.SimpleRNN(reference.units)
     model = keras.Sequential([keras.Input((reference.length, 1)), recurrent, keras.layers.Dense(1)])
     model.set_weights(list(reference.weights))
     model.compile(optimizer=keras2.RMSprop(), loss="mean_squared_error")
     model.optimizer.build(model.trainable_variables)
     return model
-
-
-def _train(model: keras.Model, rows: Rows, reference: Reference, dtype: Dtype, report: Report) -> Replayed:
-    batches = OrderedBatches(*rows.fitted, batch_size=BATCH_SIZE, order=reference.order.astype(np.intp))
-    at_stop = WeightsAfter(reference.stop_epoch)
-    telling = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs: report(f"epoch {epoch} of {reference.epochs}")
-    )
-    stopping = [keras.callbacks.EarlyStopping(patience=0)] if reference.stopped_early else []
-    history = model.fit(
-        batches,
-        epochs=reference.epochs,
-        steps_per_epoch=batches.steps_per_epoch,
-        shuffle=False,
-        validation_data=rows.validation,
-        validation_batch_size=BATCH_SIZE,
-        callbacks=[telling, at_stop, *stopping],
-        verbose=0,
-    ).history
-    report("prediction")
-    test_predictions = _predict(model, rows.test)
-    loss, val_loss = (np.array(history[name], np.float64) for name in ("loss", "val_loss"))
-    if dtype == "float64":
-        precision.check_float64_values(loss, val_loss, test_predictions, *model.get_weights())
-    if at_stop.weights is not None:
-        model.set_weights(at_stop.weights)
-    return Replayed(
-        backend=keras.backend.backend(),
-        dtype=dtype,
-        loss=loss,
-        val_loss=val_loss,
-        test_predictions=test_predictions,
-        stop_predictions=_predict(model, rows.test),
-    )
 
 
 def _predict(model: keras.Model, inputs: NDArray[Any]) -> NDArray[np.float64]:

@@ -1,14 +1,14 @@
-"""Hold a replayed run to its reference: what is measured, and how far off it may be.
+"""Compare a replayed run with its reference: what is measured, and how large it may be.
 
 NumPy only: whoever collects results judges them without a backend. Relative differences are
 |replay - reference| / |reference|; differences of predictions are in units of the sum.
 
-In float64 rounding stays too small to matter up to the stop, so one limit serves every epoch. In float32
-two right implementations part: rounding grows from epoch to epoch, faster in longer sequences, and where
-`val_loss` hardly moves it decides at which epoch patience 0 stops. Hence the six cases have limits of
-their own, several times what the three backends were seen to need, and the first epochs, before rounding
-has grown, have a narrow one that finds any wrong formula. For other files nobody knows beforehand how
-fast rounding grows: it is measured, as the distance between the replay in float32 and the one in float64.
+In float64 rounding stays too small to matter up to the stop, so one limit serves every epoch. In float32 two right
+implementations differ: rounding grows from epoch to epoch, faster in longer sequences, and where `val_loss` hardly
+changes it decides at which epoch patience 0 stops. Hence the six cases have limits of their own, several times what
+the three backends needed, and the first epochs, before rounding has grown, have a narrow limit that finds any wrong
+formula. For other files nobody knows beforehand how fast rounding grows: it is measured, as the distance between the
+replay in float32 and that in float64.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from seqsum_core.article.reference import Dtype, Reference, last_epoch
 
+Values = NDArray[np.float64]
 SHOWN_PREDICTIONS = 6
 """How many predictions the article prints."""
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay on one backend gave.
+    """What a replay on a backend gave.
 
     Args:
         backend: the backend's name.
@@ -38,10 +39,10 @@ class Replayed:
 
     backend: str
     dtype: Dtype
-    loss: NDArray[np.float64]
-    val_loss: NDArray[np.float64]
-    test_predictions: NDArray[np.float64]
-    stop_predictions: NDArray[np.float64]
+    loss: Values
+    val_loss: Values
+    test_predictions: Values
+    stop_predictions: Values
 
     @property
     def stop_epoch(self) -> int | None:
@@ -51,12 +52,12 @@ class Replayed:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was measured, and the most that it may be.
+    """A difference that was measured, and the largest that passes.
 
     Args:
         name: what was measured, with its unit.
-        measured: what came out.
-        limit: the most that passes.
+        measured: the difference.
+        limit: the largest that passes.
     """
 
     name: str
@@ -65,7 +66,7 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Say whether the bar holds; NaN never does."""
+        """Tell whether the limit holds; for NaN it never does."""
         return bool(self.measured <= self.limit)
 
 
@@ -75,9 +76,9 @@ class Limits:
 
     Args:
         val_loss: relative.
-        predictions: of the first predictions; None sets no bar.
-        stop: whether the stop epoch is held to.
-        printed: whether what the article printed is held to as well.
+        predictions: of the first predictions; None checks none.
+        stop: whether the stop epoch is checked.
+        printed: whether the predictions are compared with those that the article printed, too.
     """
 
     val_loss: float
@@ -94,10 +95,10 @@ CASE_LIMITS = {
     "rnn-25": Limits(1e-5, None),
     "lstm-25": Limits(5e-3, None, stop=False),
 }
-FILE_LIMITS = {"simple_rnn": Limits(2e-3, 5e-3), "lstm": Limits(0.1, 0.05)}
+FILE_LIMITS = {"simple_rnn": (2e-3, 5e-3), "lstm": (0.1, 0.05)}
 FLOAT64_LIMIT = 1e-9
 EARLY_EPOCHS, EARLY_LIMIT = 10, 1e-5
-"""Right replays were seen to need 3e-7; Keras 3's own RMSprop is 1e-4 off, its hard_sigmoid 0.3."""
+"""Right replays needed 3e-7; Keras 3's own RMSprop is 1e-4 off, its hard_sigmoid 0.3."""
 WIDENING = 3
 """A file's limits are at least this many times the measured effect of rounding."""
 
@@ -107,117 +108,55 @@ def verdict(reference: Reference, replayed: Replayed, other_dtype: Replayed | No
 
     Args:
         reference: the run that was repeated.
-        replayed: what came out.
-        other_dtype: the replay in the other precision, where `needs_other_dtype` says so; without it
-            the limits of a user's file do not know how far rounding moves this run.
+        replayed: its replay.
+        other_dtype: the replay in the other precision, where `needs_other_dtype` says so; without it the limits of a
+            user's file cannot include how much rounding changes this run.
 
     Returns:
-        The bars; the replay is right if every one passed.
+        The checks; the replay is right if all passed.
     """
+    epoch = compared_epoch(reference, replayed)
+    stops = abs(_stop(reference) - _stop(replayed))
+    stop = Check("epochs between the stops", stops, 0)
     if _exact(reference, replayed):
-        return _float64_bars(reference, replayed)
+        every = "of every epoch to the stop, relative"
+        loss = _worst(replayed.loss, reference.loss, epoch + 1)
+        val_loss = _worst(replayed.val_loss, reference.val_loss, epoch + 1)
+        return stop, Check(f"loss {every}", loss, FLOAT64_LIMIT), Check(f"val_loss {every}", val_loss, FLOAT64_LIMIT)
     if reference.name in CASE_LIMITS:
-        return _case_bars(reference, replayed, CASE_LIMITS[reference.name])
-    return _file_bars(reference, replayed, other_dtype)
+        limits = CASE_LIMITS[reference.name]
+        checks = [stop] if limits.stop else []
+    else:
+        limits = _file_limits(reference, replayed, other_dtype)
+        margin = _missed_margin(reference, replayed)
+        checks = [Check("margin of a stop at another epoch, relative", margin, limits.val_loss)]
+    early = min(EARLY_EPOCHS, epoch + 1)
+    early_loss = _worst(replayed.val_loss, reference.val_loss, early)
+    at_stop = float(_relative(replayed.val_loss[epoch], reference.val_loss[epoch]))
+    checks += [
+        Check(f"val_loss of the first {early} epochs, relative", early_loss, EARLY_LIMIT),
+        Check("val_loss at the stop, relative", at_stop, limits.val_loss),
+    ]
+    if limits.predictions is not None and epoch == reference.epochs - 1:  # both runs have those of that epoch
+        predicted = _largest_difference(replayed, reference.test_predictions)
+        checks.append(Check("first predictions", predicted, limits.predictions))
+    if limits.printed and limits.predictions is not None:
+        printed = _largest_difference(replayed, np.array(reference.printed))
+        checks.append(Check("predictions, from those printed", printed, limits.predictions))
+    return tuple(checks)
 
 
 def needs_other_dtype(reference: Reference, replayed: Replayed) -> bool:
-    """Say whether `verdict` needs the replay in the other precision too: for a file, if float32 is involved."""
+    """Tell whether `verdict` needs the replay in the other precision too: for a file, if float32 is involved."""
     return reference.name not in CASE_LIMITS and not _exact(reference, replayed)
 
 
-def _exact(reference: Reference, replayed: Replayed) -> bool:
-    return reference.dtype == replayed.dtype == "float64"
-
-
-def _float64_bars(reference: Reference, replayed: Replayed) -> tuple[Check, ...]:
-    epochs = compared_epoch(reference, replayed) + 1
-    return (
-        _stop_bar(reference, replayed),
-        *(
-            Check(f"{name} of every epoch to the stop, relative", _worst(ours, theirs, epochs), FLOAT64_LIMIT)
-            for name, ours, theirs in (
-                ("loss", replayed.loss, reference.loss),
-                ("val_loss", replayed.val_loss, reference.val_loss),
-            )
-        ),
-    )
-
-
-def _case_bars(reference: Reference, replayed: Replayed, limits: Limits) -> tuple[Check, ...]:
-    bars = [_early_bar(reference, replayed), *_end_bars(reference, replayed, limits)]
-    if limits.stop:
-        bars.insert(0, _stop_bar(reference, replayed))
-    if limits.printed and limits.predictions is not None:
-        printed = np.array(reference.printed)
-        bars.append(Check("predictions, from those printed", _farthest(replayed, printed), limits.predictions))
-    return tuple(bars)
-
-
-def _file_bars(reference: Reference, replayed: Replayed, other: Replayed | None) -> tuple[Check, ...]:
-    limits = FILE_LIMITS[reference.model]
-    if other is not None:
-        limits = _widened(limits, reference, replayed, other)
-    missed = _missed_margin(reference, replayed)
-    return (
-        Check("margin of a stop that fell elsewhere, relative", missed, limits.val_loss),
-        _early_bar(reference, replayed),
-        *_end_bars(reference, replayed, limits),
-    )
-
-
-def _widened(limits: Limits, reference: Reference, replayed: Replayed, other: Replayed) -> Limits:
-    """Raise limits to what rounding alone does to this run."""
-    epochs = min(compared_epoch(reference, replayed) + 1, len(other.val_loss))
-    val_loss = _worst(replayed.val_loss, other.val_loss, epochs)
-    predictions = _farthest(replayed, other.stop_predictions)
-    return Limits(
-        max(limits.val_loss, WIDENING * val_loss),
-        max(limits.predictions or 0.0, WIDENING * predictions),
-    )
-
-
-def _end_bars(reference: Reference, replayed: Replayed, limits: Limits) -> list[Check]:
-    """Compare where the reference stopped; predictions only if both runs have those of that epoch."""
-    epoch = compared_epoch(reference, replayed)
-    measured = _relative(replayed.val_loss[epoch], reference.val_loss[epoch])
-    bars = [Check("val_loss at the stop, relative", float(measured), limits.val_loss)]
-    if limits.predictions is not None and epoch == reference.epochs - 1:
-        measured_predictions = _farthest(replayed, reference.test_predictions)
-        bars.append(Check("first predictions", measured_predictions, limits.predictions))
-    return bars
-
-
-def _early_bar(reference: Reference, replayed: Replayed) -> Check:
-    epochs = min(EARLY_EPOCHS, compared_epoch(reference, replayed) + 1)
-    worst = _worst(replayed.val_loss, reference.val_loss, epochs)
-    return Check(f"val_loss of the first {epochs} epochs, relative", worst, EARLY_LIMIT)
-
-
-def _stop_bar(reference: Reference, replayed: Replayed) -> Check:
-    return Check("epochs between the stops", abs(_stop(reference) - _stop(replayed)), 0)
-
-
-def _stop(run: Reference | Replayed) -> int:
-    """Return the stop epoch, or the first epoch that did not run."""
-    return len(run.val_loss) if run.stop_epoch is None else run.stop_epoch
-
-
-def _missed_margin(reference: Reference, replayed: Replayed) -> float:
-    """Return by how much the reference's val_loss decided to stop, or not, where the replay did otherwise."""
-    ours, theirs = _stop(replayed), _stop(reference)
-    if ours == theirs:
-        return 0.0
-    epoch = min(ours, theirs)
-    return float(_relative(reference.val_loss[:epoch].min(), reference.val_loss[epoch]))
-
-
 def compared_epoch(reference: Reference, replayed: Reference | Replayed) -> int:
-    """Return the epoch whose val_loss and predictions are compared.
+    """Return the epoch, counted from 0, whose val_loss and predictions are compared.
 
     Args:
         reference: the run that was repeated.
-        replayed: what came out, or the reference itself.
+        replayed: its replay, or the reference itself.
 
     Returns:
         The reference's stop epoch or its last, or the replay's last where that ended before.
@@ -225,13 +164,40 @@ def compared_epoch(reference: Reference, replayed: Reference | Replayed) -> int:
     return min(_stop(reference), reference.epochs - 1, len(replayed.val_loss) - 1)
 
 
-def _farthest(replayed: Replayed, predictions: NDArray[np.floating]) -> float:
+def _exact(reference: Reference, replayed: Replayed) -> bool:
+    return reference.dtype == replayed.dtype == "float64"
+
+
+def _stop(run: Reference | Replayed) -> int:
+    """Return the stop epoch, or the first epoch that did not run."""
+    return len(run.val_loss) if run.stop_epoch is None else run.stop_epoch
+
+
+def _file_limits(reference: Reference, replayed: Replayed, other: Replayed | None) -> Limits:
+    """Return the limits of a user's file, raised to what rounding alone does to this run."""
+    val_loss, predictions = FILE_LIMITS[reference.model]
+    if other is not None:
+        epochs = min(compared_epoch(reference, replayed) + 1, len(other.val_loss))
+        val_loss = max(val_loss, WIDENING * _worst(replayed.val_loss, other.val_loss, epochs))
+        predictions = max(predictions, WIDENING * _largest_difference(replayed, other.stop_predictions))
+    return Limits(val_loss, predictions)
+
+
+def _missed_margin(reference: Reference, replayed: Replayed) -> float:
+    """Return by how much the reference's val_loss decided to stop, or not, where the replay did otherwise."""
+    epoch = min(_stop(replayed), _stop(reference))
+    if _stop(replayed) == _stop(reference):
+        return 0.0
+    return float(_relative(reference.val_loss[:epoch].min(), reference.val_loss[epoch]))
+
+
+def _largest_difference(replayed: Replayed, predictions: NDArray[np.floating]) -> float:
     return float(np.abs(replayed.stop_predictions[:SHOWN_PREDICTIONS] - predictions[:SHOWN_PREDICTIONS]).max())
 
 
-def _worst(ours: NDArray[np.float64], theirs: NDArray[np.float64], epochs: int) -> float:
+def _worst(ours: Values, theirs: Values, epochs: int) -> float:
     return float(_relative(ours[:epochs], theirs[:epochs]).max())
 
 
-def _relative(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> NDArray[np.float64]:
+def _relative(ours: Values, theirs: Values) -> Values:
     return np.abs(ours - theirs) / np.maximum(np.abs(theirs), np.finfo(np.float64).tiny)

@@ -1,6 +1,6 @@
-"""Prove which backend and device run, and read what only the framework knows.
+"""Check which backend and device run, and ask the framework what Keras does not know.
 
-Imports Keras, and inside functions the one framework that is the backend.
+Imports Keras, and inside functions the framework that is the backend.
 """
 
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ PACKAGES = ("keras", "jax", "jaxlib", "torch", "tensorflow", "numpy", "scikit-le
 
 @dataclass(frozen=True)
 class BackendInfo:
-    """What was found to run, as opposed to what was asked for.
+    """What runs in this process, read from the framework itself.
 
     Args:
         backend: Keras' backend.
-        device: "cpu" or "gpu": where a freshly made tensor lies.
+        device: "cpu" or "gpu": where a new tensor is put.
         device_name: the framework's name of it.
-        threads: threads the framework uses inside an operation; 0 where it does not say.
+        threads: threads that the framework uses inside an operation; 0 where it does not tell.
         float32_precision: how float32 products are computed: "float32" or "tf32".
         deterministic: whether deterministic operations were asked for.
-        versions: of Keras, the framework and what they stand on.
+        versions: of Keras, the framework and the packages below them.
     """
 
     backend: str
@@ -38,7 +38,7 @@ class BackendInfo:
 
 
 def check_backend(*, backend: str, device: str, tf32: bool = False, deterministic: bool = False) -> BackendInfo:
-    """Check that Keras runs on the backend and device asked for.
+    """Check that Keras runs on this backend and device, and set precision and determinism.
 
     Args:
         backend: "jax", "torch" or "tensorflow".
@@ -46,28 +46,24 @@ def check_backend(*, backend: str, device: str, tf32: bool = False, deterministi
         tf32: let a GPU multiply float32 in TF32.
         deterministic: use deterministic operations only.
 
-    Returns:
-        What really runs.
-
     Raises:
-        ValueError: if it is another backend, or the tensors lie on another device.
+        ValueError: if Keras has another backend, or tensors are put on another device.
     """
-    found = keras.backend.backend()
-    if found != backend:
-        raise ValueError(f"Keras runs on {found}, not on {backend}. Unset KERAS_BACKEND.")
+    running = keras.backend.backend()
+    if running != backend:
+        raise ValueError(f"Keras runs on {running}, not on {backend}. Unset KERAS_BACKEND.")
     kind, name = _device_of(keras.ops.ones(()))
     if kind != device:
+        tox_name = "tf" if backend == "tensorflow" else backend
         raise ValueError(
             f"`device` {device} was asked for, but {backend} puts its tensors on {kind} ({name}). "
-            f"Use --device {kind}" + (f", or the tox environment {_tox_name(backend)}-gpu." if device == "gpu" else ".")
+            f"Use --device {kind}" + (f", or the tox environment {tox_name}-gpu." if device == "gpu" else ".")
         )
     if deterministic:
         _use_deterministic_operations()
-    return BackendInfo(backend, kind, name, _threads(), _set_precision(kind, tf32), deterministic, _versions())
-
-
-def _tox_name(backend: str) -> str:
-    return "tf" if backend == "tensorflow" else backend
+    _set_precision(tf32, device=kind)
+    precision = "tf32" if tf32 and kind == "gpu" else "float32"
+    return BackendInfo(backend, kind, name, _threads(), precision, deterministic, _versions())
 
 
 def _device_of(tensor: Any) -> tuple[str, str]:
@@ -99,8 +95,8 @@ def _threads() -> int:
     return 0
 
 
-def _set_precision(device: str, tf32: bool) -> str:
-    """Switch TF32 on or off, so that all backends multiply alike, and say what is in force."""
+def _set_precision(tf32: bool, *, device: str) -> None:
+    """Switch TF32 on or off, since the frameworks' own choices differ."""
     match keras.backend.backend():
         case "jax":
             import jax
@@ -115,11 +111,10 @@ def _set_precision(device: str, tf32: bool) -> str:
             import tensorflow
 
             tensorflow.config.experimental.enable_tensor_float_32_execution(tf32)
-    return "tf32" if tf32 and device == "gpu" else "float32"
 
 
 def _use_deterministic_operations() -> None:
-    """Ask the framework for operations that repeat to the bit; XLA on JAX is asked by its flags before it starts."""
+    """Ask for operations that repeat to the bit; XLA on JAX reads its flags before it starts instead."""
     match keras.backend.backend():
         case "torch":
             import torch
@@ -139,6 +134,31 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def share_rows(device: str, *, count: int, batches: tuple[int, ...]) -> None:
+    """Let what is built from now on train data-parallel: each device has the weights and a share of every step's rows.
+
+    Args:
+        device: "cpu" or "gpu".
+        count: number of devices; 1 changes nothing.
+        batches: the numbers of rows that steps have.
+
+    Raises:
+        ValueError: if Keras cannot share rows on this backend, there are fewer devices, or rows would be left over.
+    """
+    if count == 1:
+        return
+    backend = keras.backend.backend()
+    rule = f"`devices` above 1 needs keras.distribution, which Keras {keras.__version__} has on jax only."
+    require(backend == "jax", rule, backend, "Use jax.")
+    devices = keras.distribution.list_devices(device)
+    rule = f"`devices` must be at most those that are here, {len(devices)}."
+    require(len(devices) >= count, rule, count, "Use fewer.")
+    for rows in batches:
+        rule = f"`devices` must share every batch equally, also that of {rows} rows."
+        require(rows % count == 0, rule, count, "Use another number, or batch size.")
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices[:count]))
 
 
 def synchronize(device: str) -> None:
@@ -174,35 +194,3 @@ def peak_device_bytes(device: str) -> int | None:
     import tensorflow
 
     return int(tensorflow.config.experimental.get_memory_info("GPU:0")["peak"])
-
-
-def share_rows(device: str, *, count: int, batches: tuple[int, ...]) -> None:
-    """Let what is built from here on train data-parallel, each device with a copy of the weights.
-
-    Args:
-        device: "cpu" or "gpu".
-        count: of devices; 1 changes nothing.
-        batches: the numbers of rows that steps have.
-
-    Raises:
-        ValueError: if Keras cannot share rows on this backend, there are fewer devices, or rows would be left over.
-    """
-    if count == 1:
-        return
-    backend = keras.backend.backend()
-    require(
-        backend == "jax",
-        f"`devices` above 1 needs keras.distribution, which Keras {keras.__version__} has on jax only.",
-        backend,
-        "Use jax.",
-    )
-    found = keras.distribution.list_devices(device)
-    require(len(found) >= count, f"`devices` must be at most those that are here, {len(found)}.", count, "Use fewer.")
-    for rows in batches:
-        require(
-            rows % count == 0,
-            f"`devices` must share every batch equally, also that of {rows} rows.",
-            count,
-            "Use another number, or batch size.",
-        )
-    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=found[:count]))

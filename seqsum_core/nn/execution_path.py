@@ -1,6 +1,6 @@
-"""Find out which recurrent path really ran: from the compiled program, or a profile of one step.
+"""Detect which recurrent path ran: read from the compiled program, or from a profile of one step.
 
-Asked after the timed fit, never inside it. Imports Keras, and inside functions the one framework that is the backend.
+To be called after the timed fit, never inside it. Imports Keras, and inside functions the backend's framework.
 """
 
 import re
@@ -17,15 +17,15 @@ from seqsum_core.task import Sequences
 
 @dataclass(frozen=True)
 class ExecutionPath:
-    """Which program trained the model.
+    """Which program trained a model.
 
     Args:
-        recurrence: "scan" (a loop with a known number of turns), "while_loop", "python_loop",
-            "unrolled" (no loop is left), "fused" (the framework's kernel for all timesteps), "cudnn",
-            or "none": the model has no recurrent layer.
+        recurrence: "scan" (a loop of a known number of iterations), "while_loop", "python_loop", "unrolled" (no loop
+            is left), "fused" (the framework's kernel for all timesteps), "cudnn", or "none": the model has no
+            recurrent layer.
         xla: whether XLA compiled the training step.
         compilations: how many training steps were compiled or traced; 0 where each runs eagerly.
-        evidence: what was seen, in a few words; of a layer of `seqsum_core.nn.fused`, its path too.
+        evidence: what the above follows from, in a few words; for a layer of `seqsum_core.nn.fused` its path too.
     """
 
     recurrence: str
@@ -35,7 +35,7 @@ class ExecutionPath:
 
 
 def detect_path(model: keras.Model, rows: Sequences, *, batch_size: int) -> ExecutionPath:
-    """Say on which path a model was trained.
+    """Detect on which path a model was trained.
 
     Args:
         model: has been fitted in this process; on PyTorch it is trained for one step more.
@@ -43,17 +43,17 @@ def detect_path(model: keras.Model, rows: Sequences, *, batch_size: int) -> Exec
         batch_size: rows of that step.
 
     Returns:
-        What was found. With several models trained in this process, of the last one.
+        The path; where several models were trained in this process, that of the last one.
     """
     match keras.backend.backend():
         case "jax":
-            found = _of_jax(model)
+            path = _jax_path(model)
         case "torch":
-            found = _of_torch(model, rows, batch_size)
+            path = _torch_path(model, rows, batch_size)
         case _:
-            found = _of_tensorflow(model)
-    paths = [f"{layer.name}: {layer.path}" for layer in _layers(model) if isinstance(layer, FUSED)]
-    return replace(found, evidence="; ".join([found.evidence, *paths]))
+            path = _tensorflow_path(model)
+    fused = [f"{layer.name}: {layer.path}" for layer in _layers(model) if isinstance(layer, FUSED)]
+    return replace(path, evidence="; ".join([path.evidence, *fused]))
 
 
 def _layers(model: keras.Model) -> list[Any]:
@@ -64,7 +64,7 @@ def _without_loop(model: keras.Model) -> str:
     return "unrolled" if any(isinstance(layer, keras.layers.RNN) for layer in _layers(model)) else "none"
 
 
-def _of_jax(model: keras.Model) -> ExecutionPath:
+def _jax_path(model: keras.Model) -> ExecutionPath:
     """Read the programs that XLA has compiled; the newest of equal names are this model's."""
     import jax
 
@@ -74,41 +74,41 @@ def _of_jax(model: keras.Model) -> ExecutionPath:
         for module in executable.hlo_modules()
     ]
     steps = [text for name, text in programs if name == "jit_train_step"]
-    line_of_steps = re.compile(rf'op_name="[^"]*{STEPS_SCOPE}/while"')  # a loop over steps is no recurrence
     text = "\n".join(steps or [text for _, text in programs])  # an eager step still runs its scan compiled
-    text = "\n".join(line for line in text.splitlines() if not line_of_steps.search(line))
+    loop_over_steps = re.compile(rf'op_name="[^"]*{STEPS_SCOPE}/while"')  # which is no recurrence
+    text = "\n".join(line for line in text.splitlines() if not loop_over_steps.search(line))
     targets = set(re.findall(r'custom_call_target="([^"]*)"', text))
-    counts = sorted(set(re.findall(r'"known_trip_count":\{"n":"(\d+)"', text)), key=int)
+    iterations = sorted(set(re.findall(r'"known_trip_count":\{"n":"(\d+)"', text)), key=int)
     if kernels := sorted(target for target in targets if "cudnn" in target.lower() and "rnn" in target.lower()):
-        found, seen = "cudnn", ", ".join(kernels)
-    elif counts:
-        found, seen = "scan", f"while loops of {', '.join(counts)} turns"
+        recurrence, evidence = "cudnn", ", ".join(kernels)
+    elif iterations:
+        recurrence, evidence = "scan", f"while loops of {', '.join(iterations)} iterations"
     elif re.search(r"\bwhile\(", text):
-        found, seen = "while_loop", "while loops"
+        recurrence, evidence = "while_loop", "while loops"
     else:
-        found, seen = _without_loop(model), "no loop"
-    return ExecutionPath(found, bool(steps), len(steps), seen if steps else f"{seen}, step not compiled")
+        recurrence, evidence = _without_loop(model), "no loop"
+    return ExecutionPath(recurrence, bool(steps), len(steps), evidence + ("" if steps else ", step not compiled"))
 
 
-def _of_torch(model: keras.Model, rows: Sequences, batch_size: int) -> ExecutionPath:
+def _torch_path(model: keras.Model, rows: Sequences, batch_size: int) -> ExecutionPath:
     """Profile one step, and ask how often it was compiled."""
     import torch
     import torch._dynamo
 
     inputs, targets = rows.inputs()[:batch_size], rows.targets()[:batch_size]
     compilations = int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiled:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         model.train_on_batch(inputs, targets)
-    calls = Counter({event.key: event.count for event in profiled.key_averages()})
+    calls = Counter({event.key: event.count for event in profile.key_averages()})
     products = sum(calls[name] for name in ("aten::mm", "aten::addmm", "aten::bmm"))
-    path, kernels = fused_kernels(calls)
-    if path:
-        found, seen = path, ", ".join(kernels)
+    kind, kernels = fused_kernels(calls)
+    if kind:
+        recurrence, evidence = kind, ", ".join(kernels)
     elif _without_loop(model) == "none":
-        found, seen = "none", "no recurrent layer"
+        recurrence, evidence = "none", "no recurrent layer"
     else:
-        found, seen = "python_loop", f"{products} matrix products in a step"
-    return ExecutionPath(found, False, compilations, seen)
+        recurrence, evidence = "python_loop", f"{products} matrix products in a step"
+    return ExecutionPath(recurrence, False, compilations, evidence)
 
 
 def fused_kernels(calls: Iterable[str]) -> tuple[str, list[str]]:
@@ -120,16 +120,14 @@ def fused_kernels(calls: Iterable[str]) -> tuple[str, list[str]]:
     Returns:
         "cudnn", "fused" or "" without any, and the names of these kernels.
     """
-    cudnn = _named(calls, "cudnn_rnn")
-    fused = _named(calls, "aten::lstm", "aten::gru", "aten::rnn_", "mkldnn_rnn", "_SimpleRNN")
+    forward = sorted(name for name in calls if "backward" not in name)
+    cudnn = [name for name in forward if "cudnn_rnn" in name]
+    kinds = ("aten::lstm", "aten::gru", "aten::rnn_", "mkldnn_rnn", "_SimpleRNN")
+    fused = [name for name in forward if any(kind in name for kind in kinds)]
     return ("cudnn" if cudnn else "fused" if fused else ""), cudnn or fused
 
 
-def _named(calls: Iterable[str], *parts: str) -> list[str]:
-    return sorted(name for name in calls if any(part in name for part in parts) and "backward" not in name)
-
-
-def _of_tensorflow(model: keras.Model) -> ExecutionPath:
+def _tensorflow_path(model: keras.Model) -> ExecutionPath:
     """Read the traced training steps out of TensorFlow's registry of functions."""
     from tensorflow.python.eager import context
 
@@ -139,28 +137,29 @@ def _of_tensorflow(model: keras.Model) -> ExecutionPath:
     operations = Counter[str]()
     for name in steps:
         operations += _operations(name, functions)
-    loops = [name for name in operations if name.endswith("While")]
+    loops = sorted(name for name in operations if name.endswith("While"))
     if kernels := sorted(name for name in operations if "Cudnn" in name):
-        found, seen = "cudnn", ", ".join(kernels)
+        recurrence, evidence = "cudnn", ", ".join(kernels)
     elif loops:
-        found, seen = "while_loop", ", ".join(sorted(loops))
+        recurrence, evidence = "while_loop", ", ".join(loops)
     elif steps:
-        found, seen = _without_loop(model), f"no loop, {operations['MatMul']} matrix products"
+        recurrence, evidence = _without_loop(model), f"no loop, {operations['MatMul']} matrix products"
     else:
-        found, seen = ("python_loop" if _without_loop(model) == "unrolled" else "none"), "no traced training step"
+        recurrence = "python_loop" if _without_loop(model) == "unrolled" else "none"
+        evidence = "no traced training step"
     xla = any(functions[name].attr["_XlaMustCompile"].b for name in steps)
-    return ExecutionPath(found, xla, len(steps), seen)
+    return ExecutionPath(recurrence, xla, len(steps), evidence)
 
 
 def _operations(name: str, functions: dict[str, Any]) -> Counter[str]:
     """Count the operations of a function and of all that it calls."""
-    counted, seen, waiting = Counter[str](), set[str](), [name]
+    counts, visited, waiting = Counter[str](), set[str](), [name]
     while waiting:
         called = waiting.pop()
-        if called in seen or called not in functions:
+        if called in visited or called not in functions:
             continue
-        seen.add(called)
+        visited.add(called)
         for node in functions[called].node_def:
-            counted[node.op] += 1
+            counts[node.op] += 1
             waiting += [attribute.func.name for attribute in node.attr.values() if attribute.func.name]
-    return counted
+    return counts

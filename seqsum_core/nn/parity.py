@@ -1,7 +1,7 @@
-"""What one backend computes for a parity certificate. Imports Keras, and no framework by name.
+"""What a backend answers to `seqsum parity`. Imports Keras, and no framework by name.
 
-Gradients are read without a framework's gradient code, by what training does with them: one step of
-plain gradient descent with learning rate 1 moves each weight by minus its gradient.
+Gradients are read without a framework's gradient code, from what training does with them: a step of plain gradient
+descent with learning rate 1 changes each weight by minus its gradient.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from seqsum_core.parity_case import (
     batches,
     case_rows,
     optimizer_batch,
-    quantities,
     quantity,
+    weight_quantities,
 )
 
 Build = Callable[..., keras.Model]
@@ -61,9 +61,9 @@ def _first_step(case: ModelCase, build: Build) -> list[Quantity]:
     loss = model.train_on_batch(first.inputs(), first.targets())
     gradients = [old - new for old, new in zip(before, model.get_weights(), strict=True)]
     return [
-        *quantities("start", before),
+        *weight_quantities("start", before),
         quantity("loss", "first step", [loss]),
-        *quantities("gradient", gradients),
+        *weight_quantities("gradient", gradients),
     ]
 
 
@@ -77,12 +77,11 @@ def _training(case: ModelCase, build: Build) -> list[Quantity]:
 
 
 def _optimizer_updates(case: OptimizerCase, build: Build) -> list[Quantity]:
-    """Train one linear row with the optimizer that the models are compiled with."""
+    """Train a linear row with the optimizer that the models are compiled with."""
     inputs, targets = optimizer_batch()
     used = build("simple_rnn", length=2, training=case.training).optimizer
-    model = keras.Sequential(
-        [keras.Input((inputs.size,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")]
-    )
+    dense = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
+    model = keras.Sequential([keras.Input((inputs.size,)), dense])
     model.compile(optimizer=type(used).from_config(used.get_config()), loss="mean_squared_error")
     updates = []
     for step in range(1, case.steps + 1):

@@ -1,8 +1,8 @@
 """All timesteps of a recurrent layer in one scan on JAX, with the rows of a batch last.
 
-A scan of Keras holds states as (rows, units). Here they are (units, rows): the long axis lies together in memory,
-and gates are split without cutting a row. JAX's own differentiation takes the gradients; derivatives worked out by
-hand, unrolling and projecting the inputs beforehand were all slower, see docs/fused.md.
+A scan of Keras holds states as (rows, units). Here they are (units, rows): the long axis lies together in memory, and
+gates are split without cutting a row. JAX differentiates it; derivatives by hand, unrolling and projecting the inputs
+beforehand were not faster, see docs/fused.md. Gates are i, f, g, o (LSTM) and z, r, g (GRU), as Keras orders them.
 
 Shapes: B rows, T timesteps, F features, U units; inputs (B, T, F), outputs (B, T, U), states (B, U).
 """
@@ -37,14 +37,14 @@ def simple_rnn(inputs: Any, states: Sequence[Any], weights: tuple[Any, Any, Any]
 
 
 def lstm(inputs: Any, states: Sequence[Any], weights: tuple[Any, Any, Any]) -> Result:
-    """Run Keras' LSTM over all timesteps; arguments and results as `simple_rnn`, with a carry state besides."""
+    """Run Keras' LSTM over all timesteps; arguments and results as `simple_rnn`, with states h and c."""
     kernel, recurrent, bias = _columns(weights)
 
     def step(before: States, x: Any) -> States:
-        hidden, carry = before
-        enter, forget, new, leave = jnp.split(kernel @ x + bias + recurrent @ hidden, 4)
-        carry = jax.nn.sigmoid(forget) * carry + jax.nn.sigmoid(enter) * jnp.tanh(new)
-        return jax.nn.sigmoid(leave) * jnp.tanh(carry), carry
+        h, c = before
+        i, f, g, o = jnp.split(kernel @ x + bias + recurrent @ h, 4)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        return jax.nn.sigmoid(o) * jnp.tanh(c), c
 
     return _scan(step, inputs, states)
 
@@ -53,14 +53,14 @@ def gru(inputs: Any, states: Sequence[Any], weights: tuple[Any, Any, Any]) -> Re
     """Run Keras' GRU with `reset_after` over all timesteps; arguments and results as `simple_rnn`, with two biases."""
     kernel, recurrent, bias = weights
     kernel, recurrent = kernel.T, recurrent.T
-    first, second = (0.0, 0.0) if bias is None else (bias[0][:, None], bias[1][:, None])
+    input_bias, state_bias = (0.0, 0.0) if bias is None else (bias[0][:, None], bias[1][:, None])
 
     def step(before: States, x: Any) -> States:
-        (hidden,) = before
-        from_input, from_state = jnp.split(kernel @ x + first, 3), jnp.split(recurrent @ hidden + second, 3)
-        update = jax.nn.sigmoid(from_input[0] + from_state[0])
-        reset = jax.nn.sigmoid(from_input[1] + from_state[1])
-        return (update * hidden + (1 - update) * jnp.tanh(from_input[2] + reset * from_state[2]),)
+        (h,) = before
+        xz, xr, xg = jnp.split(kernel @ x + input_bias, 3)
+        hz, hr, hg = jnp.split(recurrent @ h + state_bias, 3)
+        z, r = jax.nn.sigmoid(xz + hz), jax.nn.sigmoid(xr + hr)
+        return (z * h + (1 - z) * jnp.tanh(xg + r * hg),)
 
     return _scan(step, inputs, states)
 

@@ -1,6 +1,6 @@
-"""Keras' recurrent layers, computed as the framework can best do it on a CPU, or as Keras does where it cannot.
+"""Keras' recurrent layers, computed by the framework's fastest kernels on a CPU, or by Keras where these do not apply.
 
-Constructor, weights, outputs and saved files are those of `keras.layers`: one can replace the other at any time.
+Constructor, weights, outputs and saved files are those of `keras.layers`: either can replace the other at any time.
 """
 
 from typing import Any
@@ -11,8 +11,7 @@ import keras
 class Fused:
     """What the three layers share: which way a call takes, and why.
 
-    Stands before a recurrent layer of Keras among the bases of a class; `kernel_name` names the function of
-    `seqsum_core.nn.fused.torch_kernels` and `jax_kernels`.
+    A mixin before a recurrent layer of Keras; `kernel_name` names the function of `torch_kernels` and `jax_kernels`.
     """
 
     kernel_name = ""
@@ -20,16 +19,16 @@ class Fused:
 
     @property
     def path(self: Any) -> str:
-        """Say "fused", or why calls go to Keras' own layer, such as "keras: activation relu"."""
+        """Return "fused", or why calls go to Keras' own layer, such as "keras: activation relu"."""
         reason = "mask" if self._masked else self._unsupported()
         return f"keras: {reason}" if reason else "fused"
 
     def _unsupported(self: Any) -> str:
-        """Name the first argument, or the place, that the kernels do not know; nothing if they know all."""
+        """Name the first argument or device that the kernels do not support, or nothing."""
         activations = {"activation": keras.activations.tanh, "recurrent_activation": keras.activations.sigmoid}
         for name, known in activations.items():
-            if (found := getattr(self, name, known)) is not known:
-                return f"{name} {getattr(found, '__name__', type(found).__name__)}"
+            if (other := getattr(self, name, known)) is not known:
+                return f"{name} {getattr(other, '__name__', type(other).__name__)}"
         for name in ("dropout", "recurrent_dropout", "unroll", "stateful"):
             if getattr(self, name):
                 return name
@@ -37,7 +36,7 @@ class Fused:
             return "reset_after"
         if self.cell.compute_dtype not in ("float32", "float64") or self.cell.compute_dtype != self.cell.variable_dtype:
             return f"dtype {self.cell.compute_dtype}"
-        return _unsupported_place()
+        return _unsupported_device()
 
     def inner_loop(self: Any, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
         """Compute all timesteps: the hook through which Keras' layers call a backend's loop.
@@ -91,21 +90,21 @@ class Fused:
 
 @keras.saving.register_keras_serializable(package="seqsum")
 class SimpleRNN(Fused, keras.layers.SimpleRNN):  # type: ignore[misc]
-    """`keras.layers.SimpleRNN`, quicker on a CPU; `path` says whether."""
+    """`keras.layers.SimpleRNN`, faster on a CPU where `path` is "fused"."""
 
     kernel_name = "simple_rnn"
 
 
 @keras.saving.register_keras_serializable(package="seqsum")
 class LSTM(Fused, keras.layers.LSTM):  # type: ignore[misc]
-    """`keras.layers.LSTM`, quicker on a CPU; `path` says whether."""
+    """`keras.layers.LSTM`, faster on a CPU where `path` is "fused"."""
 
     kernel_name = "lstm"
 
 
 @keras.saving.register_keras_serializable(package="seqsum")
 class GRU(Fused, keras.layers.GRU):  # type: ignore[misc]
-    """`keras.layers.GRU`, quicker on a CPU; `path` says whether."""
+    """`keras.layers.GRU`, faster on a CPU where `path` is "fused"."""
 
     kernel_name = "gru"
 
@@ -113,8 +112,8 @@ class GRU(Fused, keras.layers.GRU):  # type: ignore[misc]
 LAYERS: dict[str, Any] = {"simple_rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}
 
 
-def _unsupported_place() -> str:
-    """Say where these kernels do not run: on TensorFlow, and on a GPU, where Keras has NVIDIA's."""
+def _unsupported_device() -> str:
+    """Name TensorFlow, or a GPU, where Keras has NVIDIA's kernels, or nothing."""
     match keras.backend.backend():
         case "jax":
             import jax

@@ -1,9 +1,8 @@
-"""A `keras.Sequential` whose training steps have less around them, where the backend allows it.
+"""A `keras.Sequential` with less work around its training steps, where the backend allows it.
 
 JAX: `steps_per_execution` steps are one compiled call, a scan over stacked batches; Keras calls each step from Python.
-PyTorch: a step of our layers and `Dense` goes without the checks that Keras makes anew for each layer, loss and
-metric. TensorFlow: Keras' own steps, which are one function of TensorFlow already, from a pipeline that nobody
-waits for.
+PyTorch: a step of fused layers and `Dense` goes without the checks that Keras repeats for each layer, loss and metric.
+TensorFlow: Keras' own steps, which are one function of TensorFlow already, from a pipeline that is not tuned.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,17 +11,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from seqsum_core.nn.fused.input import Untuned
 from seqsum_core.nn.fused.layers import LAYERS
 
 FUSED: Any = tuple(LAYERS.values())
 LOSSES = ("mse", "mean_squared_error")
 STEPS_SCOPE = "seqsum_steps"
-"""Names the loop over steps in JAX's programs, so that the witness takes it for no recurrence."""
+"""Names the loop over steps in JAX's programs, so that `execution_path` does not take it for a recurrence."""
 
 
 def settings_for(backend: str) -> dict[str, Any]:
-    """Say what `compile` should be given besides, for speed.
+    """Return what `compile` should be given besides, for speed.
 
     Args:
         backend: "jax", "torch" or "tensorflow".
@@ -46,14 +44,14 @@ def settings_for(backend: str) -> dict[str, Any]:
 
 @keras.saving.register_keras_serializable(package="seqsum")
 class Sequential(keras.Sequential):  # type: ignore[misc]
-    """`keras.Sequential` with quicker training steps; `path` says whether."""
+    """`keras.Sequential` with quicker training steps; `path` says whether the last fit had them."""
 
     train_function: Any
     _reason = "not trained yet"
 
     @property
     def path(self) -> str:
-        """Say "fused", or why the last fit took Keras' own steps, such as "keras: metrics"."""
+        """Return "fused", or why the last fit took Keras' own steps, such as "keras: metrics"."""
         return f"keras: {self._reason}" if self._reason else "fused"
 
     @property
@@ -62,7 +60,7 @@ class Sequential(keras.Sequential):  # type: ignore[misc]
         return Untuned(super().distribute_strategy)
 
     def make_train_function(self, force: bool = False) -> None:
-        """Prepare the function that `fit` and `train_on_batch` call, and settle which path they take."""
+        """Prepare the function that `fit` and `train_on_batch` call, and choose its path."""
         match keras.backend.backend():
             case "jax":
                 self._reason = _unscannable(self)
@@ -77,12 +75,38 @@ class Sequential(keras.Sequential):  # type: ignore[misc]
         super().make_train_function(force)
 
     def train_step(self, *arguments: Any) -> Any:
-        """Train on one batch; see Keras for what each backend hands over."""
+        """Train on a batch; what `arguments` are depends on the backend."""
         if keras.backend.backend() == "torch" and not self._reason:
             inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(*arguments)
             if weights is None and _as_declared(self, inputs, targets):
                 return _short_step(self, inputs, targets)
         return super().train_step(*arguments)
+
+
+class Untuned:
+    """A distribution strategy of TensorFlow that turns off the thread that tunes each data set.
+
+    Keras waits for that thread once an epoch: it wakes 10, 30, 70 and 150 ms after a pipeline was made, and the
+    pipeline does not end before it does, so that an epoch of a few milliseconds takes 60 or 140 (docs/methodology.md).
+    Every data set of `fit`, `evaluate` and `predict` passes through the strategy; the batches stay Keras' own.
+
+    Args:
+        strategy: does everything else.
+    """
+
+    def __init__(self, strategy: Any) -> None:
+        self._strategy = strategy
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._strategy, name)
+
+    def experimental_distribute_dataset(self, dataset: Any) -> Any:
+        """Return the data set as the strategy does, without tuning."""
+        import tensorflow
+
+        options = tensorflow.data.Options()
+        options.autotune.enabled = False
+        return self._strategy.experimental_distribute_dataset(dataset.with_options(options))
 
 
 def _unscannable(model: Any) -> str:
@@ -98,22 +122,22 @@ def _scanned(model: Any) -> Callable[[Any, Iterator[Any]], tuple[Any, Any]]:
     """Return a train function of JAX: it takes the next batches, and runs those of equal shapes in one call."""
     import jax
 
-    def many(state: Any, batches: Any) -> tuple[Any, Any]:
-        def one(state: Any, batch: Any) -> tuple[Any, Any]:
+    def train_steps(state: Any, batches: Any) -> tuple[Any, Any]:
+        def step(state: Any, batch: Any) -> tuple[Any, Any]:
             logs, state = model.train_step(state, batch)
             return state, logs
 
         with jax.named_scope(STEPS_SCOPE):
-            state, logs = jax.lax.scan(one, state, batches)
+            state, logs = jax.lax.scan(step, state, batches)
         return jax.tree.map(lambda log: log[-1], logs), state
 
-    many.__name__ = "train_step"  # the name of Keras' program, by which profilers and the witness know it
-    run_one, run_many = (jax.jit(step, donate_argnums=0) for step in (model.train_step, many))
+    train_steps.__name__ = "train_step"  # the name of Keras' program, by which profilers and `execution_path` know it
+    run_step, run_steps = (jax.jit(function, donate_argnums=0) for function in (model.train_step, train_steps))
 
     def run(state: Any, batches: list[Any]) -> tuple[Any, Any]:
         if len(batches) == 1:
-            return run_one(state, batches[0])  # type: ignore[no-any-return]
-        return run_many(state, jax.tree.map(lambda *parts: np.stack(parts), *batches))  # type: ignore[no-any-return]
+            return run_step(state, batches[0])  # type: ignore[no-any-return]
+        return run_steps(state, jax.tree.map(lambda *parts: np.stack(parts), *batches))  # type: ignore[no-any-return]
 
     def train_function(state: Any, iterator: Iterator[Any]) -> tuple[Any, Any]:
         batches, logs = [next(iterator)], None

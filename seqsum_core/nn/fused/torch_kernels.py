@@ -1,9 +1,9 @@
 """All timesteps of a recurrent layer in one call on PyTorch, with parameters laid out as Keras has them.
 
-LSTM and GRU are PyTorch's own kernels; transposing and permuting Keras' variables is part of the graph, so
-gradients reach them. SimpleRNN is written here: PyTorch's kernel for it is a loop in C++ whose every timestep
-leaves several nodes for autograd; this one leaves a single node, works in place, and takes each weight's gradient
-as one product over all timesteps.
+LSTM and GRU are PyTorch's own kernels; transposing and permuting Keras' variables is part of the graph, so gradients
+reach them. SimpleRNN is written here: PyTorch's kernel for it is a loop in C++ whose every timestep leaves several
+nodes for autograd; this kernel leaves a single node, works in place, and takes each weight's gradient as one product
+over all timesteps.
 
 Shapes: B rows, T timesteps, F features, U units; inputs (B, T, F), outputs (B, T, U), states (B, U).
 """
@@ -35,25 +35,25 @@ def simple_rnn(inputs: torch.Tensor, states: Sequence[torch.Tensor], weights: We
 
 
 def lstm(inputs: torch.Tensor, states: Sequence[torch.Tensor], weights: Weights) -> Result:
-    """Run PyTorch's LSTM; its gates stand in Keras' order, and its second bias is zero.
+    """Run PyTorch's LSTM; its gates are in Keras' order, and its second bias is zero.
 
     Args:
         inputs: shape (B, T, F).
-        states: hidden and carry state before the first timestep.
+        states: h and c before the first timestep.
         weights: kernel, recurrent kernel and bias, None without one.
 
     Returns:
-        Outputs of all timesteps, and the last hidden and carry state.
+        Outputs of all timesteps, and the last h and c.
     """
     kernel, recurrent, bias = weights
     parameters = [kernel.T, recurrent.T] + ([] if bias is None else [bias, torch.zeros_like(bias)])
     before = tuple(state.unsqueeze(0) for state in states)
-    outputs, hidden, carry = torch._VF.lstm(inputs, before, parameters, bias is not None, *_one_layer())
-    return outputs, [hidden[0], carry[0]]
+    outputs, h, c = torch._VF.lstm(inputs, before, parameters, bias is not None, *_one_layer())
+    return outputs, [h[0], c[0]]
 
 
 def gru(inputs: torch.Tensor, states: Sequence[torch.Tensor], weights: Weights) -> Result:
-    """Run PyTorch's GRU, whose gates stand in another order than Keras' update, reset, new.
+    """Run PyTorch's GRU, whose gates are ordered r, z, g where Keras has z, r, g.
 
     Args:
         inputs: shape (B, T, F).
@@ -67,18 +67,18 @@ def gru(inputs: torch.Tensor, states: Sequence[torch.Tensor], weights: Weights) 
     parameters = [_reset_first(kernel).T, _reset_first(recurrent).T]
     if bias is not None:
         parameters += _reset_first(bias).unbind()
-    outputs, hidden = torch._VF.gru(inputs, states[0].unsqueeze(0), parameters, bias is not None, *_one_layer())
-    return outputs, [hidden[0]]
+    outputs, h = torch._VF.gru(inputs, states[0].unsqueeze(0), parameters, bias is not None, *_one_layer())
+    return outputs, [h[0]]
 
 
 def _one_layer() -> tuple[int, float, bool, bool, bool]:
-    """Say to PyTorch: one layer, no dropout, whether gradients follow, one direction, rows first."""
+    """Return PyTorch's arguments for one layer, no dropout, whether gradients follow, one direction, rows first."""
     return 1, 0.0, torch.is_grad_enabled(), False, True
 
 
 def _reset_first(gates: torch.Tensor) -> torch.Tensor:
-    update, reset, new = gates.chunk(3, dim=1)
-    return torch.cat([reset, update, new], dim=1)
+    z, r, g = gates.chunk(3, dim=1)
+    return torch.cat([r, z, g], dim=1)
 
 
 class _SimpleRNN(torch.autograd.Function):  # type: ignore[misc]

@@ -1,8 +1,8 @@
-"""Put the weights of single models into the matrices of `replicas`, and take them out again.
+"""Put the weights of single models into the matrices of `Replicas`, and take them out again. NumPy only.
 
-NumPy only. A single model's weights are those of `get_weights()`: kernel (F, gates * U), recurrent
-kernel (U, gates * U) and bias of each recurrent layer, then the Dense kernel (U, 1) and bias (1,). A
-replica's matrix has a row for each gate's unit, and a column for each unit, feature and the bias.
+A single model's weights are those of `get_weights()`: kernel (F, gates * U), recurrent kernel (U, gates * U) and bias
+of each recurrent layer, then the Dense kernel (U, 1) and bias (1,). A replica's matrix has a row for each gate's unit,
+and a column for each unit, feature and the bias.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ Weights = Sequence[NDArray[np.floating]]
 def layer_shapes(model: str, network: NetworkSettings) -> list[list[tuple[int, int]]]:
     """Return the shapes of the matrices of each recurrent layer, without the replica axis.
 
-    A GRU has two: its reset gate stands between what comes from the state and what comes from the input.
+    A GRU has two: its reset gate multiplies what comes from the state, not what comes from the input.
     """
     units = network.units
     features = [1, *[units] * (network.layers - 1)]
@@ -31,10 +31,11 @@ def layer_shapes(model: str, network: NetworkSettings) -> list[list[tuple[int, i
 
 def pack(model: str, replicas: Sequence[Weights], network: NetworkSettings) -> list[NDArray[np.floating]]:
     """Return the matrices of all replicas, each with the leading axis (S,)."""
-    return [np.stack(matrices) for matrices in zip(*[_pack_one(model, one, network) for one in replicas], strict=True)]
+    matrices = [_pack_replica(model, weights, network) for weights in replicas]
+    return [np.stack(parts) for parts in zip(*matrices, strict=True)]
 
 
-def _pack_one(model: str, weights: Weights, network: NetworkSettings) -> list[NDArray[np.floating]]:
+def _pack_replica(model: str, weights: Weights, network: NetworkSettings) -> list[NDArray[np.floating]]:
     matrices = []
     order = _gate_rows(model, network.units)
     for layer in range(network.layers):
@@ -48,24 +49,25 @@ def _pack_one(model: str, weights: Weights, network: NetworkSettings) -> list[ND
 
 def unpack(model: str, matrices: Weights, network: NetworkSettings) -> list[list[NDArray[np.floating]]]:
     """Return the weights of each replica; the inverse of `pack`."""
-    return [_unpack_one(model, [one[replica] for one in matrices], network) for replica in range(len(matrices[0]))]
+    replicas = range(len(matrices[0]))
+    return [_unpack_replica(model, [matrix[replica] for matrix in matrices], network) for replica in replicas]
 
 
-def _unpack_one(model: str, matrices: Weights, network: NetworkSettings) -> list[NDArray[np.floating]]:
+def _unpack_replica(model: str, matrices: Weights, network: NetworkSettings) -> list[NDArray[np.floating]]:
     units, weights = network.units, []
-    back = np.argsort(_gate_rows(model, units))
+    keras_order = np.argsort(_gate_rows(model, units))
     for layer in range(network.layers):
         if model == "gru":
-            state, inputs = (one.T for one in matrices[2 * layer : 2 * layer + 2])
+            state, inputs = (matrix.T for matrix in matrices[2 * layer : 2 * layer + 2])
             weights += [inputs[:-1], state[:-1], np.stack([inputs[-1], state[-1]])]
         else:
-            columns = matrices[layer][back].T
+            columns = matrices[layer][keras_order].T
             weights += [columns[units:-1], columns[:units], columns[-1]]
     dense = matrices[-1].T
-    return [np.ascontiguousarray(one) for one in (*weights, dense[:-1], dense[-1])]
+    return [np.ascontiguousarray(weight) for weight in (*weights, dense[:-1], dense[-1])]
 
 
 def _gate_rows(model: str, units: int) -> NDArray[np.intp]:
-    """Return Keras' rows in this order; an LSTM's three sigmoid gates stand together, i f o c, not i f c o."""
+    """Return Keras' rows in this order: an LSTM's sigmoid gates stand together, i f o g, not i f g o."""
     gates = [0, 1, 3, 2] if model == "lstm" else list(range(GATES[model]))
     return np.concatenate([np.arange(gate * units, (gate + 1) * units) for gate in gates])
