@@ -82,12 +82,12 @@ def make_run(records: Sequence[Record], run: str = RUN, **fields: Any) -> Run:
 
 
 def make_turn(
-    counted_s: Sequence[float] = (0.01, 0.01, 0.01), *, round: int = 0, others_cpu_s: float = 0.0, **fields: Any
+    counted_s: Sequence[float] = (0.01, 0.01, 0.01), *, number: int = 0, others_cpu_s: float = 0.0, **fields: Any
 ) -> Turn:
     """Make a turn with one epoch of warm-up, which is too slow to be taken for a counted one."""
-    known: dict[str, Any] = {"started_after_s": 10.0 * round, "steal_s": 0.0, "involuntary_switches": 0}
+    known: dict[str, Any] = {"started_after_s": 10.0 * number, "steal_s": 0.0, "involuntary_switches": 0}
     known |= {"epochs_s": (0.5, *counted_s), "warmup_epochs": 1}
-    return Turn(round=round, others_cpu_s=others_cpu_s, **(known | fields))
+    return Turn(round=number, others_cpu_s=others_cpu_s, **(known | fields))
 
 
 def make_speed(
@@ -115,7 +115,7 @@ def make_speed(
         "peak_device_bytes": None,
         "execution_path": PATH,
     }
-    alike = [make_turn(counted_s, round=number, others_cpu_s=others_cpu_s) for number in range(rounds)]
+    alike = [make_turn(counted_s, number=number, others_cpu_s=others_cpu_s) for number in range(rounds)]
     return Speed(
         cell=cell or make_cell(),
         process=process,
@@ -144,7 +144,7 @@ def make_turns(
             cell,
             process=process,
             is_control=is_control,
-            turns=[make_turn((epoch_s,), round=number) for number, epoch_s in enumerate(rounds)],
+            turns=[make_turn((epoch_s,), number=number) for number, epoch_s in enumerate(rounds)],
         )
         for group, is_control in ((cells, False), (controls or {}, True))
         for cell, processes in group.items()

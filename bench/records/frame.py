@@ -109,7 +109,7 @@ class Frames:
                 groups[number, record.kind, _place(record)].append(record)
         if newest_only:
             newest = {place: number for number, _, place in groups}
-            groups = {key: records for key, records in groups.items() if newest[key[2]] == key[0]}  # type: ignore[assignment]
+            groups = {key: records for key, records in groups.items() if newest[key[2]] == key[0]}
         self._groups = groups
 
     @cached_property
