@@ -122,8 +122,7 @@ class WorkerPool:
             The worker, ready. Use it in a `with` statement.
 
         Raises:
-            UserError: if the backend or device is not there.
-            WorkerError: if it does not get so far.
+            WorkerError: if it does not get so far; caused by a `UserError` if the backend or device is not there.
         """
         if cores is None:
             cores = worker_cores(cell, self.cores)
@@ -144,6 +143,9 @@ class WorkerPool:
                 worker.end()
         try:
             worker.ready()
+        except UserError as error:
+            worker.__exit__(None, None, None)
+            raise WorkerError(str(error), "raised", phase="import") from error
         except BaseException:
             worker.__exit__(None, None, None)
             raise
@@ -156,8 +158,9 @@ class WorkerPool:
         *,
         cell_of: Callable[[Job], Cell],
         on_done: Callable[[Job, Result | WorkerError], None],
+        cores: Sequence[int] | None = None,
     ) -> None:
-        """Let workers do jobs, one worker on each core, and return when all are done.
+        """Let workers do jobs, as many at once as there are cores, and return when all are done.
 
         A worker is used again for jobs of the same environment, device, threads and devices. One that is lost fails its
         job and is replaced. If anything else is raised, Ctrl-C included, all workers are ended, and what they were
@@ -168,6 +171,7 @@ class WorkerPool:
             do: asks a worker; may raise `WorkerError`, which fails the job.
             cell_of: names the worker that a job needs: see `start`.
             on_done: told each job with what came out, one at a time.
+            cores: those of every worker; None: each has one core.
         """
         waiting: dict[Any, deque[Job]] = defaultdict(deque)
         slots = len(self.cores)
@@ -175,7 +179,8 @@ class WorkerPool:
             cell = cell_of(job)
             waiting[cell.environment, cell.device, cell.threads, cell.variant.devices].append(job)
             slots = min(slots, self.slots(cell.device))
-        sharing = _Sharing(self, list(waiting.values()), do, cell_of, on_done)
+        places = [cores or [core] for core in self.cores]
+        sharing = _Sharing(self, places, list(waiting.values()), do, cell_of, on_done)
         with ThreadPoolExecutor(slots) as threads:
             futures = [threads.submit(sharing.fill, slot) for slot in range(slots)]
             try:
@@ -199,33 +204,30 @@ class _Sharing(Generic[Job, Result]):
     def __init__(
         self,
         pool: WorkerPool,
+        places: Sequence[Sequence[int]],
         queues: Sequence[deque[Job]],
         do: Callable[[WorkerProcess, Job], Result],
         cell_of: Callable[[Job], Cell],
         on_done: Callable[[Job, Result | WorkerError], None],
     ) -> None:
-        self._pool, self._queues = pool, queues
+        self._pool, self._places, self._queues = pool, places, queues
         self._do, self._cell_of, self._on_done = do, cell_of, on_done
         self._lock = threading.Lock()
         self.stopped = threading.Event()
 
     def fill(self, slot: int) -> None:
-        """Keep one core busy: serve the queues one after another, each slot beginning with another one."""
+        """Keep one place busy: serve the queues one after another, each slot beginning with another one."""
         first = slot % max(1, len(self._queues))
         for queue in [*self._queues[first:], *self._queues[:first]]:
             while jobs := self._take(queue):
-                self._serve(queue, jobs[0], self._pool.cores[slot])
+                self._serve(queue, jobs[0], self._places[slot])
 
-    def _serve(self, queue: deque[Job], job: Job, core: int) -> None:
+    def _serve(self, queue: deque[Job], job: Job, cores: Sequence[int]) -> None:
         """Start a worker and let it do jobs of a queue, until there are none or it is lost."""
         try:
-            worker = self._pool.start(self._cell_of(job), cores=[core])
+            worker = self._pool.start(self._cell_of(job), cores=cores)
         except WorkerError as error:
             return self._finish(job, error)
-        except UserError as error:
-            lost = WorkerError(str(error), "raised", phase="import")
-            lost.__cause__ = error
-            return self._finish(job, lost)
         with worker:
             jobs = [job]
             while jobs:

@@ -14,15 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 from rich.progress import Progress as Bar
 
 from bench.plan.cells import Group, Trial
-from bench.records.schema import Accuracy, Failure, Record
-from bench.records.speed import Speed
+from bench.records.schema import Accuracy, Failure, Record, Speed
 
 
 class Progress:
     """Show a run as it goes.
 
-    The time left is the expected time of the trials still to come, scaled by how much slower or
-    faster than expected those before them were.
+    The time left is the expected time of the trials still to come, scaled by how much slower or faster than expected
+    the earlier ones were.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -58,13 +57,13 @@ class Progress:
         self._bar.start()
 
     def trial_begins(self, trial: Trial | Group) -> None:
-        """Show what runs now; a trial that is timed has the machine to itself, the others are parked."""
+        """Show what runs now; a trial that is timed has the machine to itself, the others wait."""
         with self._lock:
             self._running = [trial] if isinstance(trial, Trial) else [*self._running, trial]
             self._refresh()
 
     def trial_ends(self, trial: Trial | Group, *records: Record) -> None:
-        """Count a trial, or a group, and say in a few words what came out."""
+        """Count a trial, or a group, and print in a few words what came out."""
         with self._lock:
             self._running = [running for running in self._running if running is not trial]
             self._done += _count(trial)
@@ -77,7 +76,7 @@ class Progress:
                 self.say(f"{trial}: {summary(*records)}")
 
     def end(self, folder: Path) -> None:
-        """Take the bar away and say where the records are."""
+        """Take the bar away and print where the records are."""
         self.close()
         self.say(f"Measured {self._done} trials in {_duration(monotonic() - self._begun_s)}. Records: {folder}")
 
@@ -93,8 +92,8 @@ class Progress:
         return expected_s(trial) / (self._slots if isinstance(trial, Group) else self._timed_at_once)
 
     def _left(self) -> str:
-        pace = (monotonic() - self._begun_s) / self._passed_s if self._passed_s > 20 else 1.0
-        return f"about {_duration(max(0.0, self._expected_s - self._passed_s) * pace)} left"
+        slowness = (monotonic() - self._begun_s) / self._passed_s if self._passed_s > 20 else 1.0
+        return f"about {_duration(max(0.0, self._expected_s - self._passed_s) * slowness)} left"
 
 
 def _count(trial: Trial | Group) -> int:
@@ -102,23 +101,21 @@ def _count(trial: Trial | Group) -> int:
 
 
 def summary(*records: Record) -> str:
-    """Say in a few words what a trial found, or a group of them."""
+    """Describe in a few words what a trial, or a group of them, left."""
     if failures := [record for record in records if isinstance(record, Failure)]:
         if failures[0].fault == "not available":
             return f"not available: {failures[0].reason}"
         return f"FAILED in {failures[0].phase}: {failures[0].reason}"
-    match records[0]:
-        case Speed() as record:
-            return f"{1e3 * record.median_s:.3g} ms an epoch"
-        case Accuracy():
-            trained = [record for record in records if isinstance(record, Accuracy)]
-            middle, epochs = median(one.val_loss[-1] for one in trained), max(one.epochs for one in trained)
-            return f"val_mse {middle:.3g} after {epochs} epochs"
-    return "done"
+    trained = [record for record in records if isinstance(record, Accuracy)]
+    if trained:
+        val_mse = median(record.val_loss[-1] for record in trained)
+        return f"val_mse {val_mse:.3g} after {max(len(record.loss) for record in trained)} epochs"
+    turns = [turn for record in records if isinstance(record, Speed) for turn in record.counted_turns.values()]
+    return f"{1e3 * median(turn.epoch_s for turn in turns):.3g} ms an epoch" if turns else "done"
 
 
 def expected_s(trial: Trial | Group) -> float:
-    """Guess how long a trial takes; only the time left that is shown hangs on it.
+    """Guess how long a trial takes; only the time left that is shown depends on it.
 
     Source: one standard run on two cores without a GPU, rounded.
     """
@@ -131,8 +128,8 @@ def expected_s(trial: Trial | Group) -> float:
     one_epoch_s = epoch_s + step_s * trial.cell.length
     if isinstance(trial, Group):
         return start_s / 2 + one_epoch_s * training.epochs / 2 * (1 + len(trial.seeds) / 5)
-    turn_s = max(timing.slice_s, timing.slice_epochs * one_epoch_s)
-    turn_s += max(timing.warmup_s, timing.warmup_epochs * one_epoch_s)
+    warmup_s = max(timing.warmup_s, timing.warmup_epochs * one_epoch_s)
+    turn_s = warmup_s + max(timing.turn_s, timing.turn_epochs * one_epoch_s)
     return start_s + timing.rounds * turn_s + timing.validations * one_epoch_s / 5
 
 

@@ -1,4 +1,4 @@
-"""Make a run: prove the site where it is measured, write the header, and measure; or go on with one.
+"""Make a run: prepare the place where it is measured, write the header, and measure; or go on with a run.
 
 Never imports a framework.
 """
@@ -6,11 +6,11 @@ Never imports a framework.
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic
+from random import SystemRandom
 
-from bench.analysis.differences import differences
+from bench.analysis.compare import differences
 from bench.errors import UserError
-from bench.measure.executor import Proved, Site
+from bench.measure.executor import Executor, Prepared
 from bench.measure.progress import Progress
 from bench.plan.sweep import Sweep
 from bench.records.missing import missing_trials, stale_lines
@@ -20,15 +20,20 @@ from seqsum_core import __version__
 from seqsum_core.settings import MODELS
 
 
-def run_sweep(sweep: Sweep, *, profile: str, command: str, results: Path, site: Site, progress: Progress) -> RunWriter:
+def run_sweep(
+    sweep: Sweep, *, profile: str, command: str, results: Path, executor: Executor, progress: Progress
+) -> RunWriter:
     """Measure all cells of a sweep and write a run.
+
+        run_sweep(sweep, profile="smoke", command="seqsum run", results=Path("results"), executor=ThisMachine({}),
+                  progress=Progress())
 
     Args:
         sweep: what to measure.
         profile: its name, which becomes part of the run's name.
         command: what the user typed, for the record.
         results: folder of all runs.
-        site: where.
+        executor: where.
         progress: told what happens.
 
     Returns:
@@ -37,26 +42,27 @@ def run_sweep(sweep: Sweep, *, profile: str, command: str, results: Path, site: 
     Raises:
         UserError: if anything the user gave is wrong; nothing was measured then.
     """
-    with site:
-        proved = site.prove(sweep, progress)
+    with executor:
+        prepared = executor.prepare(sweep, progress)
         check_writable(results)
         if sweep.seeds > 1 and (own := [model for model in sweep.models if model not in MODELS]):
             progress.say(
                 f"{', '.join(own)}: trained one seed after another; only this project's models can be replicas."
             )
-        writer = start_run(results, new_header(sweep, proved, profile=profile, command=command, harness="seqsum run"))
+        header = new_header(sweep, prepared, profile=profile, command=command, harness="seqsum run")
+        writer = start_run(results, header)
         with closing(writer):
-            site.measure(sweep, writer, progress, begun_s=monotonic())
+            executor.measure(header, writer, progress)
     return writer
 
 
-def resume_run(folder: Path, *, command: str, site: Site, progress: Progress, retry: bool = False) -> RunWriter:
+def resume_run(folder: Path, *, command: str, executor: Executor, progress: Progress, retry: bool = False) -> RunWriter:
     """Measure what a run that was interrupted still lacks.
 
     Args:
         folder: of the run.
         command: what the user typed, for the record.
-        site: where.
+        executor: where.
         progress: told what happens.
         retry: measure again what failed.
 
@@ -66,25 +72,19 @@ def resume_run(folder: Path, *, command: str, site: Site, progress: Progress, re
     Raises:
         UserError: if the run cannot be read or written, or machine, versions or code are not those it began with.
     """
-    begun = load_resumable(folder)
-    sweep, header = begun.header.sweep, begun.header
+    header = load_resumable(folder).header
     if header.harness != "seqsum run":
-        raise UserError(f"{folder}: was made by {header.harness}; only those of seqsum run can go on. Begin a new one.")
-    with site:
-        proved = site.prove(sweep, progress, like=header)
-        now = new_header(sweep, proved, profile=header.profile, command=command, harness="seqsum run")
-        if changed := differences(header, now):
-            raise UserError(
-                f"{folder}: cannot go on, since its figures would not be comparable: {'; '.join(map(str, changed))}. "
-                "Restore that, or begin a new run."
-            )
+        raise UserError(f"{folder}: made by {header.harness}; only a run of seqsum run can go on. Begin a new one.")
+    with executor:
+        prepared = executor.prepare(header.sweep, progress, like=header)
+        now = new_header(header.sweep, prepared, profile=header.profile, command=command, harness=header.harness)
+        _check_comparable(folder, header, now)
         writer, run = reopen_run(folder)
         with closing(writer):
             dropped = stale_lines(run, retry=retry)
-            writer.records = [
-                record for line, record in zip(run.lines, run.records, strict=True) if line not in dropped
-            ]
-            if not missing_trials(sweep, writer.records) and sweep.timing.precision is None:
+            kept = [record for line, record in zip(run.lines, run.records, strict=True) if line not in dropped]
+            writer.records[:] = kept
+            if not missing_trials(header.sweep, kept) and header.sweep.timing.precision is None:
                 progress.say(f"Nothing is missing in {folder}.")
                 return writer
             writer.note(
@@ -93,27 +93,42 @@ def resume_run(folder: Path, *, command: str, site: Site, progress: Progress, re
                     command=command,
                     load_average=now.load_average,
                     dropped=dropped,
-                    nodes=proved.nodes,
+                    nodes=prepared.nodes,
                 )
             )
-            begun_s = monotonic() - (datetime.now(UTC) - datetime.fromisoformat(header.started_at)).total_seconds()
-            site.measure(sweep, writer, progress, begun_s=begun_s)
+            executor.measure(header, writer, progress)
     return writer
 
 
-def new_header(sweep: Sweep, proved: Proved, *, profile: str, command: str, harness: Harness) -> Header:
+def _check_comparable(folder: Path, begun: Header, now: Header) -> None:
+    """Refuse to go on where figures would not be comparable.
+
+    Raises:
+        UserError: naming everything that has changed.
+    """
+    changed = differences(begun, now)
+    if len(changed):
+        names = [f"{row.what} was {row.base}, is {row.new}" for row in changed.itertuples()]
+        raise UserError(
+            f"{folder}: cannot go on, since its figures would not be comparable: {'; '.join(names)}. "
+            "Restore that, or begin a new run."
+        )
+
+
+def new_header(sweep: Sweep, prepared: Prepared, *, profile: str, command: str, harness: Harness) -> Header:
     """Write down what is true of the whole run, before it begins."""
     return Header(
         run=new_run_name(profile if harness == "seqsum run" else f"{profile}-{sweep.backends[0]}"),
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         seqsum_version=__version__,
-        commit=proved.commit,
+        commit=prepared.commit,
         harness=harness,
         profile=profile,
         command=command,
-        load_average=proved.load_average,
-        machine=proved.machine,
+        load_average=prepared.load_average,
+        order_seed=SystemRandom().randrange(2**31),
+        machine=prepared.machine,
         sweep=sweep,
-        workers=proved.workers,
-        nodes=proved.nodes,
+        workers=prepared.workers,
+        nodes=prepared.nodes,
     )

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Sequence
 from contextlib import suppress
 
-from bench.errors import NotAvailableError, UserError
+from bench.errors import NotAvailableError
 from bench.plan.cells import Trial
 from bench.records.schema import Failure, Fault
 
@@ -82,15 +82,8 @@ def is_out_of_memory(text: str) -> bool:
     return any(word in text.lower() for word in OUT_OF_MEMORY)
 
 
-def failure(trial: Trial, error: WorkerError | UserError) -> Failure:
-    """Record that a trial left no numbers.
-
-    Args:
-        trial: which.
-        error: why; a `UserError` is that of a worker that found its device gone when it started.
-    """
-    if isinstance(error, UserError):
-        error = WorkerError(str(error), "raised", phase="import")
+def failure(trial: Trial, error: WorkerError) -> Failure:
+    """Record that a trial left no numbers."""
     return Failure(
         trial=trial.kind,
         cell=trial.cell,

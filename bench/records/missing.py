@@ -1,37 +1,24 @@
 """What a run that was interrupted still lacks, and what of it must be measured again. Pure.
 
-Cells that took turns with each other are one: where a record of a block's process is missing, all of that process are
-measured again, since no ratio could be taken of rounds that did not meet.
+Cells that take turns with each other belong together: where a record of a block's process is missing, all of that
+process are measured again, since rounds that did not meet have no ratio.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from bench.plan.cells import Cell, Group, Trial
 from bench.plan.sweep import Sweep
-from bench.records.schema import Accuracy, Failure, Record
-from bench.records.speed import Speed
+from bench.records.schema import Accuracy, Failure, Record, Speed
 from bench.records.store import Run
 
 Place = tuple[Cell, int, bool]
-"""A trial: its cell, the number of its process or its seed, whether it is a control."""
+"""A speed trial: its cell, the number of its process, whether it is a control."""
 
 
 def place_of(trial: Trial) -> Place:
     """Return the place of a trial."""
-    return trial.cell, trial.index, trial.twin
-
-
-def place_of_record(record: Record) -> Place | None:
-    """Return the place of the trial that left a record; a baseline is of none."""
-    match record:
-        case Speed():
-            return record.cell, record.process, record.twin
-        case Accuracy():
-            return record.cell, record.seed, False
-        case Failure():
-            return record.cell, record.index, record.twin
-    return None
+    return trial.cell, trial.index, trial.is_control
 
 
 def timed_places(records: Iterable[Record], *, failures: bool = True) -> set[Place]:
@@ -40,9 +27,9 @@ def timed_places(records: Iterable[Record], *, failures: bool = True) -> set[Pla
     for record in records:
         match record:
             case Speed():
-                places.add((record.cell, record.process, record.twin))
+                places.add((record.cell, record.process, record.is_control))
             case Failure(trial="speed") if failures and record.fault != "lost":
-                places.add((record.cell, record.index, record.twin))
+                places.add((record.cell, record.index, record.is_control))
     return places
 
 
@@ -57,18 +44,19 @@ def trained_seeds(sweep: Sweep, records: Iterable[Record], *, failures: bool = T
             case Failure(trial="accuracy") if record.fault != "lost":
                 failed.add((record.cell, record.index))
     wanted = set(sweep.training.patiences)
-    done = {place for place, found in patiences.items() if found >= wanted}
+    done = {seed for seed, judged in patiences.items() if judged >= wanted}
     return done | failed if failures else done - failed
 
 
 def missing_groups(sweep: Sweep, records: Iterable[Record]) -> list[Group]:
     """Return the accuracy trials that have left no record, grouped as they are trained."""
     done = trained_seeds(sweep, records)
-    groups = (
-        group.model_copy(update={"seeds": tuple(seed for seed in group.seeds if (group.cell, seed) not in done)})
-        for group in sweep.accuracy_groups()
-    )
-    return [group for group in groups if group.seeds]
+    missing = []
+    for group in sweep.accuracy_groups():
+        seeds = tuple(seed for seed in group.seeds if (group.cell, seed) not in done)
+        if seeds:
+            missing.append(group.model_copy(update={"seeds": seeds}))
+    return missing
 
 
 def missing_trials(
@@ -82,51 +70,51 @@ def missing_trials(
         blocks: what takes turns with what, if not all cells of a length do.
     """
     timed = timed_places(records)
-    return [
-        *(trial for trial in sweep.speed_trials(blocks) if place_of(trial) not in timed),
-        *missing_groups(sweep, records),
-    ]
+    trials = [trial for trial in sweep.speed_trials(blocks) if place_of(trial) not in timed]
+    return [*trials, *missing_groups(sweep, records)]
 
 
 def count_missing(sweep: Sweep, records: Sequence[Record]) -> int:
     """Count the trials of a sweep that have left no record."""
-    return sum(len(one.seeds) if isinstance(one, Group) else 1 for one in missing_trials(sweep, records))
+    missing = missing_trials(sweep, records)
+    return sum(len(trial.seeds) if isinstance(trial, Group) else 1 for trial in missing)
 
 
 def stale_lines(run: Run, *, retry: bool) -> tuple[int, ...]:
-    """Return the lines of a run whose trials must be measured again: those of blocks and seeds that are not whole.
+    """Return the lines of a run whose trials are measured again: those of blocks and seeds that are not complete.
 
     Args:
         run: as read back.
         retry: whether what failed is measured again, too.
     """
     sweep, failures = run.header.sweep, not retry
-    timed = timed_places(run.records, failures=failures)
     trained = trained_seeds(sweep, run.records, failures=failures)
-    torn = {
-        (trial.cell, trial.index)
-        for trials in _waves(sweep, run.records)
-        if not all(place_of(trial) in timed for trial in trials)
-        for trial in trials
-    }
+    incomplete = _incomplete_processes(run, failures=failures)
 
-    def stale(record: Record) -> bool:
+    def is_stale(record: Record) -> bool:
         match record:
             case Speed():
-                return (record.cell, record.process) in torn
+                return (record.cell, record.process) in incomplete
             case Accuracy():
                 return (record.cell, record.seed) not in trained
+            case Failure(trial="speed"):
+                return (record.cell, record.index) in incomplete
             case Failure():
-                where = record.cell, record.index
-                return where in torn if record.trial == "speed" else where not in trained
+                return (record.cell, record.index) not in trained
         return False
 
-    return tuple(line for line, record in zip(run.lines, run.records, strict=True) if stale(record))
+    return tuple(line for line, record in zip(run.lines, run.records, strict=True) if is_stale(record))
 
 
-def _waves(sweep: Sweep, records: Iterable[Record]) -> Iterator[list[Trial]]:
-    """Yield what took turns, for every number of a process that there is."""
-    numbers = {number for _, number, _ in timed_places(records)}
-    for process in sorted(numbers | set(range(sweep.timing.processes))):
+def _incomplete_processes(run: Run, *, failures: bool) -> set[tuple[Cell, int]]:
+    """Return cells and numbers of processes of blocks where not every trial has left a record."""
+    sweep = run.header.sweep
+    timed = timed_places(run.records, failures=failures)
+    numbers = {process for _, process, _ in timed_places(run.records)} | set(range(sweep.timing.processes))
+    incomplete: set[tuple[Cell, int]] = set()
+    for process in numbers:
         for block in sweep.blocks():
-            yield sweep.turns(block, process=process)
+            trials = sweep.turns(block, process=process)
+            if not all(place_of(trial) in timed for trial in trials):
+                incomplete |= {(trial.cell, process) for trial in trials}
+    return incomplete

@@ -1,228 +1,205 @@
-"""One backend's process: proves its backend, then measures the trials it is sent, one at a time.
+"""One backend's process: checks its backend, then does what it is asked, one request at a time.
 
-The only module of `bench`, with `trials` and `speed_trials`, that runs where Keras is. It reads one request of
-`bench.worker.messages` a line on stdin and answers on what was stdout; whatever a framework prints goes to stderr.
+It reads one request of `bench.worker.messages` a line on stdin, and replies on what was stdout; whatever a framework
+prints goes to stderr. Keras is imported after the memory limit and the pinning, inside the functions.
 """
 
 import os
 import sys
 import time
 from dataclasses import asdict
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from bench.host import peak_rss_bytes, pin, reset_peak_rss
-from bench.plan.timing import Runtime
+from bench.host import pin
+from bench.plan.cells import Trial, backend_of
+from bench.records.failures import raised
 from bench.records.schema import Worker
+from bench.worker import FIRST_LINE_S
 from bench.worker.messages import (
-    AT_PARK,
     REQUEST,
-    Answer,
-    AnyRequest,
-    AtPark,
-    CheckRequest,
-    Computed,
-    Done,
-    Epoch,
-    Failed,
-    GroupDone,
-    Leave,
-    OverheadDone,
-    OverheadRequest,
-    ParityRequest,
-    Parked,
+    Check,
+    Checked,
+    Closed,
+    CloseTrial,
+    Error,
+    Opened,
+    OpenTrial,
+    Parity,
+    ParityDone,
     Phase,
     Ready,
-    ReplayDone,
-    ReplayRequest,
-    SeedsTimed,
-    SpeedRequest,
+    Replay,
+    Replayed,
+    Reply,
+    Request,
+    RunTurn,
     Start,
-    TimeRequest,
-    TrainRequest,
+    Train,
+    Trained,
     TurnDone,
-    Wrong,
 )
+
+if TYPE_CHECKING:  # it imports Keras
+    from bench.worker.speed import SpeedTrial
+
+VARIABLES = (
+    "KERAS_",
+    "TF_",
+    "XLA_",
+    "JAX_",
+    "OMP_",
+    "MKL_",
+    "OPENBLAS_",
+    "CUBLAS_",
+    "CUDA_",
+    "NVIDIA_",
+    "PYTHONHASHSEED",
+)
+"""How the names of environment variables begin that decide the speed; they are recorded."""
 
 
 def main() -> None:
     """Serve requests until stdin ends."""
-    begun_at_s = time.time()
-    answers = _private_stdout()
+    replies = _private_stdout()
     start = Start.model_validate_json(sys.argv[1])
     pin(list(start.cores))
-    die_with_parent()
+    _die_with_parent()
     if start.memory_gib is not None:
-        limit_memory(start.memory_gib)
+        _limit_memory(start.memory_gib)
+    ready = check_in(start)
+    _send(replies, ready)
+    if isinstance(ready, Ready):
+        server = Server(replies, process_start_s=FIRST_LINE_S - start.started_at_s, import_s=ready.import_s)
+        while line := sys.stdin.readline():
+            _send(replies, server.reply(REQUEST.validate_json(line)))
+
+
+def check_in(start: Start) -> Ready | Error:
+    """Import and check the backend; an error is the user's: another backend or device runs than was asked for."""
     try:
-        ready = import_backend(start.backend, start.device, start.runtime)
+        return import_backend(start)
     except ValueError as error:
-        return _say(answers, Wrong(message=str(error)))
-    except Exception as error:  # each framework says in its own way that it finds no GPU
+        return Error(fault="user", reason=str(error))
+    except Exception as error:  # each framework finds no GPU in its own words
         if start.device == "cpu":
             raise
-        message = f"`device` gpu was asked for, but {start.backend} cannot use one. Received: {_reason(error)}. "
-        return _say(answers, Wrong(message=message + "Use --device cpu, or an environment that has CUDA."))
-    _say(answers, ready)
-    server = Server(answers, process_start_s=begun_at_s - start.started_at_s, import_s=ready.import_s)
-    while line := sys.stdin.readline():
-        _say(answers, server.serve(REQUEST.validate_json(line)))
+        backend = backend_of(start.environment)
+        message = f"`device` gpu was asked for, but {backend} cannot use one. Received: {raised(error)}. "
+        return Error(fault="user", reason=message + "Use --device cpu, or an environment that has CUDA.")
 
 
-def import_backend(backend: str, device: str, runtime: Runtime) -> Ready:
-    """Import Keras and its backend and prove them.
+def import_backend(start: Start) -> Ready:
+    """Import Keras and its backend, check them, and touch the device.
 
     Raises:
         ValueError: if another backend or device runs than was asked for.
     """
-    begin = time.perf_counter()
-    from seqsum_core.nn.backend import prove
+    begin_s = time.perf_counter()
+    from seqsum_core.nn.backend import check_backend
 
-    proof = prove(backend=backend, device=device, tf32=runtime.tf32, deterministic=runtime.deterministic)
-    import_s = time.perf_counter() - begin
-    environment = {name: os.environ[name] for name in sorted(os.environ) if name.isupper() and _decides_speed(name)}
-    worker = Worker(**asdict(proof), python=sys.version.split()[0], environment=environment)
-    return Ready(worker=worker, import_s=import_s)
-
-
-def _decides_speed(name: str) -> bool:
-    prefixes = (
-        "KERAS_",
-        "TF_",
-        "XLA_",
-        "JAX_",
-        "OMP_",
-        "MKL_",
-        "OPENBLAS_",
-        "CUBLAS_",
-        "CUDA_",
-        "NVIDIA_",
-        "PYTHONHASHSEED",
+    info = check_backend(
+        backend=backend_of(start.environment),
+        device=start.device,
+        tf32=start.runtime.tf32,
+        deterministic=start.runtime.deterministic,
     )
-    return name.startswith(prefixes)
+    import_s = time.perf_counter() - begin_s
+    described = {name: value for name, value in asdict(info).items() if name != "backend"}
+    variables = {name: value for name, value in sorted(os.environ.items()) if name.startswith(VARIABLES)}
+    worker = Worker(environment=start.environment, **described, python=sys.version.split()[0], variables=variables)
+    return Ready(worker=worker, import_s=import_s)
 
 
 class Server:
     """Does what the coordinator asks.
 
     Args:
-        answers: where phases and epochs are told.
+        replies: where phases are reported.
         process_start_s: how long this process took to start.
         import_s: how long importing the backend took.
     """
 
-    def __init__(self, answers: TextIO, *, process_start_s: float, import_s: float) -> None:
-        self._answers, self._process_start_s, self._import_s = answers, process_start_s, import_s
+    def __init__(self, replies: TextIO, *, process_start_s: float, import_s: float) -> None:
+        self._replies, self._process_start_s, self._import_s = replies, process_start_s, import_s
+        self._trial: SpeedTrial | None = None
 
-    def serve(self, request: AnyRequest) -> Answer:
-        """Return what came out; whatever goes wrong is an answer too, and the worker goes on."""
+    def reply(self, request: Request) -> Reply:
+        """Return what came out; whatever goes wrong is a reply too, and the worker goes on."""
         try:
-            match request:
-                case CheckRequest():
-                    return self._check(request)
-                case SpeedRequest():
-                    return self._measure(request)
-                case OverheadRequest():
-                    return self._weigh(request)
-                case TrainRequest():
-                    return self._train(request)
-                case TimeRequest():
-                    return self._time(request)
-                case ReplayRequest():
-                    return self._replay(request)
-                case ParityRequest():
-                    return self._compute(request)
+            return self._do(request)
         except Exception as error:  # whatever a framework raises ends this request, not the worker
-            return Failed(reason=_reason(error))
+            lost = raised(error)
+            return Error(fault=lost.fault, reason=str(lost))
 
-    def _check(self, request: CheckRequest) -> Answer:
-        from bench.worker import accuracy as trials
+    def _do(self, request: Request) -> Reply:
+        match request:
+            case Check(trial=trial):
+                return _check(trial)
+            case OpenTrial(trial=trial):
+                from bench.worker import speed
 
-        try:
-            trials.check_model(request.trial)
-        except ValueError as error:
-            return Wrong(message=str(error))
-        return Done()
+                self._trial = speed.SpeedTrial(
+                    trial, process_start_s=self._process_start_s, import_s=self._import_s, report=self._report
+                )
+                return Opened()
+            case RunTurn(round=number, started_after_s=started_after_s):
+                return TurnDone(turn=self._open_trial.run_turn(number, started_after_s=started_after_s))
+            case CloseTrial():
+                return Closed(record=self._open_trial.close())
+            case Train(group=group):
+                from bench.worker import accuracy
 
-    def _measure(self, request: SpeedRequest) -> Answer:
-        from bench.worker import speed as speed_trials
+                return Trained(records=tuple(accuracy.train_group(group, report=self._report)))
+            case Replay(dtype=dtype, case=case, file=file):
+                from bench.worker import accuracy
 
-        record = speed_trials.measure_speed(
-            request.trial,
-            process_start_s=self._process_start_s,
-            import_s=self._import_s,
-            report=self._report,
-            park=self._park,
-            tell=lambda epoch_s: _say(self._answers, Epoch(epoch_s=epoch_s)),
-        )
-        return Done(record=record)
+                replayed = accuracy.replay_run(dtype, case=case, file=file, report=self._report)
+                return Replayed(
+                    loss=tuple(replayed.loss.tolist()),
+                    val_loss=tuple(replayed.val_loss.tolist()),
+                    test_predictions=tuple(replayed.test_predictions.tolist()),
+                    stop_predictions=tuple(replayed.stop_predictions.tolist()),
+                )
+            case Parity(case=parity_case):
+                from seqsum_core.nn import parity
 
-    def _park(self, parked: Parked | TurnDone) -> AtPark:
-        """Tell where the fit is and wait, without using CPU, for what comes next."""
-        _say(self._answers, parked)
-        return AT_PARK.validate_json(sys.stdin.readline() or Leave().model_dump_json())
+                return ParityDone(quantities=tuple(parity.compute(parity_case)))
 
-    def _weigh(self, request: OverheadRequest) -> Answer:
-        from bench.worker import speed as speed_trials
-
-        seconds = speed_trials.weigh_harness(
-            request.trial, fit_s=request.fit_s, repeats=request.repeats, report=self._report
-        )
-        bare_s, timed_s, inside_s = map(tuple, seconds)
-        return OverheadDone(bare_s=bare_s, timed_s=timed_s, inside_s=inside_s)
-
-    def _train(self, request: TrainRequest) -> Answer:
-        from bench.worker import accuracy as trials
-
-        return GroupDone(records=tuple(trials.measure_group(request.group, report=self._report)))
-
-    def _time(self, request: TimeRequest) -> Answer:
-        from bench.worker import accuracy as trials
-
-        reset_peak_rss()
-        train_s, val_loss = trials.time_seeds(request.group, request.way, report=self._report)
-        return SeedsTimed(train_s=train_s, val_loss=val_loss, peak_rss_bytes=peak_rss_bytes())
-
-    def _replay(self, request: ReplayRequest) -> Answer:
-        from bench.worker import accuracy as trials
-
-        replayed = trials.replay_run(request.dtype, case=request.case, file=request.file, report=self._report)
-        return ReplayDone(
-            loss=tuple(replayed.loss.tolist()),
-            val_loss=tuple(replayed.val_loss.tolist()),
-            test_predictions=tuple(replayed.test_predictions.tolist()),
-            stop_predictions=tuple(replayed.stop_predictions.tolist()),
-        )
-
-    def _compute(self, request: ParityRequest) -> Answer:
-        from seqsum_core.nn import parity
-
-        return Computed(quantities=tuple(parity.compute(request.case)))
+    @property
+    def _open_trial(self) -> "SpeedTrial":
+        if self._trial is None:
+            raise RuntimeError("no trial is open")
+        return self._trial
 
     def _report(self, phase: str) -> None:
-        _say(self._answers, Phase(phase=phase))
+        _send(self._replies, Phase(phase=phase))
 
 
-def _reason(error: Exception) -> str:
-    """Say in one line what was raised."""
-    first_line = str(error).strip().partition("\n")[0]
-    return ": ".join(filter(None, (type(error).__name__, first_line)))[:500]
+def _check(trial: Trial) -> Checked | Error:
+    from bench.worker import models
+
+    try:
+        models.build_model(trial)
+    except ValueError as error:
+        return Error(fault="user", reason=str(error))
+    return Checked()
 
 
 def _private_stdout() -> TextIO:
-    """Keep stdout for answers and send everything else that is printed to stderr."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    """Keep stdout for replies and send everything else that is printed to stderr."""
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    return answers
+    return replies
 
 
-def _say(answers: TextIO, answer: Any) -> None:
-    print(answer.model_dump_json(), file=answers, flush=True)
+def _send(replies: TextIO, reply: Reply) -> None:
+    print(reply.model_dump_json(), file=replies, flush=True)
 
 
-def die_with_parent() -> None:
+def _die_with_parent() -> None:
     """Ask Linux to end this process when its coordinator ends, however that happens.
 
-    One that ended before this line shows where its pipe is read: nobody asks for anything.
+    If the coordinator has ended before this line, stdin has ended too: nobody asks for anything.
     """
     if sys.platform == "linux":
         import ctypes
@@ -232,7 +209,7 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
-def limit_memory(gib: float) -> None:
+def _limit_memory(gib: float) -> None:
     """Let the system refuse this process more memory than that: what it allocates, not what it maps from files."""
     if sys.platform != "win32":
         import resource

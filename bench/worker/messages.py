@@ -1,7 +1,7 @@
 """What coordinator and worker say to each other: one JSON document a line.
 
 The coordinator starts a worker with a `Start`; the worker says `Ready` once its backend is imported and checked. From
-then on each request gets one reply: the one named in its docstring, or an `Error`. Any number of `Phase` may come first.
+then on each request gets one reply: the one named in its docstring, or an `Error`. Phases may come first.
 """
 
 from pathlib import Path

@@ -5,44 +5,34 @@ one, the second stays at zero and is not trained, so that the training is Keras'
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.worker.plain import EPSILON, RHO, check_available
-from seqsum_core.nn.execution_path import Witness, fused_kernels
-from seqsum_core.settings import NetworkSettings, TrainingSettings
-from seqsum_core.task import Sequences, Split, batch_order
+from bench.worker import plain
+from bench.worker.plain import Array, PlainNetwork
+from seqsum_core.nn.execution_path import ExecutionPath, fused_kernels
+from seqsum_core.task import Sequences
 
 KERNELS = {"simple_rnn": torch._VF.rnn_tanh, "lstm": torch._VF.lstm, "gru": torch._VF.gru}
 
 
-class Network:
-    """A network whose weights stay on the device from epoch to epoch: see `bench.worker.plain.build`."""
+class Network(PlainNetwork):
+    """See `PlainNetwork`."""
 
-    def __init__(
-        self,
-        model: str,
-        weights: Sequence[NDArray[np.float32]],
-        fitted: Sequences,
-        *,
-        network: NetworkSettings,
-        training: TrainingSettings,
-        device: str,
-    ) -> None:
-        self._model, self._training, self._units = model, training, network.units
-        self._device = torch.device("cuda" if device == "gpu" else "cpu")
+    def _start(self, weights: Sequence[Array], fitted: Sequences) -> None:
+        self._place = torch.device("cuda" if self._device == "gpu" else "cpu")
         self._digits, self._sums = self._tensors(fitted)
-        self._weights = [self._put(one).requires_grad_() for one in _from_keras(model, weights)]
-        self._velocities = [torch.zeros_like(one) for one in self._weights]
+        self._weights = [self._put(array).requires_grad_() for array in _from_keras(self._model, weights)]
+        self._velocities = [torch.zeros_like(tensor) for tensor in self._weights]
         self._no_bias = torch.zeros_like(self._weights[2])
 
     def epoch(self, order: NDArray[np.intp]) -> float:
         """Train once on the rows in this order."""
-        total = torch.zeros((), device=self._device)
-        for rows in torch.from_numpy(order).to(self._device).split(self._training.batch_size):
+        total = torch.zeros((), device=self._place)
+        for rows in torch.from_numpy(order).to(self._place).split(self._training.batch_size):
             loss = self._loss(self._digits.index_select(1, rows), self._sums.index_select(0, rows))
             self._descend(torch.autograd.grad(loss, self._weights))
             total += len(rows) * loss.detach()
@@ -53,16 +43,17 @@ class Network:
         with torch.inference_mode():
             return float(self._loss(*self._tensors(rows)))
 
-    def weights(self) -> list[NDArray[np.float32]]:
+    def weights(self) -> list[Array]:
         """Fetch the weights."""
-        return _to_keras(self._model, [one.detach().cpu().numpy() for one in self._weights])
+        return _to_keras(self._model, [tensor.detach().cpu().numpy() for tensor in self._weights])
 
-    def witness(self) -> Witness:
+    def detect_path(self) -> ExecutionPath:
         """Profile one batch, forward only, so that the weights stay."""
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiled:
-            self._loss(self._digits[:, : self._training.batch_size], self._sums[: self._training.batch_size])
-        path, kernels = fused_kernels(Counter({event.key: event.count for event in profiled.key_averages()}))
-        return Witness(path or "python_loop", False, 0, ", ".join(kernels) or "no fused kernel")
+        batch = self._training.batch_size
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            self._loss(self._digits[:, :batch], self._sums[:batch])
+        path, kernels = fused_kernels(Counter({event.key: event.count for event in profile.key_averages()}))
+        return ExecutionPath(path or "python_loop", False, 0, ", ".join(kernels) or "no fused kernel")
 
     def _loss(self, digits: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
         inputs, recurrent, bias, *others, dense, dense_bias = self._weights
@@ -77,9 +68,9 @@ class Network:
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _descend(self, gradients: Sequence[torch.Tensor]) -> None:
         """Apply Keras' RMSprop: PyTorch's own adds epsilon outside of the root."""
-        torch._foreach_mul_(self._velocities, RHO)
-        torch._foreach_addcmul_(self._velocities, gradients, gradients, value=1 - RHO)
-        roots = torch._foreach_add(self._velocities, EPSILON)
+        torch._foreach_mul_(self._velocities, plain.RHO)
+        torch._foreach_addcmul_(self._velocities, gradients, gradients, value=1 - plain.RHO)
+        roots = torch._foreach_add(self._velocities, plain.EPSILON)
         torch._foreach_sqrt_(roots)
         torch._foreach_addcdiv_(self._weights, gradients, roots, value=-self._training.learning_rate)
 
@@ -87,67 +78,26 @@ class Network:
         """Lay digits out as (timesteps, rows, 1)."""
         return self._put(rows.inputs()).transpose(0, 1).contiguous(), self._put(rows.targets())
 
-    def _put(self, array: NDArray[np.float32]) -> torch.Tensor:
-        return torch.tensor(array, device=self._device)
+    def _put(self, array: Array) -> torch.Tensor:
+        return torch.tensor(array, device=self._place)
 
 
-def train_seeds(
-    model: str,
-    data: Split,
-    training: TrainingSettings,
-    *,
-    starts: Sequence[Sequence[NDArray[np.float32]]],
-    seeds: Sequence[int],
-    network: NetworkSettings,
-    device: str,
-    report: Callable[[str], None] = lambda _: None,
-) -> list[float]:
-    """Train each seed for all epochs, with a validation after each.
-
-    Args:
-        model: "simple_rnn", "lstm" or "gru".
-        data: fitted and validation rows.
-        training: learning rate, batch size and epochs; never stops early.
-        starts: the weights of each seed, as `models.draw_weights` draws them.
-        seeds: of the batch order.
-        network: the units.
-        device: "cpu" or "gpu".
-        report: told each seed that begins.
-
-    Returns:
-        The last val_loss of each seed.
-
-    Raises:
-        NotAvailableError: if there is no ceiling for the model, network or optimizer.
-    """
-    check_available(model, network, training)
-    losses = []
-    for seed, weights in zip(seeds, starts, strict=True):
-        report(f"fit, seed {seed}")
-        trained = Network(model, weights, data.fitted, network=network, training=training, device=device)
-        for order in batch_order(len(data.fitted), epochs=training.epochs, seed=seed):
-            trained.epoch(order)
-            loss = trained.evaluate(data.validation)
-        losses.append(loss)
-    return losses
-
-
-def _from_keras(model: str, weights: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+def _from_keras(model: str, weights: Sequence[Array]) -> list[Array]:
     """Transpose the kernels, part the GRU's two biases and put its gates in PyTorch's order."""
     kernel, recurrent, bias, dense, dense_bias = weights
     biases = list(bias) if model == "gru" else [bias]
-    gated = [_swap_gates(model, one) for one in (kernel.T, recurrent.T, *biases)]
+    gated = [_swap_gates(model, array) for array in (kernel.T, recurrent.T, *biases)]
     return [*map(np.ascontiguousarray, gated), np.ascontiguousarray(dense.T), dense_bias]
 
 
-def _to_keras(model: str, weights: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+def _to_keras(model: str, weights: Sequence[Array]) -> list[Array]:
     *gated, dense, dense_bias = weights
-    kernel, recurrent, *biases = (_swap_gates(model, one) for one in gated)
+    kernel, recurrent, *biases = (_swap_gates(model, array) for array in gated)
     bias = np.stack(biases) if model == "gru" else biases[0].copy()
     return [kernel.T.copy(), recurrent.T.copy(), bias, dense.T.copy(), dense_bias.copy()]
 
 
-def _swap_gates(model: str, array: NDArray[np.float32]) -> NDArray[np.float32]:
+def _swap_gates(model: str, array: Array) -> Array:
     """Swap update and reset gate of a GRU, the first two thirds: Keras and PyTorch order them differently."""
     if model != "gru":
         return array

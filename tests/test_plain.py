@@ -1,10 +1,9 @@
-"""Ceilings: they train as Keras does, from the same start in the same order, and a wrong one is found out.
+"""Ceilings: they train as Keras does, from the same start in the same order, and the test would notice if not.
 
 Weights agree if they differ by less than 1e-4 of the largest of their array, losses if by less than 1e-4 of themselves.
 """
 
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.errors import NotAvailableError
-from bench.worker.plain import build
+from bench.worker import plain
 from seqsum_core.settings import MODELS, NetworkSettings, TaskSettings, TrainingSettings
 from seqsum_core.task import Sequences, batch_order, draw, split
 
@@ -29,14 +28,14 @@ def models() -> Any:
     return pytest.importorskip("seqsum_core.nn.models", exc_type=ImportError)
 
 
-def rows_of(length: int) -> Sequences:
+def fitted_rows(length: int) -> Sequences:
     """Return the fitted rows of the article: sixteen batches of 100, one of 20."""
     return split(draw(TaskSettings(), length=length), TaskSettings()).fitted
 
 
 def nearly_solved(length: int) -> Sequences:
     """Return rows whose gradients are so small that RMSprop's epsilon counts."""
-    rows = rows_of(length)
+    rows = fitted_rows(length)
     return replace(rows, digits=np.zeros_like(rows.digits), sums=np.full(len(rows), 0.01))
 
 
@@ -45,7 +44,7 @@ def pair(models: Any, model: str, rows: Sequences, network: NetworkSettings = NE
     keras_model = models.build(model, length=rows.digits.shape[1], network=network, training=TRAINING)
     start = models.draw_weights(keras_model, seed=3)
     keras_model.set_weights(start)
-    ceiling = build(model, weights=start, fitted=rows, network=network, training=TRAINING, device="cpu")
+    ceiling = plain.build(model, weights=start, fitted=rows, network=network, training=TRAINING, device="cpu")
     return keras_model, ceiling
 
 
@@ -62,40 +61,36 @@ def distance(models: Any, model: str, rows: Sequences, *, epochs: int = 1, netwo
     """Train both and return by how much they differ at most, over losses and weights."""
     keras_model, ceiling = pair(models, model, rows, network)
     order = batch_order(len(rows), epochs=epochs, seed=3)
-    wanted = [*([loss] for loss in train_keras(keras_model, rows, order)), *keras_model.get_weights()]
-    found = [*([ceiling.epoch(one)] for one in order), *ceiling.weights()]
-    assert [np.shape(one) for one in found] == [np.shape(one) for one in wanted]
+    expected = [*([loss] for loss in train_keras(keras_model, rows, order)), *keras_model.get_weights()]
+    computed = [*([ceiling.epoch(rows_of_epoch)] for rows_of_epoch in order), *ceiling.weights()]
+    assert [np.shape(array) for array in computed] == [np.shape(array) for array in expected]
     return max(
-        float(np.abs(np.subtract(one, other)).max() / np.abs(other).max())
-        for one, other in zip(found, wanted, strict=True)
+        float(np.abs(np.subtract(ours, keras)).max() / np.abs(keras).max())
+        for ours, keras in zip(computed, expected, strict=True)
     )
 
 
 @pytest.mark.parametrize(("model", "length"), CASES)
 def test_epoch_is_that_of_keras(models: Any, model: str, length: int) -> None:
-    assert distance(models, model, rows_of(length)) < CLOSE
+    assert distance(models, model, fitted_rows(length)) < CLOSE
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_later_epochs_and_other_widths_are_those_of_keras(models: Any, model: str) -> None:
-    assert distance(models, model, rows_of(4), epochs=3, network=NetworkSettings(units=5)) < CLOSE
+def test_later_epochs_and_other_widths(models: Any, model: str) -> None:
+    assert distance(models, model, fitted_rows(4), epochs=3, network=NetworkSettings(units=5)) < CLOSE
 
 
 @pytest.mark.parametrize("wrong", [{"RHO": 0.95}, {"EPSILON": 1e-14}, {"EPSILON": 1e-6}, {}], ids=str)
-def test_wrong_optimizer_is_found_out(models: Any, wrong: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_optimizer_is_noticed(models: Any, wrong: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
     """Epsilon 1e-14 under the root stands for one of 1e-7 outside: where the velocity is 0, both add 1e-7."""
-    import keras
-
-    module = import_module(f"bench.worker.plain.plain_{keras.backend.backend()}")
     for name, value in wrong.items():
-        monkeypatch.setattr(module, name, value)
+        monkeypatch.setattr(plain, name, value)
     assert (distance(models, "simple_rnn", nearly_solved(4)) > CLOSE) is bool(wrong)
 
 
-@pytest.mark.parametrize("model", ["gru"])
-def test_wrong_batches_are_found_out(models: Any, model: str) -> None:
-    rows = rows_of(4)
-    keras_model, ceiling = pair(models, model, rows)
+def test_wrong_batches_are_noticed(models: Any) -> None:
+    rows = fitted_rows(4)
+    keras_model, ceiling = pair(models, "gru", rows)
     (order,) = batch_order(len(rows), epochs=1, seed=3)
     (loss,) = train_keras(keras_model, rows, order[None])
     assert ceiling.epoch(order[::-1].copy()) != pytest.approx(loss, rel=CLOSE)
@@ -103,54 +98,32 @@ def test_wrong_batches_are_found_out(models: Any, model: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_evaluation_is_that_of_keras_and_leaves_the_weights(models: Any, model: str) -> None:
-    rows = rows_of(4)
+    rows = fitted_rows(4)
     keras_model, ceiling = pair(models, model, rows)
-    before = ceiling.weights()
-    for asked in (rows, rows.take(np.arange(7))):
-        wanted = keras_model.evaluate(asked.inputs(), asked.targets(), verbose=0)
-        assert ceiling.evaluate(asked) == pytest.approx(wanted, rel=CLOSE)
-    for one, other, start in zip(ceiling.weights(), before, keras_model.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
-        np.testing.assert_array_equal(one, start)
+    for some in (rows, rows.take(np.arange(7))):
+        expected = keras_model.evaluate(some.inputs(), some.targets(), verbose=0)
+        assert ceiling.evaluate(some) == pytest.approx(expected, rel=CLOSE)
+    for ours, start in zip(ceiling.weights(), keras_model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, start)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_witness_sees_the_path_and_changes_nothing(models: Any, model: str) -> None:
+def test_execution_path_is_detected_and_the_weights_stay(models: Any, model: str) -> None:
     import keras
 
-    rows = rows_of(12)
+    rows = fitted_rows(12)
     _, ceiling = pair(models, model, rows)
     ceiling.epoch(np.arange(len(rows)))
     before = ceiling.weights()
-    found = ceiling.witness()
-    assert found.evidence
-    assert (found.recurrence, found.xla, found.compilations) == {
+    path = ceiling.detect_path()
+    assert path.evidence
+    assert (path.recurrence, path.xla, path.compilations) == {
         "jax": ("scan", True, 1),
         "torch": ("fused", False, 0),
         "tensorflow": ("while_loop", True, 1),
     }[keras.backend.backend()]
-    for one, other in zip(ceiling.weights(), before, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_plain_loop_over_seeds_is_keras(models: Any) -> None:
-    import keras
-
-    if keras.backend.backend() != "torch":
-        pytest.skip("the loop is PyTorch's")
-    from bench.worker.plain.plain_torch import train_seeds
-    from seqsum_core.nn.training import fit_for_accuracy
-
-    data = split(draw(TaskSettings(), length=4), TaskSettings())
-    training = TrainingSettings(epochs=2, patience=-1)
-    wanted, starts = [], []
-    for seed in (5, 0):
-        keras_model = models.build("gru", length=4, training=training)
-        starts.append(models.draw_weights(keras_model, seed=seed))
-        keras_model.set_weights(starts[-1])
-        wanted.append(fit_for_accuracy(keras_model, data, training, seed=seed)[0].val_loss[-1])
-    losses = train_seeds("gru", data, training, starts=starts, seeds=(5, 0), network=NETWORK, device="cpu")
-    assert losses == pytest.approx(wanted, rel=CLOSE)
+    for ours, start in zip(ceiling.weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, start)
 
 
 @pytest.mark.parametrize(
@@ -166,4 +139,4 @@ def test_what_has_no_ceiling_is_refused_in_one_line(
     name: str, model: str, network: NetworkSettings, training: TrainingSettings
 ) -> None:
     with pytest.raises(NotAvailableError, match=f"^`{name}` must .* Received: .*[.] .*[.]$"):
-        build(model, weights=[], fitted=rows_of(4), network=network, training=training, device="cpu")
+        plain.build(model, weights=[], fitted=fitted_rows(4), network=network, training=training, device="cpu")

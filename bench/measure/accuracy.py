@@ -1,0 +1,48 @@
+"""Train for accuracy: nothing is timed, so workers share the cores, one on each. Never imports a framework."""
+
+from bench.measure.pool import WorkerPool
+from bench.measure.progress import Progress
+from bench.measure.worker_process import WorkerProcess
+from bench.plan.cells import Group
+from bench.plan.sweep import Sweep
+from bench.records.failures import WorkerError, failure
+from bench.records.missing import missing_groups
+from bench.records.schema import Accuracy, Baseline, Failure
+from bench.records.store import RunWriter
+from bench.worker.messages import Train, Trained
+from seqsum_core import task
+from seqsum_core.baselines import baseline_errors
+
+
+def train_for_accuracy(sweep: Sweep, pool: WorkerPool, writer: RunWriter, progress: Progress) -> None:
+    """Run the accuracy trials that a run lacks, and judge what models without recurrence get; nothing without seeds."""
+
+    def train(worker: WorkerProcess, group: Group) -> tuple[Accuracy | Failure, ...]:
+        progress.trial_begins(group)
+        return worker.ask(Train(group=group), Trained).records
+
+    def keep(group: Group, result: tuple[Accuracy | Failure, ...] | WorkerError) -> None:
+        records = group_records(group, result)
+        for record in records:
+            writer.append(record)
+        progress.trial_ends(group, *records)
+
+    append_baselines(sweep, writer)
+    pool.map(missing_groups(sweep, writer.records), train, cell_of=lambda group: group.cell, on_done=keep)
+
+
+def group_records(group: Group, result: tuple[Accuracy | Failure, ...] | WorkerError) -> tuple[Accuracy | Failure, ...]:
+    """Return the records of a group, a failure of each seed if its worker was lost."""
+    if isinstance(result, WorkerError):
+        return tuple(failure(trial, result) for trial in group.trials)
+    return result
+
+
+def append_baselines(sweep: Sweep, writer: RunWriter) -> None:
+    """Append what models without recurrence get on the same rows, if anything is trained and it is not there yet."""
+    done = {(record.name, record.length) for record in writer.records if isinstance(record, Baseline)}
+    for length in sorted(set(sweep.lengths)) if sweep.seeds else []:
+        data = task.split(task.draw(sweep.task, length=length), sweep.task)
+        for name, errors in baseline_errors(data).items():
+            if (name, length) not in done:
+                writer.append(Baseline(name=name, length=length, test=errors))
