@@ -112,12 +112,10 @@ class Comparison:
             trial, `CELL`, base and new (how many failed), phase and reason of the first one (of NEW if there is any).
         """
         sides = {"new": self.new.frames.failures, "base": self.base.frames.failures}
-        failed = pd.concat([frame.assign(side=side) for side, frame in sides.items()], ignore_index=True)
+        failed = pd.concat([frame.assign(**{name: name == side for name in sides}) for side, frame in sides.items()])
         groups = failed.groupby(["trial", *CELL], sort=False)
-        counts = {side: groups["side"].agg(lambda sides, side=side: (sides == side).sum()) for side in ("base", "new")}
-        return pd.DataFrame(
-            {**counts, "phase": groups["phase"].first(), "reason": groups["reason"].first()}
-        ).reset_index()
+        counts = groups[["base", "new"]].sum().astype(int)
+        return counts.join(groups[["phase", "reason"]].first()).reset_index()
 
 
 def compare(base: Selection, new: Selection) -> Comparison:

@@ -145,7 +145,7 @@ def consistent(figures: pd.DataFrame) -> "pd.Series[bool]":
 def half_width(figures: pd.DataFrame, figure: str = "ratio") -> "pd.Series[float]":
     """Return how far intervals reach to their wider side, as a share of the figure."""
     low, value, high = (figures[name] for name in (f"{figure}_low", figure, f"{figure}_high"))
-    return np.maximum(high / value, value / low) - 1
+    return (high / value).combine(value / low, max) - 1
 
 
 def widest_interval(turns: pd.DataFrame) -> float:
@@ -228,9 +228,8 @@ def break_even(turns: pd.DataFrame) -> pd.DataFrame:
 
 def _epoch_ahead(lag_s: "pd.Series[float]", gain_s: "pd.Series[float]") -> "pd.Series[float]":
     """Return the first epoch at whose end a lag is made up for, if each epoch but the first gains some seconds."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        later = np.floor(lag_s / gain_s) + 2
-    return later.where(gain_s > 0, inf).mask(lag_s < 0, 1.0)
+    later = lag_s // gain_s.where(gain_s > 0) + 2
+    return later.fillna(inf).mask(lag_s < 0, 1.0)
 
 
 def tax(turns: pd.DataFrame) -> pd.DataFrame:
@@ -296,8 +295,9 @@ def execution_paths(turns: pd.DataFrame) -> pd.DataFrame:
     """
     known = turns[turns["recurrence"].notna()]
     xla = known["xla"].map({True: ", XLA", False: ""})
-    paths = known[KEY].assign(path=known["recurrence"].astype(str) + xla).drop_duplicates()
-    return paths.groupby(KEY, sort=False)["path"].agg(" or ".join).reset_index()
+    paths = known[KEY].assign(path=known["recurrence"].astype(str) + xla).drop_duplicates().groupby(KEY, sort=False)
+    joined = paths["path"].agg(lambda names: " or ".join(names))
+    return joined.rename("path").reset_index()
 
 
 def noise(turns: pd.DataFrame) -> pd.DataFrame:

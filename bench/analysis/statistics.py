@@ -78,20 +78,25 @@ def medians(frame: pd.DataFrame, by: Sequence[str], figure: str) -> pd.DataFrame
         A row for each group, in their order in the frame: the columns of `by`, processes, the figure, <figure>_low
         and <figure>_high (its interval), level, and <figure>_least and <figure>_greatest.
     """
-    by = list(by)
-    ordered = frame[[*by, figure]].dropna(subset=[figure]).sort_values(figure, kind="stable")
-    groups = ordered.groupby(by, sort=False, dropna=False)[figure]
-    count = groups.transform("size")
-    place = groups.cumcount() + 1
-    ranks = {size: order_rank(size) for size in count.unique()}
-    rank = count.map({size: rank for size, (rank, _) in ranks.items()})
-    figures = pd.DataFrame({"processes": groups.size(), figure: groups.median()})
-    for name, at in (("low", rank), ("high", count + 1 - rank)):
-        figures[f"{figure}_{name}"] = ordered[(place == at) & (rank > 0)].set_index(by)[figure]
-    figures["level"] = figures["processes"].map({size: level for size, (_, level) in ranks.items()}).astype(float)
-    figures[f"{figure}_least"], figures[f"{figure}_greatest"] = groups.min(), groups.max()
-    groups_in_order = frame[by].drop_duplicates()
-    return groups_in_order.merge(figures.reset_index(), on=by, how="inner").reset_index(drop=True)
+    known = frame[[*by, figure]].dropna(subset=[figure])
+    groups = known.groupby(list(by), sort=False, dropna=False).ngroup().to_numpy()
+    ordered = known[figure].to_numpy(np.float64)
+    ordered = ordered[np.lexsort((ordered, groups))]  # group after group, each from its least to its greatest figure
+    counts = np.bincount(groups)
+    first = np.cumsum(counts) - counts
+    last = first + counts - 1
+    ranks = np.array([order_rank(int(count)) for count in counts]).reshape(-1, 2)
+    rank, has_interval = ranks[:, 0].astype(int), ranks[:, 0] > 0
+    figures = {
+        "processes": counts,
+        figure: (ordered[(first + last) // 2] + ordered[(first + last + 1) // 2]) / 2,
+        f"{figure}_low": np.where(has_interval, ordered[first + rank - 1], nan),
+        f"{figure}_high": np.where(has_interval, ordered[np.minimum(last - rank + 1, last)], nan),
+        "level": ranks[:, 1],
+        f"{figure}_least": ordered[first],
+        f"{figure}_greatest": ordered[last],
+    }
+    return known[list(by)].drop_duplicates(ignore_index=True).assign(**figures)
 
 
 class MeanInterval(NamedTuple):

@@ -6,7 +6,7 @@ Every figure is printed with three digits; CSV and JSON keep all.
 import json
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import floor, isfinite, log10
 from typing import Any, Literal
@@ -45,14 +45,19 @@ def number(value: Any) -> str:
     if rounded == 0:
         return "0"
     exponent = floor(log10(abs(rounded)))
-    if not -4 < exponent < 9:
+    if not -5 < exponent < 9:
         return f"{rounded:.2e}"
     return f"{rounded:,.{max(0, 2 - exponent)}f}"
 
 
-def interval(low: Any, high: Any) -> str:
+def count(value: Any) -> str:
+    """Write a figure that is a whole number wherever it is known: 276, "never" for infinity, "" for none."""
+    return number(int(value)) if not pd.isna(value) and isfinite(value) and int(value) == value else number(value)
+
+
+def interval(low: Any, high: Any, write: Callable[[Any], str] = number) -> str:
     """Write an interval: "5.30 to 5.61"; "" if it is not known."""
-    return "" if pd.isna(low) or pd.isna(high) else f"{number(low)} to {number(high)}"
+    return "" if pd.isna(low) or pd.isna(high) else f"{write(low)} to {write(high)}"
 
 
 def visible(text: str) -> str:
@@ -70,13 +75,13 @@ def visible(text: str) -> str:
     )
 
 
-def value_text(value: Any) -> str:
-    """Write any value of a table."""
+def value_text(value: Any, write: Callable[[Any], str] = number) -> str:
+    """Write any value of a table; figures by a function."""
     if isinstance(value, str):
         return visible(value)
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
-    return number(value)
+    return write(value)
 
 
 @dataclass(frozen=True)
@@ -230,11 +235,12 @@ def printed(table: Table) -> list[Printed]:
         values = scaled(table.frame[column.name], column.scale)
         best = tuple((row, column.name) in table.best for row in table.frame.index)
         is_text = column.kind == "text" or (column.kind == "axis" and not pd.api.types.is_numeric_dtype(values))
-        texts = [value_text(value) for value in values]
+        write = count if column.kind == "count" else number
+        texts = [value_text(value, write) for value in values]
         columns.append(Printed(column.heading, texts, column.kind == "axis", not is_text, best))
         heading, ends = _interval_of(table.frame, column)
         if heading:
-            texts = [interval(low, high) for low, high in zip(*ends, strict=True)]
+            texts = [interval(low, high, write) for low, high in zip(*ends, strict=True)]
             columns.append(Printed(heading, texts, False, True, none))
     return columns
 
@@ -440,7 +446,7 @@ def provenance(selection: Selection) -> list[str]:
     """Describe in a few lines where the figures are from, and what is doubtful about them."""
     header, machine, runs = selection.header, selection.header.machine, selection.runs
     versions: dict[str, None] = {}
-    for worker in {worker.environment: worker for run in runs for worker in run.header.workers}.values():
+    for worker in selection.workers.values():
         of = "" if worker.environment == worker.backend else f" ({worker.environment})"
         for name in ("keras", worker.backend):
             versions |= {f"{name} {worker.versions[name]}{of}": None} if name in worker.versions else {}
@@ -459,9 +465,8 @@ def provenance(selection: Selection) -> list[str]:
         )
     if machine.governor not in ("performance", "unknown"):
         lines.append(f"The CPU frequency governor was {machine.governor}: epochs may be slower than they need be.")
-    loads = [run.header.load_average for run in runs] + [again.load_average for run in runs for again in run.resumed]
-    if max(loads) > BUSY_LOAD:
-        lines.append(f"The machine was busy before a run began: load {max(loads):g} in the minute before.")
+    if (load := selection.busiest_load) > BUSY_LOAD:
+        lines.append(f"The machine was busy before a run began: load {load:g} in the minute before.")
     if selection.left_out:
         left_out = say_count(len(selection.left_out), "older run")
         lines.append(f"Left out: {left_out} of another machine, other versions or other settings.")

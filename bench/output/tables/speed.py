@@ -6,7 +6,7 @@ import pandas as pd
 
 from bench.analysis import accuracy, speed
 from bench.analysis.select import Selection
-from bench.analysis.statistics import order_rank
+from bench.analysis.statistics import LEAST_PROCESSES, order_rank
 from bench.names import say_count
 from bench.output.tables.table import Column, Table, add_status, axes, missing_notes, sort_rows, with_interval
 
@@ -38,8 +38,8 @@ def overview(selection: Selection) -> Table:
         )
     frame = sort_rows(frame)
     fastest = speed.fastest(turns).merge(cells[speed.KEY], on=speed.KEY)
-    rows = {(model, length): row for row, model, length in frame[place].itertuples()}
-    best = frozenset((rows[cell.model, cell.length], cell.environment) for cell in fastest.itertuples())
+    rows = {(model, length): int(row) for row, model, length in frame[place].itertuples()}
+    best = frozenset((rows[cell.model, cell.length], str(cell.environment)) for cell in fastest.itertuples())
     columns = [
         *axes(frame),
         *(Column(name, f"{name} ms", MS, about=name) for name in environments),
@@ -132,7 +132,7 @@ def variants(selection: Selection) -> Table:
     if (frame["batching"] != "padded").any():
         columns += [
             Column("padding_share", "padding %", PERCENT),
-            Column("compilations", "compilations"),
+            Column("compilations", "compilations", kind="count"),
             Column("first_epoch_s", "first epoch s"),
         ]
         notes.append("Padding: share of the timesteps that hold no digit. Each new shape can need a compilation.")
@@ -174,7 +174,7 @@ def start(selection: Selection) -> Table:
         Column("build_s", "build s"),
         Column("first_epoch_s", "first epoch s"),
         with_interval("start_s", "total start s"),
-        Column("compilations", "compilations"),
+        Column("compilations", "compilations", kind="count"),
         Column("epoch_s", "epoch ms", MS),
         Column("validation_s", "validation ms", MS),
         Column("peak_rss_bytes", "memory MiB", MIB),
@@ -198,9 +198,7 @@ def break_even(selection: Selection) -> Table:
         *axes(frame),
         Column("faster", "faster epochs", kind="axis"),
         Column("other", "other", kind="axis"),
-        Column("faster_start_s", "faster's start s"),
-        Column("other_start_s", "other's start s"),
-        with_interval("epoch", "break-even epoch"),
+        with_interval("epoch", "break-even epoch", kind="count"),
     ]
     notes = (
         "Break-even: the first epoch at whose end the backend with the faster epochs has done as many in less time, "
@@ -240,8 +238,8 @@ def noise(selection: Selection) -> Table:
         *axes(frame),
         Column("spread", "between processes %", PERCENT),
         Column("round_spread", "between rounds %", PERCENT),
-        Column("turns", "turns"),
-        Column("disturbed", "disturbed turns"),
+        Column("turns", "turns", kind="count"),
+        Column("disturbed", "disturbed turns", kind="count"),
         Column("others_cores", "CPU of others, cores"),
         Column("steal_cores", "CPU steal, cores"),
         Column("switches_per_s", "switches per s"),
@@ -280,28 +278,22 @@ def failures(selection: Selection) -> Table:
 
 
 def interval_note(frame: pd.DataFrame) -> str:
-    """Say what the figures of a frame and their intervals are, by its columns processes and level."""
+    """Say what the figures of a frame are and how their intervals are made, by its columns processes and level."""
     counts = sorted({int(count) for count in frame["processes"].dropna()})
     if not counts:
         return ""
     span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    text = f"Medians over {span} fresh process{'es' * (counts[-1] > 1)}"
-    ranks = {count: order_rank(count) for count in counts}
-    known = [(count, rank, level) for count, (rank, level) in ranks.items() if rank]
-    if not known:
-        return f"{text}; fewer than 6 have no interval" + (", only a range." if counts[-1] > 1 else ".")
-    count, rank, level = known[0]
+    text = f"Medians over {span} fresh process{'es' * (counts[-1] > 1)}."
+    ranks = [(count, *order_rank(count)) for count in counts if order_rank(count)[0]]
+    if not ranks:
+        return f"{text} An interval takes {LEAST_PROCESSES} or more."
+    count, rank, level = ranks[0]
     if len(counts) == 1:
-        text += f"; the interval reaches from the {_ordinal(rank)} to the {_ordinal(count + 1 - rank)} of them"
-        return f"{text} and holds the true median with {level:.1%}."
-    levels = sorted(level for _, _, level in known)
-    text += f"; intervals by their order, of {levels[0]:.1%} to {levels[-1]:.1%}"
-    return text + ("." if len(known) == len(counts) else ", none of fewer than 6.")
-
-
-def _ordinal(count: int) -> str:
-    ending = "th" if 10 <= count % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(count % 10, "th")
-    return "least" if count == 1 else f"{count}{ending}"
+        ends = "the least to the greatest" if rank == 1 else f"number {rank} to number {count + 1 - rank}"
+        return f"{text} The {100 * level:.1f} % interval reaches from {ends} of them, in order."
+    levels = sorted(level for _, _, level in ranks)
+    text += f" Intervals by their order, of {100 * levels[0]:.1f} to {100 * levels[-1]:.1f} %"
+    return text + ("." if len(ranks) == len(counts) else f"; fewer than {LEAST_PROCESSES} have none.")
 
 
 def chance_note(frame: pd.DataFrame) -> str:
@@ -309,7 +301,7 @@ def chance_note(frame: pd.DataFrame) -> str:
     levels = frame["level"].dropna()
     if levels.empty:
         return ""
-    return f"Of these {len(levels)} intervals about {max(1, round((1 - levels).sum()))} may miss by chance."
+    return f"Of these {len(levels)} intervals {(1 - levels).sum():.1f} are expected to miss by chance."
 
 
 def control_note(selection: Selection) -> str:

@@ -21,7 +21,8 @@ class Column:
         low: column of the lower end of its interval; empty: it has none.
         high: column of the upper end.
         level: column of the level of its intervals, or their common level.
-        kind: "axis" names what a row is about and is repeated where a wide table is split; "figure" is one.
+        kind: "axis" names what a row is about and is repeated where a wide table is split; "count" is a whole number,
+            also where it is a median.
         about: the environment that the column is about, in a table that has a column for each.
     """
 
@@ -31,13 +32,13 @@ class Column:
     low: str = ""
     high: str = ""
     level: str | float = "level"
-    kind: Literal["axis", "figure", "text"] = "figure"
+    kind: Literal["axis", "figure", "count", "text"] = "figure"
     about: str = ""
 
 
-def with_interval(name: str, heading: str, scale: float = 1.0, level: str | float = "level") -> Column:
+def with_interval(name: str, heading: str, scale: float = 1.0, **more: Any) -> Column:
     """Return the column of a figure whose interval is in <name>_low and <name>_high."""
-    return Column(name, heading, scale, low=f"{name}_low", high=f"{name}_high", level=level)
+    return Column(name, heading, scale, low=f"{name}_low", high=f"{name}_high", **more)
 
 
 @dataclass(frozen=True)
