@@ -1,7 +1,7 @@
-"""Ray as the way to the nodes of a cluster: its nodes, a task on one of them, and what becomes of it.
+"""A Ray cluster: its nodes, a task on one of them, and what becomes of it.
 
-A task runs on the node that it is meant for, once, in a process of its own; whatever goes wrong is told, never tried
-again. Source: https://docs.ray.io/en/latest/ray-core/api (Ray 2.60).
+A task runs once, on the node that it is meant for, in a fresh process; a task that fails is never repeated here.
+Source: https://docs.ray.io/en/latest/ray-core/api (Ray 2.60).
 """
 
 import logging
@@ -17,7 +17,7 @@ from typing import Any, Self
 from bench.errors import UserError
 from bench.host import usable_cores
 
-ANSWERS_WITHIN_S = 10.0
+CONNECT_LIMIT_S = 10.0
 """How long an address may take to accept a connection."""
 STORE_BYTES = 100 * 2**20
 """Of Ray's object store where this module starts one: records are small."""
@@ -25,11 +25,11 @@ STORE_BYTES = 100 * 2**20
 
 @dataclass(frozen=True)
 class ClusterNode:
-    """A machine of a cluster, as Ray sees it.
+    """A machine of a cluster, as Ray knows it.
 
     Args:
-        name: what Ray calls it, shortened.
-        ray_id: the same in full.
+        name: Ray's identifier, shortened.
+        ray_id: the identifier in full.
         host: its name in the network, for the screen only.
         cpus: tasks that it may run at once.
         gpus: that Ray may give to tasks.
@@ -45,7 +45,7 @@ class ClusterNode:
         return f"node {self.name} ({self.host})"
 
 
-class LostError(Exception):
+class TaskLostError(Exception):
     """A task left no answer, because its process or its node has ended."""
 
 
@@ -53,7 +53,7 @@ class RayCluster:
     """A Ray cluster, connected to until the `with` statement is left.
 
     Args:
-        address: of a running one ("auto": that of this machine), or None: start one here, of this machine alone.
+        address: of a running cluster ("auto": that of this machine), or None: start one of this machine alone.
 
     Raises:
         UserError: if Ray is not installed, or nothing answers at the address.
@@ -70,18 +70,19 @@ class RayCluster:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         import ray
 
-        how: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+        settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
         if self._address is None:
-            how |= {"num_cpus": len(usable_cores()), "include_dashboard": False, "object_store_memory": STORE_BYTES}
-        else:
-            _check_address(self._address)
+            settings |= {"num_cpus": len(usable_cores()), "include_dashboard": False}
+            settings |= {"object_store_memory": STORE_BYTES}
         try:
-            ray.init(address=self._address or "local", **how)
+            if self._address not in (None, "auto"):  # Ray itself would go on trying for minutes
+                host, _, port = self._address.rpartition(":")
+                socket.create_connection((host, int(port)), timeout=CONNECT_LIMIT_S).close()
+            ray.init(address=self._address or "local", **settings)
         except (OSError, RuntimeError, ValueError) as error:
-            where = self._address or "none"
             raise UserError(
-                f"`--address` must be that of a running Ray cluster. Received: {where} ({_line(error)}). "
-                "Correct it, or start one: ray start --head"
+                f"`--address` must be HOST:PORT of a running Ray cluster, or auto. Received: {self._address or 'none'} "
+                f"({_first_line(error)}). Correct it, or start a cluster: ray start --head"
             ) from None
         return self
 
@@ -91,7 +92,7 @@ class RayCluster:
         import ray
 
         for task in self._running:
-            with suppress(Exception):  # whatever a cluster that is breaking says to that
+            with suppress(Exception):  # whatever a cluster that is breaking answers
                 ray.cancel(task, force=True)
         ray.shutdown()
 
@@ -99,23 +100,18 @@ class RayCluster:
         """Return the nodes that are there now and may run tasks."""
         import ray
 
-        return [
-            ClusterNode(
-                name=node["NodeID"][:8],
-                ray_id=node["NodeID"],
-                host=node["NodeManagerHostname"],
-                cpus=int(node["Resources"].get("CPU", 0)),
-                gpus=int(node["Resources"].get("GPU", 0)),
-            )
-            for node in ray.nodes()
-            if node["Alive"] and node["Resources"].get("CPU", 0) >= 1
-        ]
+        nodes = []
+        for node in ray.nodes():
+            cpus, gpus = (int(node["Resources"].get(kind, 0)) for kind in ("CPU", "GPU"))
+            if node["Alive"] and cpus:
+                nodes.append(ClusterNode(node["NodeID"][:8], node["NodeID"], node["NodeManagerHostname"], cpus, gpus))
+        return nodes
 
     def call(self, function: Callable[[str], str], argument: str, node: ClusterNode, *, cpus: int, gpus: int) -> Any:
-        """Let a node call a function in a fresh process.
+        """Let a node call a function of an installed module in a fresh process.
 
         Args:
-            function: of an installed module; the node has that, too.
+            function: JSON in, JSON out.
             argument: for it.
             node: where.
             cpus: how many of the node's it takes.
@@ -150,34 +146,21 @@ class RayCluster:
         """Return what the function of an ended task has returned.
 
         Raises:
-            LostError: if its node or process ended before it did.
-            UserError: if it raised an error: the node has no seqsum, or an older one.
+            TaskLostError: if its node or process ended before it did.
+            UserError: if it raised one, or another error: then the node has no seqsum, or an older one.
         """
         import ray
 
         try:
             return str(ray.get(task))
         except ray.exceptions.RayTaskError as error:
-            raise UserError(f"{_line(error.cause or error)}. Install the same seqsum on every node.") from None
+            if isinstance(error.cause, UserError):
+                raise error.cause from None
+            raise UserError(f"{_first_line(error.cause or error)}. Install the same seqsum on every node.") from None
         except ray.exceptions.RayError as error:
-            raise LostError(_line(error)) from None
+            raise TaskLostError(_first_line(error)) from None
 
 
-def _check_address(address: str) -> None:
-    """Refuse an address where nothing listens: Ray itself would go on trying for minutes."""
-    host, _, port = address.rpartition(":")
-    if address == "auto":
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=ANSWERS_WITHIN_S).close()
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"`--address` must be HOST:PORT of a running Ray cluster, or auto. Received: {address} ({_line(error)}). "
-            "Correct it, or start one: ray start --head"
-        ) from None
-
-
-def _line(error: BaseException) -> str:
-    """Return the first line of an error that says something."""
+def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rstrip(".")[:300] if lines else type(error).__name__
