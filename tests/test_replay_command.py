@@ -1,28 +1,25 @@
-"""`seqsum replay`, called as a user calls it: verdicts, exit codes, files, and one clear line for a mistake."""
+"""Replays with workers that only play: verdicts, what is missing, what is shown and written."""
 
 import csv
 import json
-import os
-import subprocess
-import sys
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import installed_backends
 from fake_worker import fake_python
-from test_cli import seqsum
+from rich.console import Console
 
-from bench.measure.environments import TOX_ENVIRONMENT
+from bench.errors import UserError
+from bench.measure.progress import Progress
+from bench.measure.replay import Replays, replay_runs
+from bench.output.replay import document, print_replays, write_chart, write_csv
+from bench.plan.cells import BACKENDS
 from seqsum_core.article import reference
 from seqsum_core.article.reference import CASES, FLOAT64_CASES
 
-
-@pytest.fixture
-def pythons(tmp_path: Path) -> list[str]:
-    python = fake_python(tmp_path)
-    return [f"--python={backend}={python}" for backend in TOX_ENVIRONMENT]
+pytestmark = pytest.mark.usefixtures("own_lock")
 
 
 def file_arrays(length: int = 5) -> dict[str, Any]:
@@ -50,199 +47,162 @@ def file_arrays(length: int = 5) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def files(tmp_path: Path) -> Path:
-    """Make a folder with one good reference file and many that are not."""
-    good = file_arrays()
-    not_a_number = good["loss"].copy()
-    not_a_number[0] = np.nan
-    bad = {
-        "incomplete": {name: array for name, array in good.items() if name != "perms"},
-        "shape": good | {"y": good["y"][:-1]},
-        "dtype": good | {"loss": good["loss"].astype(np.float16)},
-        "nan": good | {"loss": not_a_number},
-        "pickle": good | {"loss": np.array([{}], dtype=object)},
-    }
-    np.savez(tmp_path / "good.npz", **good)
-    for name, arrays in bad.items():
-        np.savez(tmp_path / f"{name}.npz", allow_pickle=True, **arrays)
-    whole = (tmp_path / "good.npz").read_bytes()
-    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "folder.png").mkdir()
-    return tmp_path
+def replay(folder: Path, *environments: str, behaviours: dict[str, str] | None = None, **request: Any) -> Replays:
+    """Replay runs in played environments; `messages` in the result's folder has what was said."""
+    chosen = behaviours or {}
+    pythons = {backend: fake_python(folder, chosen.get(backend, "good")) for backend in BACKENDS}
+    with (folder / "messages").open("w") as messages:
+        progress = Progress(Console(file=messages, width=300))
+        return replay_runs(environments, pythons=request.pop("pythons", pythons), progress=progress, **request)
 
 
-def test_all_cases_on_all_backends_print_their_verdict_within_80_columns(tmp_path: Path, pythons: list[str]) -> None:
-    answer = seqsum(tmp_path, "replay", *pythons)
-    assert answer.returncode == 0, answer.stderr + answer.stdout
-    for name in CASES:
-        assert f"{name}: " in answer.stdout
-    assert "Verdict in float32: pass" in answer.stdout and "FAIL" not in answer.stdout
-    assert max(map(len, answer.stdout.splitlines())) <= 80
-    assert "[18/18]" in answer.stderr and "[18/18]" not in answer.stdout
+def shown(replays: Replays) -> list[str]:
+    text = StringIO()
+    print_replays(replays, Console(file=text, width=80))
+    return text.getvalue().splitlines()
 
 
-def test_article_table_shows_predicted_printed_and_true(tmp_path: Path, pythons: list[str]) -> None:
-    lines = seqsum(tmp_path, "replay", "--case", "rnn-12", *pythons).stdout.splitlines()
+def test_all_cases_in_all_environments(tmp_path: Path) -> None:
+    replays = replay(tmp_path)
+    assert replays.passed and [run.name for run in replays.references] == list(CASES)
+    assert list(replays.workers) == list(BACKENDS) and len(replays.attempts) == 18
+    lines = shown(replays)
+    assert "Verdict in float32: pass" in lines and max(map(len, lines)) <= 80
+    assert not any("FAIL" in line for line in lines)
+    assert "[18/18]" in (tmp_path / "messages").read_text()
+
+
+def test_article_table(tmp_path: Path) -> None:
+    """The table of the article again: predicted, printed and true, with its digits."""
+    lines = shown(replay(tmp_path, cases=["rnn-12"]))
     (heading,) = [line.split() for line in lines if line.split()[:2] == ["row", "jax"]]
     assert heading == ["row", "jax", "torch", "tensorflow", "reference", "article", "true"]
     first = next(line.split() for line in lines if line.split()[:1] == ["0"])
     assert first == ["0", "17.030787", "17.030787", "17.030787", "17.030788", "17.030787", "22"]
 
 
-def test_json_holds_everything_and_nothing_else_is_printed(tmp_path: Path, pythons: list[str]) -> None:
-    answer = seqsum(tmp_path, "replay", "--case", "rnn-4", "--backend", "tf", "--json", *pythons)
-    told = json.loads(answer.stdout)
+def test_document_holds_every_digit(tmp_path: Path) -> None:
+    told = json.loads(json.dumps(document(replay(tmp_path, "tensorflow", cases=["rnn-4"]))))
     (run,) = told["runs"]
-    assert told["passed"] is True and told["missing"] == {} and told["dtype"] == "float32"
-    assert list(run["backends"]) == ["tensorflow"] and run["name"] == "rnn-4"
+    assert told["passed"] is True and told["missing"] == {} and list(run["backends"]) == ["tensorflow"]
     replayed = run["backends"]["tensorflow"]
     assert replayed["stop_epoch"] == run["reference"]["stop_epoch"] == 23
     assert len(replayed["loss"]) == 24 and len(replayed["test_predictions"]) == len(run["true"]) == 200
-    assert all(bar["measured"] <= bar["limit"] and bar["passed"] for bar in replayed["bars"])
-    assert replayed["val_loss"] == reference.case("rnn-4").val_loss.tolist()  # to the last digit
+    assert all(check["measured"] <= check["limit"] and check["passed"] for check in replayed["checks"])
+    assert replayed["val_loss"] == reference.case("rnn-4").val_loss.tolist()
 
 
-def test_float64_replays_the_cases_that_have_it(tmp_path: Path, pythons: list[str]) -> None:
-    told = json.loads(seqsum(tmp_path, "replay", "--dtype", "float64", "--json", *pythons).stdout)
-    assert [run["name"] for run in told["runs"]] == list(FLOAT64_CASES)
-    bars = [bar for run in told["runs"] for each in run["backends"].values() for bar in each["bars"]]
-    assert {bar["limit"] for bar in bars} == {0, 1e-9}
+def test_float64_replays_the_cases_that_have_it(tmp_path: Path) -> None:
+    replays = replay(tmp_path, "jax", dtype="float64")
+    assert [run.name for run in replays.references] == list(FLOAT64_CASES)
+    assert {check.limit for each in replays.attempts.values() for check in each.checks} == {0, 1e-9}
 
 
-def test_bar_that_does_not_hold_exits_with_1_and_is_marked(tmp_path: Path, pythons: list[str]) -> None:
-    wrong = fake_python(tmp_path, "learns otherwise")
-    answer = seqsum(tmp_path, "replay", "--case", "lstm-4", *pythons, f"--python=torch={wrong}")
-    assert answer.returncode == 1
-    assert "Verdict in float32: FAIL" in answer.stdout and "0.1 FAIL" in answer.stdout
-    last = [line.split() for line in answer.stdout.splitlines() if line.startswith("lstm-4 ")][-1]
-    assert last == ["lstm-4", "pass", "FAIL", "pass"]
+def test_broken_limit_fails(tmp_path: Path) -> None:
+    replays = replay(tmp_path, cases=["lstm-4"], behaviours={"torch": "learns otherwise"})
+    lines = shown(replays)
+    assert not replays.passed and "Verdict in float32: FAIL" in lines
+    assert any("0.1 FAIL" in line for line in lines)
+    assert [line.split() for line in lines if line.startswith("lstm-4 ")][-1] == ["lstm-4", "pass", "FAIL", "pass"]
 
 
-def test_missing_backend_is_named_and_the_others_run(tmp_path: Path, pythons: list[str]) -> None:
+def test_missing_environment_fails_and_the_others_run(tmp_path: Path) -> None:
     bare = tmp_path / "bare-python"
     bare.write_text('#!/bin/sh\necho \'["bench", "seqsum_core", "keras"]\'\n')
     bare.chmod(0o755)
-    for asked in ([], ["--backend", "jax", "--backend", "torch"]):
-        answer = seqsum(tmp_path, "replay", "--case", "rnn-4", *asked, *pythons, f"--python=torch={bare}", "--json")
-        told = json.loads(answer.stdout)
-        assert answer.returncode == 1 and "torch not installed" in told["missing"]["torch"]
-        assert told["runs"][0]["backends"]["jax"]["passed"] and not told["passed"]
-        assert "torch not installed" in answer.stderr
+    pythons = {"jax": fake_python(tmp_path), "torch": str(bare), "tensorflow": fake_python(tmp_path, "dies at import")}
+    replays = replay(tmp_path, cases=["rnn-4"], pythons=pythons)
+    assert not replays.passed and replays.attempts["rnn-4", "jax"].passed
+    assert "torch not installed" in replays.missing["torch"]
+    assert "Backend tensorflow does not start: " in replays.missing["tensorflow"]
+    lines = shown(replays)
+    assert "torch not installed" in (tmp_path / "messages").read_text()
+    assert any(line.startswith("missing: Backend tensorflow does not start: ") for line in lines)
+    assert ["rnn-4", "pass", "missing", "missing"] in [line.split() for line in lines]
 
 
-def test_backend_that_does_not_start_is_named_and_the_others_run(tmp_path: Path, pythons: list[str]) -> None:
-    broken = fake_python(tmp_path, "dies at import")
-    answer = seqsum(tmp_path, "replay", "--case", "rnn-4", *pythons, f"--python=torch={broken}")
-    assert answer.returncode == 1
-    assert "missing: Backend torch does not start: ended with exit code 3" in answer.stdout
-    last = [line.split() for line in answer.stdout.splitlines() if line.startswith("rnn-4 ")][-1]
-    assert last == ["rnn-4", "pass", "pass", "missing"]
+def test_lost_worker_is_replaced(tmp_path: Path) -> None:
+    replays = replay(tmp_path, "jax", cases=["rnn-12", "rnn-4"], behaviours={"jax": "crashes at 12"})
+    lost = replays.attempts["rnn-12", "jax"]
+    assert not lost.passed and "exit code -6" in lost.failure
+    assert replays.attempts["rnn-4", "jax"].passed and any("exit code -6" in line for line in shown(replays))
 
 
-def test_worker_lost_in_one_case_is_followed_by_another(tmp_path: Path, pythons: list[str]) -> None:
-    crashing = fake_python(tmp_path, "crashes at 12")
-    cases = ["--case", "rnn-12", "--case", "rnn-4"]
-    answer = seqsum(tmp_path, "replay", *cases, "--json", *pythons, f"--python=jax={crashing}")
-    lost, after = (run["backends"]["jax"] for run in json.loads(answer.stdout)["runs"])
-    assert answer.returncode == 1
-    assert not lost["passed"] and "exit code -6" in lost["failure"] and "epoch 0" in lost["failure"]
-    assert after["passed"]
+def test_reference_file_is_replayed_in_both_precisions(tmp_path: Path) -> None:
+    """How far rounding moves a user's run is measured, since no limit is known for it."""
+    np.savez(tmp_path / "good.npz", **file_arrays())
+    replays = replay(tmp_path, "jax", file=tmp_path / "good.npz")
+    assert replays.passed and any("good.npz: LSTM(3), length 5" in line for line in shown(replays))
+    assert "jax, good.npz: again in float64" in (tmp_path / "messages").read_text()
+    failed = replay(tmp_path, "jax", file=tmp_path / "good.npz", behaviours={"jax": "no float64"})
+    assert "does not compute in float64" in failed.attempts["good.npz", "jax"].failure
 
 
-def test_float64_that_stopped_working_fails_with_its_reason(tmp_path: Path, pythons: list[str]) -> None:
-    demoting = fake_python(tmp_path, "no float64")
-    answer = seqsum(tmp_path, "replay", "--dtype", "float64", "--case", "rnn-4", *pythons, f"--python=jax={demoting}")
-    assert answer.returncode == 1 and "rnn-4, jax: RuntimeError: Keras 9 on jax does not" in answer.stdout
-
-
-def test_users_file_is_replayed_in_both_precisions(files: Path, pythons: list[str]) -> None:
-    answer = seqsum(files, "replay", "--reference", "good.npz", *pythons)
-    assert answer.returncode == 0, answer.stderr + answer.stdout
-    assert "good.npz: LSTM(3), length 5" in answer.stdout
-    assert "jax, good.npz: again in float64" in answer.stderr
-
-
-def test_one_history_is_written_as_csv_logger_writes_it(tmp_path: Path, pythons: list[str]) -> None:
-    command = ["replay", "--case", "rnn-4", "--backend", "jax", "--csv", "log.csv"]
-    assert seqsum(tmp_path, *command, *pythons).returncode == 0
+def test_csv(tmp_path: Path) -> None:
+    """A history is written as CSVLogger writes it; several get files of their own."""
+    write_csv(replay(tmp_path, "jax", cases=["rnn-4"]), tmp_path / "log.csv")
     with (tmp_path / "log.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    run = reference.case("rnn-4")
     assert list(rows[0]) == ["epoch", "loss", "val_loss"] and [int(row["epoch"]) for row in rows] == list(range(24))
-    assert [float(row["val_loss"]) for row in rows] == run.val_loss.tolist()
+    assert [float(row["val_loss"]) for row in rows] == reference.case("rnn-4").val_loss.tolist()
+    replays = replay(tmp_path, "jax", "tensorflow", cases=["rnn-4", "lstm-4"])
+    names = [f"log-{run}-{backend}.csv" for run in ("rnn-4", "lstm-4") for backend in ("jax", "tensorflow")]
+    assert [path.name for path in write_csv(replays, tmp_path / "log.csv")] == names
+    assert all((tmp_path / name).is_file() for name in names)
 
 
-def test_several_histories_get_files_of_their_own(tmp_path: Path, pythons: list[str]) -> None:
-    command = ["replay", "--case", "rnn-4", "--case", "lstm-4", "--backend", "jax", "--backend", "tf"]
-    assert seqsum(tmp_path, *command, "--csv", "log.csv", *pythons).returncode == 0
-    written = sorted(path.name for path in tmp_path.glob("*.csv"))
-    assert written == [f"log-{run}-{backend}.csv" for run in ("lstm-4", "rnn-4") for backend in ("jax", "tensorflow")]
-
-
-@pytest.mark.parametrize(("name", "beginning"), [("losses.png", b"\x89PNG"), ("losses.SVG", b"<?xml")])
-def test_plot_is_drawn_in_the_format_of_its_name(
-    tmp_path: Path, pythons: list[str], name: str, beginning: bytes
-) -> None:
-    answer = seqsum(tmp_path, "replay", "--case", "rnn-4", "--case", "rnn-25", "--plot", name, *pythons)
-    assert answer.returncode == 0, answer.stderr
+@pytest.mark.parametrize(("name", "beginning"), [("losses.png", b"\x89PNG"), ("losses.SVG", b"<svg")])
+def test_chart(tmp_path: Path, name: str, beginning: bytes) -> None:
+    replays = replay(tmp_path, "jax", "torch", cases=["rnn-4", "rnn-25"])
+    write_chart(replays, tmp_path / name)
     drawn = (tmp_path / name).read_bytes()
     assert drawn.startswith(beginning) and len(drawn) > 10_000
     if name.endswith("SVG"):
-        for text in (b"rnn-25: SimpleRNN(16), length 25", b"reference", b"tensorflow", b"val_loss"):
+        for text in (b"rnn-25: SimpleRNN(16), length 25, val_loss", b"PyTorch"):
             assert text in drawn
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    ("request_", "error"),
     [
-        (["--case", "rnn-44"], "Did you mean rnn-4?"),
-        (["--case", "rnn-25", "--dtype", "float64"], "`case` in float64 must be one of rnn-4, lstm-4, rnn-12, lstm-12"),
-        (["--dtype", "float16"], "`dtype` must be one of float32, float64"),
-        (["--case", "rnn-4", "--reference", "good.npz"], "`--case` and `--reference` exclude each other"),
-        (["--reference", "absent.npz"], "must be an .npz file"),
-        (["--reference", "folder.png"], "must be an .npz file"),
-        (["--reference", "cut.npz"], "must be an .npz file"),
-        (["--reference", "incomplete.npz"], "some are missing. Received: ['perms']"),
-        (["--reference", "shape.npz"], "`y` must have the shape (rows=12)"),
-        (["--reference", "dtype.npz"], "`loss` must hold float64. Received: 'float16'"),
-        (["--reference", "nan.npz"], "`loss` must be finite"),
-        (["--reference", "pickle.npz"], "needs pickle"),
-        (["--backend", "theano"], "`backend` must be one of jax, torch, tensorflow"),
-        (["--python", "jax"], "`--python` must be BACKEND=PATH"),
-        (["--plot", "losses.doc"], "`--plot` must end in .png or .svg"),
-        (["--plot", "absent/losses.png"], "No such file or directory"),
-        (["--plot", "folder.png"], "it is a folder"),
-        (["--csv", "absent/log.csv"], "`--csv` must be a file that can be written"),
-        (["--csv", "log.txt"], "`--csv` must end in .csv"),
+        ({"cases": ["rnn-44"]}, "Did you mean rnn-4?"),
+        ({"cases": ["rnn-25"], "dtype": "float64"}, "`case` in float64 must be one of rnn-4, lstm-4, rnn-12, lstm-12"),
+        ({"cases": ["rnn-4"], "file": "good"}, "`--case` and `--reference` exclude each other"),
+        ({"file": "absent"}, "must be an .npz file"),
+        ({"file": "cut"}, "must be an .npz file"),
+        ({"file": "incomplete"}, "some are missing. Received: ['perms']"),
+        ({"file": "shape"}, "`y` must have the shape (rows=12)"),
+        ({"file": "nan"}, "`loss` must be finite"),
+        ({"file": "pickle"}, "needs pickle"),
     ],
 )
-def test_wrong_input_is_one_line_with_exit_code_2_before_any_training(
-    files: Path, pythons: list[str], arguments: list[str], expected: str
-) -> None:
-    answer = seqsum(files, "replay", *pythons, *arguments)
-    assert answer.returncode == 2, answer.stderr
-    assert answer.stdout == "" and len(answer.stderr.splitlines()) == 1
-    assert answer.stderr.startswith("seqsum: ") and expected in answer.stderr
-
-
-def test_contradicting_keras_backend_exits_with_2(tmp_path: Path, pythons: list[str]) -> None:
-    answer = seqsum(tmp_path, "replay", "--backend", "jax", *pythons, KERAS_BACKEND="torch")
-    assert answer.returncode == 2 and "KERAS_BACKEND is set to 'torch'" in answer.stderr
+def test_wrong_request_is_an_error_before_any_training(tmp_path: Path, request_: dict[str, Any], error: str) -> None:
+    good = file_arrays()
+    arrays = {
+        "good": good,
+        "incomplete": {name: array for name, array in good.items() if name != "perms"},
+        "shape": good | {"y": good["y"][:-1]},
+        "nan": good | {"loss": np.array([3.0, np.nan, 1.0])},
+        "pickle": good | {"loss": np.array([{}], dtype=object)},
+    }
+    for name, contents in arrays.items():
+        np.savez(tmp_path / f"{name}.npz", allow_pickle=True, **contents)
+    whole = (tmp_path / "good.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    if "file" in request_:
+        request_ = request_ | {"file": tmp_path / f"{request_['file']}.npz"}
+    with pytest.raises(UserError) as raised:
+        replay(tmp_path, "jax", pythons={"jax": "/no/such/python"}, **request_)
+    assert error in str(raised.value) and "\n" not in str(raised.value)
 
 
 @pytest.mark.end_to_end
 @pytest.mark.parametrize(("dtype", "limit"), [("float32", 2e-5), ("float64", 1e-9)])
-def test_every_installed_backend_retraces_the_article(tmp_path: Path, dtype: str, limit: float) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
-    command = [sys.executable, "-m", "bench", "replay", "--case", "rnn-4", "--dtype", dtype, "--json"]
-    answer = subprocess.run(
-        command, env=environment | {"TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=900
-    )
-    assert answer.returncode == 0, answer.stderr
-    (run,) = json.loads(answer.stdout)["runs"]
-    assert set(run["backends"]) >= set(installed_backends())
-    for replayed in run["backends"].values():
-        assert replayed["stop_epoch"] == 23 and replayed["val_loss"][23] == pytest.approx(0.1111268, rel=5e-5)
-        assert replayed["stop_predictions"][:6] == pytest.approx(run["printed"], abs=2e-5)
-        assert limit in {bar["limit"] for bar in replayed["bars"]}
+def test_every_installed_backend_retraces_the_article(dtype: Any, limit: float) -> None:
+    replays = replay_runs([], cases=["rnn-4"], dtype=dtype, pythons={}, progress=Progress(Console(quiet=True)))
+    (run,) = replays.references
+    assert replays.passed and replays.workers
+    for replayed in replays.replayed(run).values():
+        assert replayed.stop_epoch == 23 and replayed.val_loss[23] == pytest.approx(0.1111268, rel=5e-5)
+        assert replayed.stop_predictions[:6] == pytest.approx(run.printed, abs=2e-5)
+    assert limit in {check.limit for attempt in replays.attempts.values() for check in attempt.checks}

@@ -262,25 +262,21 @@ class _Search:
         trial = Trial(kind="speed", cell=candidate.cell, index=process, settings=self._settings)
         try:
             with self._pool.start(candidate.cell) as worker:
-                try:
-                    worker.ask(messages.OpenTrial(trial=trial), messages.Opened)
-                    worker.ask(messages.RunTurn(round=0), messages.TurnDone)
-                    record = worker.ask(messages.CloseTrial(), messages.Closed).record
-                except WorkerError as error:
-                    candidate.failure = _failure(worker.phase, error)
+                worker.ask(messages.OpenTrial(trial=trial), messages.Opened)
+                worker.ask(messages.RunTurn(round=0), messages.TurnDone)
+                record = worker.ask(messages.CloseTrial(), messages.Closed).record
         except (WorkerError, UserError) as error:
-            candidate.failure = f"failed at its start: {error}"
-        if candidate.failure:
+            candidate.failure = _failure(error)
             self._say(f"{candidate.name}: {candidate.failure}")
-        else:
-            candidate.records[process] = record
-            self._say(
-                f"{candidate.name}: {1e3 * epoch_s(record):.3g} ms an epoch, {record.start_s:.3g} s to start; "
-                f"{candidate.totals_s[process]:.3g} s for {candidate.epochs} epochs"
-            )
+            return
+        candidate.records[process] = record
+        self._say(
+            f"{candidate.name}: {1e3 * epoch_s(record):.3g} ms an epoch, {record.start_s:.3g} s to start; "
+            f"{candidate.totals_s[process]:.3g} s for {candidate.epochs} epochs"
+        )
 
 
-def _failure(phase: str, error: WorkerError) -> str:
-    if error.fault == "not available":
+def _failure(error: WorkerError | UserError) -> str:
+    if isinstance(error, UserError) or error.fault == "not available":
         return str(error)
-    return f"{'given up' if error.fault == 'silent' else 'failed'} in {phase}: {error}"
+    return f"{'given up' if error.fault == 'silent' else 'failed'} in {error.phase}: {error}"

@@ -42,12 +42,12 @@ class Diagnosis(Frozen):
     load_average: float
     others_cores: float
     steal_cores: float
-    busiest: tuple[str, ...] = ()
-    gpu_processes: tuple[int, ...] = ()
-    workers: tuple[Worker, ...] = ()
-    interpreters: dict[str, str] = {}
-    missing: dict[str, str] = {}
-    keras_backend: str = ""
+    busiest: tuple[str, ...]
+    gpu_processes: tuple[int, ...]
+    workers: tuple[Worker, ...]
+    interpreters: dict[str, str]
+    missing: dict[str, str]
+    keras_backend: str
 
 
 def examine(*, device: Device, pythons: Mapping[str, str]) -> Diagnosis:

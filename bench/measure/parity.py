@@ -127,8 +127,8 @@ def check_parity(
         pool.map(list(interpreters), compute, cell_of=any_cell, on_done=keep)
         expected = [each.result() for each in references]
     rows: list[dict[str, Any]] = []
-    for environment in interpreters:
-        for case, answer, right in zip(cases, computed.get(environment, []), expected, strict=False):
+    for environment in filter(computed.__contains__, interpreters):
+        for case, answer, right in zip(cases, computed[environment], expected, strict=True):
             rows += compare(environment, str(case), answer, right)
     return Parity(
         checks=pd.DataFrame(rows, columns=COLUMNS),

@@ -1,5 +1,6 @@
 """Show a diagnosis: the machine, the environments that start on it, and what to do before measuring."""
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -56,15 +57,15 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
     ]
     console.print(*lines, sep="\n", end="\n\n", markup=False, highlight=False)
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("environment", "version", "keras", "device", "threads", "python"):
-        table.add_column(heading)
+    for heading in ("environment", "version", "keras", "device", "threads", "python", "interpreter"):
+        table.add_column(heading, overflow="fold")
     for worker in diagnosis.workers:
-        versions = worker.versions
-        threads = str(worker.threads or "unknown")
-        python = worker.python.split()[0]
-        table.add_row(
-            worker.environment, versions[worker.backend], versions["keras"], worker.device, threads, python
-        )
+        versions, name = worker.versions, worker.environment
+        threads, interpreter = str(worker.threads or "unknown"), Path(diagnosis.interpreters[name])
+        if interpreter.is_relative_to(Path.cwd()):
+            interpreter = interpreter.relative_to(Path.cwd())
+        row = [name, versions[worker.backend], versions["keras"], worker.device, threads, worker.python]
+        table.add_row(*row, str(interpreter))
     if diagnosis.workers:
         console.print(table)
     for reason in diagnosis.missing.values():

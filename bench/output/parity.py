@@ -38,7 +38,7 @@ def tables(parity: Parity) -> list[Table]:
     by_environment.loc["limit"] = pd.Series(LIMITS).map(number)
     failed = checks[~checks["passed"]]
     failed = failed.assign(difference=failed["difference"].map(_text), limit=failed["limit"].map(number))
-    note = "Relative to NumPy in float64; not alike: another shape, or on one side only. docs/parity.md explains each check."
+    note = "Relative to NumPy in float64. Not alike: another shape, or on one side only. See docs/parity.md."
     verdict = Column("verdict", "verdict", kind="text")
     made = [
         Table(

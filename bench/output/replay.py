@@ -4,9 +4,8 @@ Epochs are counted from 0, as Keras 2 printed them. Predictions are in units of 
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import altair as alt
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -20,6 +19,9 @@ from bench.output.text import print_text
 from seqsum_core.article.reference import Reference
 from seqsum_core.article.verdict import SHOWN_PREDICTIONS, Replayed, compared_epoch
 
+if TYPE_CHECKING:
+    import altair as alt
+
 
 def print_replays(replays: Replays, console: Console) -> None:
     """Print each run's predictions, stop and checks, then the verdict of all."""
@@ -27,9 +29,10 @@ def print_replays(replays: Replays, console: Console) -> None:
         for table in run_tables(replays, run):
             print_text(table, console)
     print_text(verdict_table(replays), console)
-    lines = [f"{name}, {environment}: {each.failure}" for (name, environment), each in replays.attempts.items()]
-    lines = [line for line, each in zip(lines, replays.attempts.values(), strict=True) if each.failure]
-    lines += [f"missing: {reason}" for reason in replays.missing.values()]
+    lines = [f"missing: {reason}" for reason in replays.missing.values()]
+    for (name, environment), attempt in replays.attempts.items():
+        if attempt.failure:
+            lines.append(f"{name}, {environment}: {attempt.failure}")
     for line in lines:
         console.print(line, markup=False, highlight=False)
 
@@ -61,7 +64,8 @@ def _predictions(run: Reference, replayed: dict[str, Replayed]) -> Table:
 def _stops(run: Reference, replayed: dict[str, Replayed]) -> Table:
     """Show where patience 0 stops, and the val_loss there."""
     rows = []
-    for name, each in {"reference": run, **replayed}.items():
+    runs: dict[str, Reference | Replayed] = {"reference": run, **replayed}
+    for name, each in runs.items():
         epoch = compared_epoch(run, each)
         stop = "none" if each.stop_epoch is None else str(each.stop_epoch)
         val_loss = f"{each.val_loss[epoch]:.7f}"
@@ -84,7 +88,7 @@ def verdict_table(replays: Replays) -> Table:
     columns: dict[str, Any] = {"run": [run.name for run in replays.references]}
     for environment in replays.workers:
         columns[environment] = [_verdict(replays.attempts[run.name, environment]) for run in replays.references]
-    columns |= {environment: "missing" for environment in replays.missing}
+    columns |= dict.fromkeys(replays.missing, "missing")
     versions = [
         f"{environment} {worker.versions.get(worker.backend, '?')} with Keras {worker.versions.get('keras', '?')}"
         for environment, worker in replays.workers.items()
@@ -174,32 +178,36 @@ def write_csv(replays: Replays, path: Path) -> list[Path]:
     return written
 
 
-def losses_chart(replays: Replays) -> alt.FacetChart:
-    """Draw loss and val_loss of every run over its epochs, on logarithmic axes, the reference beneath."""
+def losses_chart(replays: Replays) -> "alt.FacetChart":
+    """Draw loss and val_loss of every run over its epochs, on logarithmic axes, the run of 2017 beneath in grey."""
+    import altair as alt  # which only those who draw should load
+
+    from bench.output.charts import marks
+    from bench.output.charts.theme import display_name
+
     parts = []
     for run in replays.references:
-        for name, each in {"reference": run, **replays.replayed(run)}.items():
-            for quantity in ("loss", "val_loss"):
+        runs: dict[str, Reference | Replayed] = {"2017": run, **replays.replayed(run)}
+        for quantity in ("loss", "val_loss"):
+            for name, each in runs.items():
                 values = getattr(each, quantity)
-                part = pd.DataFrame({"epoch": range(len(values)), "loss": values})
-                parts.append(part.assign(panel=f"{title(run)}, {quantity}", run=theme.display_name(name)))
+                part = pd.DataFrame({"epoch": range(len(values)), "mse": values})
+                parts.append(part.assign(panel=f"{title(run)}, {quantity}", series=display_name(name)))
     frame = pd.concat(parts, ignore_index=True)
-    lines = alt.Chart().mark_line().encode(
+    lines = alt.Chart().encode(
         x=alt.X("epoch:Q", title="epoch, counted from 0", axis=alt.Axis(grid=False)),
-        y=alt.Y("loss:Q", title="mean squared error", scale=alt.Scale(type="log", nice=False)),
-        tooltip=["run:N", "epoch:Q", "loss:Q"],
+        y=alt.Y("mse:Q", title="mean squared error", scale=alt.Scale(type="log", nice=False)),
+        tooltip=["series:N", "epoch:Q", "mse:Q"],
     )
-    reference = lines.transform_filter("datum.run === 'reference'").mark_line(strokeWidth=7, color="#bbbbbb")
-    replayed = lines.transform_filter("datum.run !== 'reference'")
-    encodings = {key: value for key, value in theme.series(frame[frame["run"] != "reference"], "run").items()}
-    encodings.pop("shape")
-    return theme.panels(
+    reference = lines.mark_line(strokeWidth=7, color="#bbbbbb").transform_filter("datum.series === '2017'")
+    replayed = lines.mark_line().transform_filter("datum.series !== '2017'")
+    return marks.panels(
         frame,
-        [reference, replayed.encode(**encodings)],
+        [reference, replayed.encode(**marks.series(frame[frame["series"] != "2017"], points=False))],
         title="The runs of 2017, retraced",
         note="Grey: the run of 2017. Right replays cover it and each other.",
-        y="independent",
         x="independent",
+        y="independent",
     )
 
 
@@ -209,4 +217,7 @@ def write_chart(replays: Replays, path: Path) -> None:
     Raises:
         UserError: if it cannot be written.
     """
-    theme.save(losses_chart(replays), path)
+    from bench.output.charts import draw_picture
+
+    form = path.suffix[1:].lower()
+    write_atomically(path, draw_picture(losses_chart(replays), form))  # type: ignore[arg-type]  # check_target: one of three
