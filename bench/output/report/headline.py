@@ -1,0 +1,251 @@
+"""The answers in words: which backend trains fastest, by how much, from when on that pays, what was learned.
+
+Functions over the frames of the analysis. No backend is called faster unless the interval of a ratio leaves out 1.
+"""
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from math import isfinite, isnan
+from typing import Any, Literal, NamedTuple
+
+import pandas as pd
+
+from bench.analysis import accuracy, speed
+from bench.names import say_count
+from bench.output.charts.marks import sort_cells
+from bench.output.charts.theme import display_name, join_words
+from bench.output.text import interval, number
+
+Certainty = Literal["clear", "tie", "open", "alone"]
+PLACE = ["device", "model", "length", "threads", "variant"]
+"""What environments have in common that are compared."""
+
+
+class Ratio(NamedTuple):
+    """A ratio of epoch times with its interval; NaN where it is not known."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        ends = interval(self.low, self.high)
+        return number(self.value) + (f" ({ends})" if ends else ", no interval")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How an environment does on one model and length.
+
+    Args:
+        name: of the environment, as it is read.
+        backend: for its colour.
+        epoch: milliseconds per epoch, as text.
+        share: of the slowest environment's epoch, 0 to 1.
+        comparison: with the fastest environment; empty for that one.
+        overtaken: when faster epochs have made up for the start; empty if that is not known.
+    """
+
+    name: str
+    backend: str
+    epoch: str
+    share: float
+    comparison: str
+    overtaken: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Which environment trains a model at a length fastest.
+
+    Args:
+        title: model and length.
+        leaders: the environment that none is shown to be faster than, and those not shown to be slower than it.
+        certainty: "clear": one is shown to be faster than all others; "tie": intervals do not tell the leaders apart;
+            "open": intervals are missing, or turns of the same run; "alone": there is one environment only.
+        closest: ratio of the next environment to a clear leader; NaN otherwise.
+        standings: of all environments, fastest first.
+    """
+
+    title: str
+    leaders: tuple[str, ...]
+    certainty: Certainty
+    closest: float
+    standings: tuple[Standing, ...]
+
+    @property
+    def text(self) -> str:
+        """Return the answer in a sentence."""
+        match self.certainty:
+            case "clear":
+                return f"{self.leaders[0]} is fastest."
+            case "tie":
+                return f"No difference is shown between {join_words(self.leaders)}."
+            case "alone":
+                return f"Only {self.leaders[0]} was measured."
+        return f"{self.leaders[0]} had the shortest epochs, but that is not shown."
+
+
+def answers(turns: pd.DataFrame) -> list[Answer]:
+    """Return the answer for every model and length, in the order in which charts show them.
+
+    Args:
+        turns: of one variant.
+    """
+    times = sort_cells(speed.epoch_times(turns))
+    ratios, crossings = _by_place(speed.ratios(turns, by="environment")), _by_place(speed.break_even(turns))
+    several_threads = times["threads"].nunique() > 1
+    found = []
+    for place, cells in times.groupby(PLACE, sort=False):
+        model, length, threads = place[1], place[2], place[3]
+        title = f"{display_name(str(model))}, length {length}" + (f", threads: {threads}" if several_threads else "")
+        found.append(_answer(title, cells.sort_values("epoch_s"), _both_ways(ratios.get(place)), crossings.get(place)))
+    return found
+
+
+def _by_place(frame: pd.DataFrame) -> dict[Hashable, pd.DataFrame]:
+    return dict(iter(frame.groupby(PLACE, sort=False)))
+
+
+def _both_ways(ratios: pd.DataFrame | None) -> dict[tuple[str, str], Ratio]:
+    """Return the ratio of every two environments, in both orders."""
+    known: dict[tuple[str, str], Ratio] = {}
+    for row in ratios.itertuples() if ratios is not None else ():
+        known[row.first, row.second] = Ratio(row.ratio, row.ratio_low, row.ratio_high)
+        known[row.second, row.first] = Ratio(1 / row.ratio, 1 / row.ratio_high, 1 / row.ratio_low)
+    return known
+
+
+def _answer(
+    title: str, cells: pd.DataFrame, ratios: dict[tuple[str, str], Ratio], crossings: pd.DataFrame | None
+) -> Answer:
+    """Return the answer for one place.
+
+    Args:
+        title: of the place.
+        cells: its environments, shortest epochs first.
+        ratios: of every two of them that were timed in the same run.
+        crossings: their break-even epochs.
+    """
+    names: list[str] = list(cells["environment"])
+    is_slower = {pair for pair, ratio in ratios.items() if ratio.low > 1}
+    unbeaten = [name for name in names if not any((name, other) in is_slower for other in names)]
+    first = (unbeaten or names)[0]
+    leaders = [first, *(name for name in names if name != first and (name, first) not in is_slower)]
+    others = [name for name in names if name != first]
+    with_first = [ratios[name, first] for name in others if (name, first) in ratios]
+    certainty: Certainty = "clear" if len(leaders) == 1 else "tie"
+    if not others:
+        certainty = "alone"
+    elif len(with_first) < len(others) or any(isnan(ratio.low) for ratio in with_first):
+        certainty = "open"
+    epochs_s = cells.set_index("environment")["epoch_s"]
+    standings = [
+        Standing(
+            name=display_name(name),
+            backend=name.partition("@")[0],
+            epoch=f"{number(float(1e3 * epochs_s[name]))} ms",
+            share=float(epochs_s[name] / epochs_s.max()),
+            comparison="" if name == first else _comparison(ratios.get((name, first)), first),
+            overtaken="" if name == first else _overtaken(crossings, {name, first}),
+        )
+        for name in [first, *others]
+    ]
+    closest = min(ratio.value for ratio in with_first) if certainty == "clear" else float("nan")
+    return Answer(title, tuple(map(display_name, leaders)), certainty, closest, tuple(standings))
+
+
+def _comparison(ratio: Ratio | None, first: str) -> str:
+    if ratio is None:
+        return "not timed in the same run"
+    same = ", no difference shown" if ratio.low <= 1 <= ratio.high else ""
+    return f"ratio to {display_name(first)}: {ratio}{same}"
+
+
+def _overtaken(crossings: pd.DataFrame | None, pair: set[str]) -> str:
+    if crossings is None:
+        return ""
+    for row in crossings.itertuples():
+        if {row.faster, row.other} == pair and isfinite(row.epoch):
+            faster, ends = display_name(str(row.faster)), interval(row.epoch_low, row.epoch_high)
+            if row.epoch == 1:
+                return f"{faster} is ahead from the start"
+            return f"with its start, {faster} is ahead after epoch {row.epoch:,.0f}" + (f" ({ends})" if ends else "")
+    return ""
+
+
+def headline(found: Sequence[Answer]) -> str:
+    """Return the one line that a hurried reader needs."""
+    compared = [answer for answer in found if answer.certainty != "alone"]
+    if not found:
+        return "What was learned; speed was not measured"
+    if not compared:
+        return f"Only {join_words(sorted({answer.leaders[0] for answer in found}))} was measured"
+    clear = Counter(answer.leaders[0] for answer in compared if answer.certainty == "clear")
+    if not clear:
+        if all(answer.certainty == "tie" for answer in compared):
+            return "No backend is shown to be faster than all others"
+        name, count = Counter(answer.leaders[0] for answer in compared).most_common(1)[0]
+        return f"Not decided: {name} had the shortest epochs in {count} of {say_count(len(compared), 'comparison')}"
+    if len(clear) == 1 and clear.total() == len(compared):
+        return f"{next(iter(clear))} trains fastest"
+    parts = [f"{name} is fastest in {count}" for name, count in clear.most_common()]
+    undecided = len(compared) - clear.total()
+    parts += [f"{undecided} {'is' if undecided == 1 else 'are'} not decided"] if undecided else []
+    return f"It depends: of {say_count(len(compared), 'comparison')} {join_words(parts)}"
+
+
+def margin(found: Sequence[Answer]) -> str:
+    """Say by how much the fastest backends are ahead."""
+    compared = [answer for answer in found if answer.certainty != "alone"]
+    closest = [answer.closest for answer in compared if answer.certainty == "clear"]
+    if not compared:
+        return ""
+    if not closest:
+        return "Intervals need 6 processes of each backend in the same run; more processes make them narrower."
+    low, high = number(min(closest)), number(max(closest))
+    times = f"{low}" if low == high else f"{low} to {high}"
+    count = f"all {len(compared)}" if len(closest) == len(compared) else f"{len(closest)} of {len(compared)}"
+    which = "one model at one length" if len(compared) == 1 else f"{count} comparisons (a model at a length)"
+    return f"In {which}, an epoch of the next fastest backend takes {times} times the time."
+
+
+def learned(trainings: pd.DataFrame) -> Iterator[str]:
+    """Say for each length which share of the sums each model gets right, the best model first."""
+    if trainings.empty:
+        return
+    longest = accuracy.longest(trainings)
+    rows = accuracy.accuracy(accuracy.average_environments(longest)).sort_values("exact_sum_rate", ascending=False)
+    rows = rows[rows["variant"] == rows["variant"].mode()[0]]
+    for length, models in rows.groupby("length"):
+        parts = [
+            f"{display_name(row.model)} {number(100 * row.exact_sum_rate)} % (MSE {number(row.test_mse)})"
+            for row in models.itertuples()
+        ]
+        yield f"Length {length}, sums that are exactly right: {join_words(parts)}."
+
+
+def training_note(trainings: pd.DataFrame) -> str:
+    """Say how many seeds there are and what ended their training."""
+    if trainings.empty:
+        return ""
+    row = accuracy.stopping(accuracy.longest(trainings)).iloc[-1]
+    seeds = say_count(int(trainings["seed"].nunique()), "seed")
+    ended = f"Of {say_count(int(row.trainings), 'training')} {int(row.stopped_early)} were stopped by patience"
+    rest = "" if isnan(row.limit) else f", the others ran to the limit of {row.limit:.0f} epochs"
+    return f"Means over {seeds}, each averaged over its backends, on one data set. {ended}{rest}."
+
+
+def learn_the_same(contrasts: pd.DataFrame) -> str:
+    """Say whether the backends learn the same, from `accuracy.contrasts` by environment."""
+    if contrasts.empty:
+        return ""
+    counts: Any = Counter(contrasts["verdict"])
+    pairs = say_count(len(contrasts), "comparison")
+    if counts["equal"] == len(contrasts):
+        return f"All backends learn the same: {pairs} of their errors, seed by seed, are equal within the margins."
+    return (
+        f"Do all backends learn the same? Of {pairs} of their errors, seed by seed, {counts['equal']} are equal within "
+        f"the margins, {counts['different']} are different and {counts['open']} are open."
+    )
