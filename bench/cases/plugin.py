@@ -1,14 +1,14 @@
-"""What the cases share: the options, the run they write, and the storage of their backend.
+"""What the cases share: their options, the run they write, and the storage of their backend.
 
-A pytest plugin, loaded early by `-p bench.cases.plugin` so that its options are known. The cases
-time the same workers as `seqsum run` does: pytest itself imports no framework.
+A pytest plugin, loaded early by `-p bench.cases.plugin` so that its options are known. The cases time the same workers
+as `seqsum run` does: pytest itself imports no framework.
 """
 
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
-from functools import cache
+from contextlib import closing
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,23 +16,25 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bench.analysis.selection import select
 from bench.errors import UserError
-from bench.host import pin, typed_command, usable_cores
-from bench.measure import environments as interpreters
-from bench.measure import local
+from bench.host import describe_machine, typed_command
+from bench.measure.accuracy import train_for_accuracy
+from bench.measure.environments import TOX_ENVIRONMENT
+from bench.measure.executor import begun_s, check_devices, prepare_pool
+from bench.measure.pool import WorkerPool
 from bench.measure.progress import Progress
 from bench.measure.run import new_header
-from bench.measure.turns import timing_cores, worker_cores
-from bench.measure.worker_process import WorkerProcess
-from bench.output.printing.output import print_tables
-from bench.plan import files as sweeps
-from bench.plan.cells import BACKENDS, BackendName, Cell, Trial
+from bench.measure.turns import Block
+from bench.plan.cells import BACKENDS, BackendName, Cell, backend_of, check_environment
+from bench.plan.files import read_profile, read_sweep
 from bench.plan.sweep import Sweep
 from bench.records import store
-from bench.records.schema import Accuracy, Header
+from bench.records.schema import Accuracy, Header, Record
 from bench.records.store import RunWriter
 from seqsum_core.settings import VariantSettings
+
+SWEEP = pytest.StashKey[Sweep]()
+"""The cells that the options ask for; only where `--benchmark-only` is given."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,7 +43,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--profile", default="smoke", help="Cells to run: smoke (default), standard or full.")
     group.addoption("--sweep", type=Path, default=None, help="A sweep file (TOML) instead of a profile.")
     group.addoption("--device", default="cpu", help="cpu (default) or gpu.")
-    group.addoption("--clocks", action="store_true", help="Compare the two clocks, do not time the cells.")
     group.addoption("--results", type=Path, default=Path("results"), help="Folder of all runs.")
 
 
@@ -52,56 +53,41 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     try:
         backend = this_backend()
-        config.stash[SWEEP] = read_sweep(config, backend)
+        # a case has turns of its own, without other cells: nothing a control could show
+        changes = {"backends": [backend], "device": config.getoption("device"), "timing": {"control": "none"}}
+        file = config.getoption("sweep")
+        sweep = read_sweep(file, changes) if file else read_profile(config.getoption("profile"), changes)
     except UserError as error:
         pytest.exit(f"seqsum: {error}", returncode=2)
+    config.stash[SWEEP] = sweep
     option: Any = config.option
-    if option.benchmark_storage == parser_default_storage():
+    if option.benchmark_storage == os.environ.get("PYTEST_BENCHMARK_STORAGE", "file://./.benchmarks"):  # the default
         option.benchmark_storage = f"file://.benchmarks/{backend}"
     option.benchmark_autosave = not option.collectonly
 
 
-SWEEP = pytest.StashKey[Sweep]()
-CLOCKS = pytest.StashKey[list[str]]()
-
-
-def parser_default_storage() -> str:
-    """Return what `--benchmark-storage` is unless it was given."""
-    return os.environ.get("PYTEST_BENCHMARK_STORAGE", "file://./.benchmarks")
-
-
 def this_backend() -> BackendName:
-    """Find the backend of this environment: KERAS_BACKEND, or the only one installed.
+    """Return the backend of this environment: KERAS_BACKEND, or the only one installed.
 
     Raises:
         UserError: if there is none, several and no choice, or the choice is not installed.
     """
     installed = [backend for backend in BACKENDS if find_spec(backend)]
+    here = f"this environment has {', '.join(installed) or 'no backend'}"
     wanted = os.environ.get("KERAS_BACKEND")
-    if wanted:
-        backend = interpreters.parse_backend(wanted)
-        if backend not in installed:
-            raise UserError(
-                f"KERAS_BACKEND is {wanted}, but this environment has {', '.join(installed) or 'no backend'}. "
-                f"Unset it, or use: tox -e {interpreters.TOX_ENVIRONMENT[backend]}"
-            )
-        return backend
-    if len(installed) != 1:
-        raise UserError(
-            f"This environment has {', '.join(installed) or 'no backend'}. "
-            + ("Choose one with KERAS_BACKEND." if installed else "Install one, or use: tox -e jax,torch,tf")
-        )
-    return installed[0]
-
-
-def read_sweep(config: pytest.Config, backend: BackendName) -> Sweep:
-    """Read the cells that the options ask for, on this environment's backend."""
-    changes = {"backends": [backend], "device": config.getoption("device")}
-    file = config.getoption("sweep")
-    sweep = sweeps.read_sweep(file, changes) if file else sweeps.read_profile(config.getoption("profile"), changes)
-    if sweep.rivals:
-        raise UserError(f"`rivals` needs several interpreters. Received: {', '.join(sweep.rivals)}. Use seqsum run.")
-    return sweep
+    if not wanted and len(installed) == 1:
+        return installed[0]
+    if not wanted:
+        remedy = "Choose one with KERAS_BACKEND." if installed else "Install one, or use: tox -e jax,torch,tf"
+        raise UserError(f"`KERAS_BACKEND` is needed where there is not one backend; {here}. Received: none. {remedy}")
+    try:
+        backend = backend_of(check_environment(wanted))
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    if backend not in installed:
+        tox = TOX_ENVIRONMENT[backend]
+        raise UserError(f"`KERAS_BACKEND` is {wanted}, but {here}. Unset it, or use: tox -e {tox}")
+    return backend
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -113,125 +99,103 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if is_case else None
 
 
-def _case_name(cell: Cell) -> str:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one case of every cell."""
+    if "cell" in metafunc.fixturenames:
+        sweep = metafunc.config.stash.get(SWEEP, None)
+        cells = sweep.cells() if sweep else []
+        metafunc.parametrize("cell", cells, ids=map(case_name, cells))
+
+
+def case_name(cell: Cell) -> str:
+    """Name a cell without its backend: pytest-benchmark compares the storages of backends by the names of cases."""
     threads = [] if cell.threads == 1 else [str(cell.threads)]
     variant = [] if cell.variant == VariantSettings() else [str(cell.variant).replace(", ", "-").replace(" ", "_")]
     return "-".join([cell.model, str(cell.length), *threads, *variant])
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one case of every cell."""
-    if "cell" in metafunc.fixturenames:
-        sweep = metafunc.config.stash.get(SWEEP, None)
-        asked = metafunc.config.getoption("clocks") == ("clocks" in metafunc.fixturenames)
-        cells = sweep.cells() if sweep and asked else []
-        names = [_case_name(cell) for cell in cells]
-        metafunc.parametrize("cell", cells, ids=names)
+@dataclass(frozen=True)
+class CaseRun:
+    """The run that the cases of a session write.
 
+    Args:
+        header: of the run; its sweep holds the cells that were selected.
+        writer: appends records to it.
+        pool: starts workers; the session has the machine to itself.
+    """
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out cases without a cell: those of `--clocks` where it is not given, the others where it is."""
-    if SWEEP in config.stash:
-        left_out = [item for item in items if "NOTSET" in item.name]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    header: Header
+    writer: RunWriter
+    pool: WorkerPool
 
+    def time_cell(self, cell: Cell) -> list[Record]:
+        """Time a cell in fresh processes, one after another; return a record or failure of each."""
+        records: list[Record] = []
+        for process in range(self.header.sweep.timing.processes):
+            Block(
+                self.header.sweep.turns([cell], process=process),
+                self.pool,
+                order_seed=self.header.order_seed,
+                begun_s=begun_s(self.header),
+                begins=lambda trial: None,
+                ends=lambda trial, record: records.append(record),
+            ).measure()
+        for record in records:
+            self.writer.append(record)
+        return records
 
-@pytest.fixture(scope="session")
-def clocks(request: pytest.FixtureRequest) -> Iterator[list[str]]:
-    """Hold the machine, and print at the end how the clocks compare."""
-    lines: list[str] = request.config.stash.setdefault(CLOCKS, [])
-    try:
-        with local.machine_lock():
-            yield lines
-    except UserError as error:
-        pytest.exit(f"seqsum: {error}", returncode=2)
-
-
-def say_interval(low: float, high: float, form: str) -> str:
-    """Write a 95 % interval, or that there were too few processes for one."""
-    return "too few processes for an interval" if low != low else f"95 % interval {low:{form}} to {high:{form}}"
-
-
-def fresh_worker(trial: Trial, sweep: Sweep) -> WorkerProcess:
-    """Start a worker for a speed trial in this interpreter, on the cores that `seqsum run` gives it."""
-    cores = usable_cores_at_first()
-    pin(timing_cores(trial.cell.threads, cores)[1])
-    its_own = worker_cores(trial.cell, cores)
-    return WorkerProcess(sys.executable, trial.cell, cores=its_own, limits=sweep.limits, runtime=sweep.runtime)
-
-
-@cache
-def usable_cores_at_first() -> list[int]:
-    """List the cores this process could run on before a case pinned it."""
-    return usable_cores()
+    def trainings(self, cell: Cell) -> list[Accuracy]:
+        """Return what the accuracy trials of a cell left."""
+        return [record for record in self.writer.records if isinstance(record, Accuracy) and record.cell == cell]
 
 
 @pytest.fixture(scope="session")
-def sweep(request: pytest.FixtureRequest) -> Sweep:
-    """Return the cells of this session: those that were selected."""
-    whole = request.config.stash[SWEEP]
-    cells = [cell for item in request.session.items if (cell := _cell_of(item))]
-    return whole.model_copy(
-        update={
-            "models": tuple(dict.fromkeys(cell.model for cell in cells)),
-            "lengths": tuple(dict.fromkeys(cell.length for cell in cells)),
-        }
-    )
-
-
-def _cell_of(item: pytest.Item) -> Cell | None:
-    return getattr(getattr(item, "callspec", None), "params", {}).get("cell")
-
-
-@pytest.fixture(scope="session")
-def run(request: pytest.FixtureRequest, sweep: Sweep) -> Iterator[tuple[Header, RunWriter]]:
-    """Open a run, train every cell for its accuracy, and let the cases append their times."""
-    (backend,) = sweep.backends
-    here: dict[str, str] = {backend: sys.executable}
-    results = request.config.getoption("results")
+def run(request: pytest.FixtureRequest) -> Iterator[CaseRun]:
+    """Open a run and train every selected cell for its accuracy; the cases append their times."""
+    config = request.config
+    sweep = _selected(config.stash[SWEEP], request.session)
+    file: Path | None = config.getoption("sweep")
+    capture: Any = config.pluginmanager.getplugin("capturemanager")
     progress = Progress(Console(stderr=True, force_terminal=False))
-    capture = request.config.pluginmanager.getplugin("capturemanager")
+    interpreters: dict[str, str] = {sweep.backends[0]: sys.executable}
     try:
-        store.check_writable(results)
-        with ExitStack() as stack, local.machine_lock(), capture.global_and_fixture_disabled():
-            local.check_devices(sweep)
+        check_devices(sweep)
+        store.check_writable(config.getoption("results"))
+        with WorkerPool(interpreters, limits=sweep.limits, runtime=sweep.runtime) as pool:
             header = new_header(
                 sweep,
-                local.prove_here(sweep, here),
-                profile=_label(request.config),
+                prepare_pool(pool, sweep),
+                profile=file.stem if file else config.getoption("profile"),
                 command=typed_command("pytest"),
                 harness="pytest",
             )
-            writer = stack.enter_context(closing(store.start_run(results, header)))
-            progress.begin(sweep.accuracy_groups(), slots=local.slots(sweep))
-            local.train_for_accuracy(sweep, here, writer, progress)
-            count = len(sweep.accuracy_trials())
-            progress.say(f"Trained {count} times for accuracy; timing follows. Records: {writer.folder}")
-            yield header, writer
+            with closing(store.start_run(config.getoption("results"), header)) as writer:
+                with capture.global_and_fixture_disabled():
+                    groups = sweep.accuracy_groups()
+                    progress.begin(groups, slots=pool.slots(sweep.device))
+                    train_for_accuracy(sweep, pool, writer, progress)
+                    count = sum(len(group.seeds) for group in groups)
+                    progress.say(f"Trained {count} times for accuracy; timing follows. Records: {writer.folder}")
+                yield CaseRun(header, writer, pool)
     except UserError as error:
         pytest.exit(f"seqsum: {error}", returncode=2)
 
 
-def _label(config: pytest.Config) -> str:
-    file: Path | None = config.getoption("sweep")
-    return file.stem if file else str(config.getoption("profile"))
-
-
-def accuracy_of(writer: RunWriter, cell: Cell) -> list[Accuracy]:
-    """Return what the accuracy trials of a cell found."""
-    return [record for record in writer.records if isinstance(record, Accuracy) and record.cell == cell]
+def _selected(sweep: Sweep, session: pytest.Session) -> Sweep:
+    """Return a sweep with the models and lengths of the cases that were selected."""
+    parameters = [getattr(getattr(item, "callspec", None), "params", {}) for item in session.items]
+    cells: list[Cell] = [cases["cell"] for cases in parameters if "cell" in cases]
+    models, lengths = (tuple(dict.fromkeys(getattr(cell, name) for cell in cells)) for name in ("model", "length"))
+    return sweep.model_copy(update={"models": models, "lengths": lengths})
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """End with the table of what has been measured so far, in this session and before it."""
+    """End with the tables of what has been measured so far, in this session and before it."""
     if SWEEP not in config.stash or config.option.collectonly:
         return
-    if lines := config.stash.get(CLOCKS, []):
-        terminalreporter.section("clocks compared")
-        for line in lines:
-            terminalreporter.write_line(line)
-        return
+    from bench.analysis.select import select
+    from bench.output.text import print_tables
+
     try:
         runs, problems = store.load_runs(config.getoption("results"))
     except UserError as error:
@@ -239,13 +203,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         return
     for problem in problems:
         terminalreporter.write_line(problem)
-    terminalreporter.section("measured so far")
-    print_tables(select(runs), [])
+    if runs:
+        terminalreporter.section("measured so far")
+        print_tables(select(runs), [])
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     """Add the machine as seqsum describes it to what pytest-benchmark saves, and leave out what it is called."""
-    from bench.host import describe_machine
-
     machine_info["node"] = ""
     machine_info["seqsum"] = describe_machine().model_dump(mode="json")

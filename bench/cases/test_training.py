@@ -1,73 +1,68 @@
-"""Time steady epochs of every cell with pytest-benchmark's own clock.
+"""Time every cell as `seqsum run` does, each on its own, and store it with pytest-benchmark.
 
-The fit runs in a fresh worker, parked behind its warm-up until the clock starts. From then on it runs
-without a pause and tells when an epoch has ended; a round lasts from one such message to the next.
+pytest-benchmark's clock is the workers': a round is a turn, and lasts as long as an epoch of it did on average.
 """
 
-from math import ceil
 from statistics import fmean
 from typing import Any
 
 import pytest
 
-from bench.cases.plugin import accuracy_of, fresh_worker
-from bench.plan.cells import Cell, Trial
-from bench.plan.sweep import Sweep
-from bench.plan.timing import Timing
-from bench.records.failures import WorkerLostError, failure
-from bench.records.schema import Accuracy, Header
-from bench.records.speed import Speed
-from bench.records.store import RunWriter
-from bench.worker.messages import Turn
+from bench.cases.plugin import CaseRun
+from bench.plan.cells import Cell
+from bench.records.schema import Accuracy, Failure, Speed
 
 
-def test_training(cell: Cell, benchmark: Any, sweep: Sweep, run: tuple[Header, RunWriter]) -> None:
+class _Clock:
+    now_s = 0.0
+
+
+def worker_clock() -> float:
+    """Return the seconds per epoch of all turns so far, one after another."""
+    return _Clock.now_s
+
+
+@pytest.mark.benchmark(timer=worker_clock)
+def test_training(cell: Cell, benchmark: Any, run: CaseRun) -> None:
     """An epoch of training, validation left out; accuracy, start and memory stand in extra_info."""
-    header, writer = run
     benchmark.group = f"{cell.model} length {cell.length}"
-    trial = Trial(kind="speed", cell=cell, index=0, settings=sweep.settings, expect=sweep.expect)
-    with fresh_worker(trial, sweep) as worker:
-        try:
-            worker.ready()
-            epochs = counted_epochs(sweep.timing, worker.park(trial).epoch_s)
-            worker.begin_turn(Turn(round=0, epochs=epochs, tell=True))
-            worker.step()  # the warm-up
-            benchmark.pedantic(worker.step, rounds=epochs, iterations=1)
-            worker.end_turn()
-            record = worker.leave()
-        except WorkerLostError as lost:
-            failed = failure(trial, worker.phase, lost)
-            writer.append(failed)
-            pytest.fail(f"{failed.phase}: {failed.reason}")
-    writer.append(record)
-    benchmark.extra_info.update(_speed_info(record), **_accuracy_info(accuracy_of(writer, cell)))
-    benchmark.extra_info["worker"] = header.workers[0].model_dump(mode="json")
-    assert len(record.steady_s) == epochs, "an epoch was lost between the two clocks"
-    assert {trial.seed for trial in accuracy_of(writer, cell)} == set(range(sweep.seeds)), "an accuracy trial failed"
+    records = run.time_cell(cell)
+    if failures := [record for record in records if isinstance(record, Failure)]:
+        pytest.fail(f"{failures[0].phase}: {failures[0].reason}")
+    timed = [record for record in records if isinstance(record, Speed)]
+    epochs_s = [turn.epoch_s for record in timed for turn in record.counted_turns.values()]
+
+    def next_turn() -> None:
+        _Clock.now_s += epochs_s.pop(0)
+
+    benchmark.pedantic(next_turn, rounds=len(epochs_s))
+    trainings = run.trainings(cell)
+    benchmark.extra_info.update(_speed_info(timed), **_accuracy_info(trainings))
+    benchmark.extra_info["worker"] = run.header.workers[0].model_dump(mode="json")
+    assert {record.seed for record in trainings} == set(range(run.header.sweep.seeds)), "an accuracy trial failed"
 
 
-def counted_epochs(timing: Timing, warm_s: float) -> int:
-    """Ask in one turn for as many epochs as all rounds would have, judging by one that lasted `warm_s`."""
-    return timing.rounds * max(timing.slice_epochs, ceil(timing.slice_s / warm_s))
-
-
-def _speed_info(record: Speed) -> dict[str, Any]:
-    whole = record.model_dump(mode="json", exclude={"kind", "cell", "process", "start_epochs_s", "slices"})
-    return whole | {
-        "first_epoch_s": record.first_epoch_s,
-        "disturbed": any(turn.disturbed for turn in record.slices),
-        "backend": record.cell.backend,
+def _speed_info(records: list[Speed]) -> dict[str, Any]:
+    """Return what is known of the last process besides its turns."""
+    last = records[-1]
+    return last.model_dump(mode="json", exclude={"kind", "cell", "process", "start_epochs_s", "turns"}) | {
+        "backend": last.cell.backend,
+        "first_epoch_s": last.start_epochs_s[0],
+        "disturbed": any(turn.disturbed for record in records for turn in record.counted_turns.values()),
     }
 
 
-def _accuracy_info(trials: list[Accuracy]) -> dict[str, Any]:
-    if not trials:
+def _accuracy_info(records: list[Accuracy]) -> dict[str, Any]:
+    """Return means over the seeds, where the longest patience ended the trainings."""
+    if not records:
         return {}
+    longest = max(records, key=lambda record: (record.patience < 0, record.patience)).patience
+    records = [record for record in records if record.patience == longest]
     return {
-        "seeds": len(trials),
-        "val_mse": fmean(trial.val_loss[-1] for trial in trials),
-        "test_mse": fmean(trial.test.mse for trial in trials),
-        "mean_absolute_error": fmean(trial.test.mae for trial in trials),
-        "exact_sum_rate": fmean(trial.test.exact_sum_rate for trial in trials),
-        "stop_epoch": fmean(trial.epochs for trial in trials),
+        "seeds": len(records),
+        "val_mse": fmean(record.val_loss[-1] for record in records),
+        "test_mse": fmean(record.test.mse for record in records),
+        "test_mae": fmean(record.test.mae for record in records),
+        "exact_sum_rate": fmean(record.test.exact_sum_rate for record in records),
+        "epochs": fmean(len(record.loss) for record in records),
     }
