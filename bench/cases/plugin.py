@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_benchmark.utils import get_tag
 from rich.console import Console
 
 from bench.errors import UserError
@@ -63,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     option: Any = config.option
     if option.benchmark_storage == os.environ.get("PYTEST_BENCHMARK_STORAGE", "file://./.benchmarks"):  # the default
         option.benchmark_storage = f"file://.benchmarks/{backend}"
-    option.benchmark_autosave = not option.collectonly
+    option.benchmark_autosave = None if option.collectonly else get_tag()
 
 
 def this_backend() -> BackendName:

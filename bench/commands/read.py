@@ -3,6 +3,7 @@
 What they call is imported when they are called: pandas and Altair take a second, which `seqsum run` shall not wait for.
 """
 
+import gc
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -140,15 +141,13 @@ def export(
 
     Example: seqsum export --format github-action --out benchmark.json
     """
-    from bench.output import export as exporting
+    from bench.output.export import write_export
 
     if format == "parquet" and out is None:
         raise UserError("`--format parquet` needs --out. Received: none. Name a file: --out turns.parquet")
     selection, problems = read(runs, results)
-    if out is None:
-        print(exporting.as_text(selection, format, kind), end="")
-    else:
-        exporting.write(selection, format, kind, out)
+    write_export(selection, format, kind, out)
+    if out:
         say(f"Wrote {out}")
     if problems:
         raise typer.Exit(1)
@@ -198,7 +197,13 @@ def read(runs: list[Path] | None, results: Path, *, target: float = 0.25) -> "tu
     from bench.records import store
 
     target = parse_target(target)
-    loaded, problems = ([store.load_run(folder) for folder in sorted(runs)], []) if runs else store.load_runs(results)
+    problems: list[str] = []
+    with store.without_collecting():
+        if runs:
+            loaded = [store.load_run(folder) for folder in sorted(runs)]
+        else:
+            loaded, problems = store.load_runs(results)
+        gc.freeze()  # to search all records for garbage again and again takes longer than to make a table of them
     problems = [*problems, *(problem for run in loaded for problem in run.problems)]
     for problem in problems:
         say(problem)
