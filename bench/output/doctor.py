@@ -64,7 +64,7 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
         threads, interpreter = str(worker.threads or "unknown"), Path(diagnosis.interpreters[name])
         if interpreter.is_relative_to(Path.cwd()):
             interpreter = interpreter.relative_to(Path.cwd())
-        row = [name, versions[worker.backend], versions["keras"], worker.device, threads, worker.python]
+        row = [name, versions.get(worker.backend, "?"), versions["keras"], worker.device, threads, worker.python]
         table.add_row(*row, str(interpreter))
     if diagnosis.workers:
         console.print(table)

@@ -8,6 +8,7 @@ import pandas as pd
 from rich.console import Console
 
 from bench.measure.parity import LIMITS, REFERENCE, Parity
+from bench.output.replay import versions_text
 from bench.output.tables import Column, Table
 from bench.output.text import number, print_text
 
@@ -16,11 +17,9 @@ CHECKS = [Column(check, check, kind="text") for check in LIMITS]
 
 def print_parity(parity: Parity, console: Console) -> None:
     """Print it for a person."""
-    versions = [f"{name} {worker.versions[worker.backend]}" for name, worker in parity.workers.items()]
-    keras = sorted({worker.versions["keras"] for worker in parity.workers.values()})
     lines = [
         f"Parity: {'PASS' if parity.passed else 'FAIL'}",
-        f"{', '.join(versions) or 'no backend'}, Keras {', '.join(keras) or 'none'}, CPU, float32",
+        f"{versions_text(parity.workers) or 'no backend'}, CPU, float32",
         f"{len(parity.cases)} cases, {parity.epochs} epochs; reference: {REFERENCE}",
         *(f"missing: {environment}: {reason}" for environment, reason in parity.missing.items()),
     ]

@@ -3,6 +3,7 @@
 Epochs are counted from 0, as Keras 2 printed them. Predictions are in units of the sum, with the article's digits.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from bench.output.advise import LAYERS
 from bench.output.files import write_atomically
 from bench.output.tables import Column, Table
 from bench.output.text import print_text
+from bench.records.schema import Worker
 from seqsum_core.article.reference import Reference
 from seqsum_core.article.verdict import SHOWN_PREDICTIONS, Replayed, compared_epoch
 
@@ -89,12 +91,16 @@ def verdict_table(replays: Replays) -> Table:
     for environment in replays.workers:
         columns[environment] = [_verdict(replays.attempts[run.name, environment]) for run in replays.references]
     columns |= dict.fromkeys(replays.missing, "missing")
-    versions = [
-        f"{environment} {worker.versions.get(worker.backend, '?')} with Keras {worker.versions.get('keras', '?')}"
-        for environment, worker in replays.workers.items()
-    ]
     verdict = "pass" if replays.passed else "FAIL"
-    return _text_table(f"Verdict in {replays.dtype}: {verdict}", pd.DataFrame(columns), "; ".join(versions))
+    return _text_table(f"Verdict in {replays.dtype}: {verdict}", pd.DataFrame(columns), versions_text(replays.workers))
+
+
+def versions_text(workers: Mapping[str, Worker]) -> str:
+    """Return the versions of environments: "jax 0.10.2 with Keras 3.15.1; ..."."""
+    texts = []
+    for name, worker in workers.items():
+        texts.append(f"{name} {worker.versions.get(worker.backend, '?')} with Keras {worker.versions['keras']}")
+    return "; ".join(texts)
 
 
 def _text_table(title: str, frame: pd.DataFrame, *notes: str) -> Table:
