@@ -14,6 +14,7 @@ from dataclasses import asdict, fields
 from functools import cached_property
 from itertools import chain
 from math import nan
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -64,6 +65,8 @@ TURNS = [
     "xla",
     "compilations",
 ]
+FLAGS = ("is_control", "counted", "disturbed", "stopped_early")
+"""Columns that choose rows; so they do in a frame that has none."""
 TEST = ["test_mse", "test_mae", "exact_sum_rate"]
 GRADIENTS = ["gradient_start_h", "gradient_h", "gradient_start_c", "gradient_c"]
 
@@ -118,37 +121,26 @@ class Frames:
         records = self._records(Speed)
         turns = list(chain.from_iterable(record.turns for record in records))
         counted = [turn is record.counted_turns[turn.round] for record in records for turn in record.turns]
+        paths = [record.execution_path for record in records]
         process = {
-            "process": [record.process for record in records],
-            "is_control": [record.is_control for record in records],
-            "process_start_s": _floats(record.process_start_s for record in records),
-            "import_s": [record.import_s for record in records],
-            "build_s": [record.build_s for record in records],
+            **_stored(records, "process", "is_control", "import_s", "build_s", "start_s"),
+            **_stored(records, "rows_per_epoch", "steps_per_epoch", "peak_rss_bytes"),
+            **_optional(records, "process_start_s", "padding_share", "peak_device_bytes"),
             "first_epoch_s": [record.start_epochs_s[0] for record in records],
-            "start_s": [record.start_s for record in records],
             "validation_s": _floats(record.steady_validation_s for record in records),
-            "rows_per_epoch": [record.rows_per_epoch for record in records],
-            "steps_per_epoch": [record.steps_per_epoch for record in records],
-            "padding_share": _floats(record.padding_share for record in records),
-            "peak_rss_bytes": [record.peak_rss_bytes for record in records],
-            "peak_device_bytes": _floats(record.peak_device_bytes for record in records),
-            "recurrence": _objects(path.recurrence if (path := record.execution_path) else None for record in records),
-            "xla": _objects(path.xla if (path := record.execution_path) else None for record in records),
-            "compilations": _floats(
-                path.compilations if (path := record.execution_path) else None for record in records
-            ),
+            "recurrence": _objects(path.recurrence if path else None for path in paths),
+            "xla": _objects(path.xla if path else None for path in paths),
+            "compilations": _floats(path.compilations if path else None for path in paths),
         }
         turn = {
+            **_stored(turns, "round", "warmup_epochs", "started_after_s", "disturbed", "others_cpu_s", "steal_s"),
+            **_stored(turns, "involuntary_switches"),
+            **_optional(turns, "device_lag_s", "energy_j"),
             "counted": counted,
             "epoch_s": [_epoch_s(turn) for turn in turns],
             "epochs": [len(turn.epochs_s) - turn.warmup_epochs for turn in turns],
             "seconds": [sum(turn.epochs_s) for turn in turns],
-            "disturbed": [turn.disturbed for turn in turns],
-            "device_lag_s": _floats(turn.device_lag_s for turn in turns),
-            "energy_j": _floats(turn.energy_j for turn in turns),
         }
-        stored = ("round", "warmup_epochs", "started_after_s", "others_cpu_s", "steal_s", "involuntary_switches")
-        turn |= {name: [getattr(turn, name) for turn in turns] for name in stored}
         return self._frame("turns", Speed, process, turn, [len(record.turns) for record in records])
 
     @cached_property
@@ -156,14 +148,12 @@ class Frames:
         """A row for each training: a cell, a seed and where one patience ends it."""
         records = self._records(Accuracy)
         figures = {
-            "epochs": [len(record.loss) for record in records],
-            "stopped_early": [record.stopped_early for record in records],
-            "val_mse": [record.val_loss[-1] for record in records],
+            **_stored(records, "seed", "patience", "stopped_early", "start", "trained_as"),
             **_test_columns(records),
-            "start": [record.start for record in records],
-            "trained_as": [record.trained_as for record in records],
+            "epochs": [len(record.loss) for record in records],
+            "val_mse": [record.val_loss[-1] for record in records],
         }
-        return self._frame("trainings", Accuracy, _training(records) | figures)
+        return self._frame("trainings", Accuracy, figures)
 
     @cached_property
     def losses(self) -> pd.DataFrame:
@@ -184,10 +174,7 @@ class Frames:
         errors = list(chain.from_iterable(record.test_by_length.values() for record in records))
         lengths = {
             "true_length": _flat(record.test_by_length for record in records),
-            "rows": [error.rows for error in errors],
-            "mse": [error.mse for error in errors],
-            "mae": [error.mae for error in errors],
-            "exact_sum_rate": [error.exact_sum_rate for error in errors],
+            **_stored(errors, "rows", "mse", "mae", "exact_sum_rate"),
         }
         counts = [len(record.test_by_length) for record in records]
         return self._frame("lengths", Accuracy, _training(records), lengths, counts)
@@ -223,16 +210,14 @@ class Frames:
     def baselines(self) -> pd.DataFrame:
         """A row for each model without recurrence and length."""
         records = self._records(Baseline)
-        names = {"name": [record.name for record in records], "length": [record.length for record in records]}
-        return self._frame("baselines", Baseline, names | _test_columns(records))
+        return self._frame("baselines", Baseline, _stored(records, "name", "length") | _test_columns(records))
 
     @cached_property
     def failures(self) -> pd.DataFrame:
         """A row for each trial that left no numbers."""
         records = self._records(Failure)
-        stored = ("trial", "index", "is_control", "phase", "fault", "reason")
-        columns: Columns = {name: [getattr(record, name) for record in records] for name in stored}
-        columns["exit_code"] = _floats(record.exit_code for record in records)
+        columns = _stored(records, "trial", "index", "is_control", "phase", "fault", "reason")
+        columns |= _optional(records, "exit_code")
         return self._frame("failures", Failure, columns)
 
     def of(self, kind: Kind) -> pd.DataFrame:
@@ -263,7 +248,8 @@ class Frames:
         record = np.arange(len(of_record)) if inner is None else np.repeat(np.arange(len(of_record)), counts)
         frame = {column: constants[column].array.take(of_record[record]) for column in constants}
         frame |= {column: pd.Series(values).array.take(record) for column, values in columns.items()}
-        return pd.DataFrame(frame | (inner or {}), columns=COLUMNS[name])
+        whole = pd.DataFrame(frame | (inner or {}), columns=COLUMNS[name])
+        return whole if len(whole) else whole.astype({flag: bool for flag in FLAGS if flag in whole})
 
     def _constants(self, number: int, record: Record) -> Columns:
         """Return the columns of a run and a cell."""
@@ -315,21 +301,29 @@ def _place(record: Record) -> Hashable:
 
 
 def _training(records: Sequence[Accuracy]) -> Columns:
-    return {"seed": [record.seed for record in records], "patience": [record.patience for record in records]}
+    return _stored(records, "seed", "patience")
 
 
 def _test_columns(records: Sequence[Accuracy] | Sequence[Baseline]) -> Columns:
     tests = [record.test for record in records]
-    return {
-        "test_mse": [test.mse for test in tests],
-        "test_mae": [test.mae for test in tests],
-        "exact_sum_rate": [test.exact_sum_rate for test in tests],
-    }
+    return {f"test_{name}": values for name, values in _stored(tests, "mse", "mae").items()} | _stored(
+        tests, "exact_sum_rate"
+    )
 
 
 def _epoch_s(turn: Turn) -> float:
     """Return the figure of a turn; NaN for one of an older protocol that counts no epoch."""
     return turn.epoch_s if len(turn.epochs_s) > turn.warmup_epochs else nan
+
+
+def _stored(things: Sequence[Any], *names: str) -> Columns:
+    """Return attributes as columns."""
+    return {name: list(map(attrgetter(name), things)) for name in names}
+
+
+def _optional(things: Sequence[Any], *names: str) -> Columns:
+    """Return attributes that are numbers or None as columns."""
+    return {name: _floats(map(attrgetter(name), things)) for name in names}
 
 
 def _floats(values: Iterable[float | None]) -> Any:
