@@ -8,8 +8,6 @@ that exchanging two cells inverts it exactly. Cells are compared within a run on
 known.
 """
 
-from collections.abc import Sequence
-from dataclasses import fields
 from math import inf, nan
 from typing import Literal
 
@@ -17,13 +15,11 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.statistics import medians
-from bench.records.frame import CELL
-from seqsum_core.settings import VariantSettings
+from bench.records.frame import CELL, SETTINGS
 
 KEY = ["run", *CELL]
 ONLY_KERAS = ("implementation", "unroll", "jit_compile", "steps_per_execution")
 """Settings of a variant that its ceiling does not have; it shares the others."""
-SHARED_SETTINGS = [field.name for field in fields(VariantSettings) if field.name not in ONLY_KERAS]
 PARTS = ("process_start_s", "import_s", "build_s", "first_epoch_s")
 """Parts of the start, in their order."""
 OF_PROCESS = (
@@ -37,12 +33,30 @@ OF_PROCESS = (
     "rows_per_epoch",
     "steps_per_epoch",
 )
+ENDS = (("low", "least"), ("high", "greatest"))
+"""Ends of an interval, and of the range that is shown where there is none."""
 Axis = Literal["environment", "model", "threads", "variant"]
+
+
+def _without(*names: str) -> list[str]:
+    return [name for name in KEY if name not in names]
 
 
 def counted(turns: pd.DataFrame, *, controls: bool = False) -> pd.DataFrame:
     """Return the turns that count, of the cells or of their controls."""
     return turns[turns["counted"] & (turns["is_control"] == controls)]
+
+
+def number_cells(turns: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the cells, and the turns with a number in place of their cell: numbers are grouped faster than names.
+
+    Returns:
+        `KEY`, the settings of the variant and cell: a row for each cell, in their order in the frame, cell numbered
+        from 0. And the other columns of the turns and cell.
+    """
+    numbers = turns.groupby(KEY, sort=False).ngroup()
+    cells = turns[[*KEY, *SETTINGS]].drop_duplicates(KEY, ignore_index=True)
+    return cells.assign(cell=cells.index), turns.drop(columns=[*KEY, *SETTINGS]).assign(cell=numbers)
 
 
 def processes(turns: pd.DataFrame) -> pd.DataFrame:
@@ -52,16 +66,16 @@ def processes(turns: pd.DataFrame) -> pd.DataFrame:
         `KEY`, process, epoch_s (median of its rounds), round_spread (standard deviation of their logarithms), epoch_j
         (joules of an epoch, over all turns) and the columns of `OF_PROCESS`.
     """
-    key = [*KEY, "process"]
-    timed = counted(turns)
-    rounds = timed.assign(log=np.log(timed["epoch_s"])).groupby(key, sort=False)
+    cells, timed = number_cells(turns[~turns["is_control"]])
+    timed = timed.assign(log=np.log(timed["epoch_s"]), all_epochs=timed["epochs"] + timed["warmup_epochs"])
+    by = ["cell", "process"]
+    rounds = timed[timed["counted"]].groupby(by, sort=False)
     figures = rounds[list(OF_PROCESS)].first()
     figures.insert(0, "epoch_s", rounds["epoch_s"].median())
     figures["round_spread"] = rounds["log"].std()
-    all_turns = turns[~turns["is_control"]].assign(all_epochs=turns["epochs"] + turns["warmup_epochs"])
-    energy = all_turns.groupby(key, sort=False)[["energy_j", "all_epochs"]].sum(min_count=1)
+    energy = timed.groupby(by, sort=False)[["energy_j", "all_epochs"]].sum(min_count=1)
     figures["epoch_j"] = energy["energy_j"].astype(float) / energy["all_epochs"]
-    return figures.reset_index()
+    return cells[[*KEY, "cell"]].merge(figures.reset_index(), on="cell").drop(columns="cell")
 
 
 def epoch_times(turns: pd.DataFrame) -> pd.DataFrame:
@@ -93,35 +107,43 @@ def ratios(turns: pd.DataFrame, by: Axis, second: str | None = None) -> pd.DataF
         run, the other columns of a cell, first, second (values of `by`), processes, ratio (first / second) with its
         interval, level and range, first_s and second_s (epochs of these turns).
     """
-    on = [name for name in KEY if name != by]
-    timed = counted(turns)[[*KEY, "process", "round", "epoch_s", "disturbed"]]
-    firsts, seconds = timed.rename(columns={by: "first"}), timed.rename(columns={by: "second"})
-    if second is not None:
-        firsts, seconds = firsts[firsts["first"] != second], seconds[seconds["second"] == second]
-    pairs = firsts.merge(seconds, on=[*on, "process", "round"], suffixes=("", "_second"))
-    if second is None:
-        pairs = pairs[pairs["first"] > pairs["second"]]
-    return _ratios_of(pairs, [*on, "first", "second"])
+    on = _without(by)
+    cells, timed = number_cells(counted(turns))
+    cells = cells[[*KEY, "cell"]].rename(columns={by: "first"})
+    others = cells.rename(columns={"first": "second"})
+    pairs = cells.merge(others if second is None else others[others["second"] == second], on=on)
+    pairs = pairs[pairs["first"] > pairs["second"] if second is None else pairs["first"] != pairs["second"]]
+    return _ratios_of(pairs, timed, timed)
 
 
-def _ratios_of(pairs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Return the ratio epoch_s / epoch_s_second of each group of paired turns.
+def _ratios_of(pairs: pd.DataFrame, firsts: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
+    """Return the ratio of each pair of cells, first / second, of turns of the same process and round.
 
     Rounds in which either turn is disturbed count only where a process has no other.
+
+    Args:
+        pairs: cell_x and cell_y, numbers of the cells, and what names the pair.
+        firsts: turns of the first cells.
+        seconds: turns of the second ones.
+
+    Returns:
+        A row for each pair with turns in common: what names it, processes, ratio, ...
     """
-    pairs = pairs.assign(
-        ratio=np.log(pairs["epoch_s"]) - np.log(pairs["epoch_s_second"]),
-        disturbed=pairs["disturbed"] | pairs["disturbed_second"],
-    )
-    of_process = [*by, "process"]
-    all_disturbed = pairs.groupby(of_process, sort=False)["disturbed"].transform("all")
-    logs = pairs[~pairs["disturbed"] | all_disturbed].groupby(of_process, sort=False)["ratio"].median()
-    figures = medians(logs.reset_index(), by, "ratio")
+    pairs = pairs.reset_index(drop=True).rename_axis("pair").reset_index()
+    columns = ["cell", "process", "round", "epoch_s", "disturbed"]
+    both = pairs[["pair", "cell_x", "cell_y"]].merge(firsts[columns].rename(columns={"cell": "cell_x"}), on="cell_x")
+    both = both.merge(seconds[columns].rename(columns={"cell": "cell_y"}), on=["cell_y", "process", "round"])
+    both["ratio"] = np.log(both["epoch_s_x"]) - np.log(both["epoch_s_y"])
+    both["disturbed"] = both["disturbed_x"] | both["disturbed_y"]
+    all_disturbed = both.groupby(["pair", "process"])["disturbed"].transform("all")
+    of_process = both[~both["disturbed"] | all_disturbed].groupby(["pair", "process"])
+    logs = of_process[["ratio", "epoch_s_x", "epoch_s_y"]].median().reset_index()
+    figures = medians(logs, ["pair"], "ratio")
     for name in ("ratio", "ratio_low", "ratio_high", "ratio_least", "ratio_greatest"):
         figures[name] = np.exp(figures[name])
-    times = pairs.groupby(of_process, sort=False)[["epoch_s", "epoch_s_second"]].median()
-    times = times.groupby(list(by), sort=False).median().set_axis(["first_s", "second_s"], axis=1)
-    return figures.merge(times.reset_index(), on=list(by))
+    times = logs.groupby("pair")[["epoch_s_x", "epoch_s_y"]].median().set_axis(["first_s", "second_s"], axis=1)
+    figures = figures.join(times, on="pair")
+    return pairs.merge(figures, on="pair").drop(columns=["pair", "cell_x", "cell_y"])
 
 
 def controls(turns: pd.DataFrame) -> pd.DataFrame:
@@ -131,8 +153,10 @@ def controls(turns: pd.DataFrame) -> pd.DataFrame:
         `KEY`, processes, ratio (control / cell) with its interval, level and range, and consistent: whether the
         interval holds 1, NA without an interval.
     """
-    pairs = counted(turns, controls=True).merge(counted(turns), on=[*KEY, "process", "round"], suffixes=("", "_second"))
-    figures = _ratios_of(pairs, KEY)
+    cells, timed = number_cells(turns[turns["counted"]])
+    pairs = cells[KEY].assign(cell_x=cells["cell"], cell_y=cells["cell"])
+    is_control = timed["is_control"]
+    figures = _ratios_of(pairs, timed[is_control], timed[~is_control])
     return figures.assign(consistent=consistent(figures))
 
 
@@ -206,7 +230,7 @@ def break_even(turns: pd.DataFrame) -> pd.DataFrame:
         processes, epoch with its interval, level and range: the first one, from 1, at whose end the faster one has
         done as many in less time; infinite if it never has.
     """
-    on = [name for name in KEY if name != "environment"]
+    on = _without("environment")
     by_process = processes(turns)[[*KEY, "process", "start_s", "epoch_s"]]
     cells = by_process.groupby(KEY, sort=False)[["start_s", "epoch_s"]].median().reset_index()
     pairs = cells.merge(cells, on=on, suffixes=("", "_other"))
@@ -239,12 +263,21 @@ def tax(turns: pd.DataFrame) -> pd.DataFrame:
         `KEY` of the cell with Keras, processes, ratio (Keras / ceiling) with its interval, level and range, first_s
         and second_s (epochs of both).
     """
-    timed = counted(turns)
-    on = [name for name in KEY if name != "variant"] + SHARED_SETTINGS
-    is_ceiling = timed["implementation"] == "ceiling"
-    ceilings = timed.loc[is_ceiling, [*on, "process", "round", "epoch_s", "disturbed"]]
-    pairs = timed[~is_ceiling].merge(ceilings, on=[*on, "process", "round"], suffixes=("", "_second"))
-    return _ratios_of(pairs, KEY)
+    cells, timed = number_cells(counted(turns))
+    is_ceiling = cells["implementation"] == "ceiling"
+    shared = [*_without("variant"), *(name for name in SETTINGS if name not in ONLY_KERAS)]
+    pairs = cells[~is_ceiling].merge(cells.loc[is_ceiling, [*shared, "cell"]], on=shared)
+    return _ratios_of(pairs[[*KEY, "cell_x", "cell_y"]], timed, timed)
+
+
+def device_efficiency(turns: pd.DataFrame) -> pd.DataFrame:
+    """Return `KEY` of the cells with several devices, and efficiency: speed-up over one device / devices."""
+    cells, timed = number_cells(counted(turns))
+    several = cells["devices"] > 1
+    shared = [*_without("variant"), *(name for name in SETTINGS if name != "devices")]
+    pairs = cells[several].merge(cells.loc[~several, [*shared, "cell"]], on=shared)
+    figures = _ratios_of(pairs[[*KEY, "devices", "cell_x", "cell_y"]], timed, timed)
+    return figures[KEY].assign(efficiency=1 / (figures["ratio"] * figures["devices"]))
 
 
 def growth(turns: pd.DataFrame) -> pd.DataFrame:
@@ -255,7 +288,7 @@ def growth(turns: pd.DataFrame) -> pd.DataFrame:
         exponent: log(next_epoch_s / epoch_s) / log(next_length / length), with its interval, level and range. An
         exponent of 1: in proportion to the length; of 0: not at all.
     """
-    rest = [name for name in KEY if name != "length"]
+    rest = _without("length")
     by_process = processes(turns)[[*KEY, "process", "epoch_s"]]
     cells = by_process.groupby(KEY, sort=False)["epoch_s"].median().reset_index().sort_values("length", kind="stable")
     following = cells.groupby(rest, sort=False)[["length", "epoch_s"]].shift(-1)
@@ -274,17 +307,19 @@ def changes_of_order(turns: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         run, the other columns of a cell, first, second (environments), length and next_length, ratio and next_ratio
-        (first / second) at these, and decided: whether neither interval holds 1.
+        (first / second) at these, and decided: whether neither interval holds 1, or neither range where there is none.
     """
-    rest = [name for name in KEY if name not in ("environment", "length")]
+    rest = _without("environment", "length")
     figures = ratios(turns, "environment").sort_values("length", kind="stable")
-    figures["certain"] = ~consistent(figures).fillna(True)
+    low, high = (figures[f"ratio_{name}"].fillna(figures[f"ratio_{end}"]) for name, end in ENDS)
+    figures["certain"] = (low > 1) | (high < 1)
     following = figures.groupby([*rest, "first", "second"], sort=False)[["length", "ratio", "certain"]].shift(-1)
     figures = figures.assign(next_length=following["length"], next_ratio=following["ratio"])
-    figures["decided"] = figures["certain"] & (following["certain"] == True)  # noqa: E712  NA at the last length
+    figures["decided"] = figures["certain"] & following["certain"].eq(True)
     changed = np.sign(np.log(figures["ratio"])) * np.sign(np.log(figures["next_ratio"])) < 0
     names = [*rest, "first", "second", "length", "next_length", "ratio", "next_ratio", "decided"]
-    return figures.loc[changed, names].astype({"next_length": int}).reset_index(drop=True)
+    changes = figures.loc[changed, names].reset_index(drop=True)
+    return changes.assign(next_length=changes["next_length"].astype(int))
 
 
 def execution_paths(turns: pd.DataFrame) -> pd.DataFrame:
@@ -296,8 +331,8 @@ def execution_paths(turns: pd.DataFrame) -> pd.DataFrame:
     known = turns[turns["recurrence"].notna()]
     xla = known["xla"].map({True: ", XLA", False: ""})
     paths = known[KEY].assign(path=known["recurrence"].astype(str) + xla).drop_duplicates().groupby(KEY, sort=False)
-    joined = paths["path"].agg(lambda names: " or ".join(names))
-    return joined.rename("path").reset_index()
+    joined: pd.DataFrame = paths["path"].agg(" or ".join).reset_index()
+    return joined
 
 
 def noise(turns: pd.DataFrame) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from bench.records.schema import BUSY_LOAD
 
 Form = Literal["text", "markdown", "csv", "latex", "json"]
 DEFAULT = ("speed", "speed-by-backend", "controls", "start", "break-even", "accuracy")
-WIDEST_COLUMN = 20
+WIDEST_COLUMN = 26
 MARK = " *"
 UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Unicode's categories of what steers a terminal or the direction of text and is not seen itself."""

@@ -26,9 +26,8 @@ def overview(selection: Selection) -> Table:
     frame = cells.pivot(index=place, columns="environment", values="epoch_s").reset_index()
     environments = [name for name in frame.columns if name not in place]
     trainings = selection.frames.trainings
-    notes = [
-        f"Milliseconds of a steady epoch, {_epoch_size(cells)}. {interval_note(cells)}" if len(cells) else "",
-    ]
+    trainings = trainings[trainings["variant"] == str(main.trained_variants[0])]
+    notes = [f"Milliseconds of a steady epoch, {_epoch_size(cells)}. {process_note(cells)}" if len(cells) else ""]
     if len(trainings):
         longest = accuracy.longest(trainings)
         learned = accuracy.accuracy(accuracy.average_environments(longest))
@@ -113,10 +112,10 @@ def variants(selection: Selection) -> Table:
     ]
     frame = pd.concat(parts).rename(columns={"first": "variant"})
     frame = frame.assign(consistent=speed.consistent(frame))
-    settings = turns[[*speed.KEY, "batching", "devices"]].drop_duplicates()
+    settings = turns[[*speed.KEY, "batching"]].drop_duplicates()
     starts = speed.start_times(turns)[[*speed.KEY, "padding_share", "compilations", "first_epoch_s"]]
     frame = sort_rows(frame.merge(settings, on=speed.KEY).merge(starts, on=speed.KEY))
-    frame["efficiency"] = 1 / (frame["ratio"] * frame["devices"])
+    frame = frame.merge(speed.device_efficiency(turns), on=speed.KEY, how="left")
     columns = [
         *axes(frame),
         Column("first_s", "epoch ms", MS),
@@ -136,10 +135,11 @@ def variants(selection: Selection) -> Table:
             Column("first_epoch_s", "first epoch s"),
         ]
         notes.append("Padding: share of the timesteps that hold no digit. Each new shape can need a compilation.")
-    if (frame["devices"] > 1).any():
+    if frame["efficiency"].notna().any():
         columns.append(Column("efficiency", "efficiency %", PERCENT))
         notes.append(
-            "Efficiency: speed-up / devices. Devices made of one CPU share its cores: they show what sharing costs."
+            "Efficiency: speed-up over one device / devices. Devices made of one CPU share its cores: they show what "
+            "sharing costs."
         )
     return Table("variants", "Variants compared by speed", frame, columns, tuple(notes) if len(frame) else ())
 
@@ -218,16 +218,19 @@ def growth(selection: Selection) -> Table:
         Column("next_epoch_s", "next ms", MS),
         with_interval("exponent", "exponent"),
     ]
+    notes = [
+        "Exponent: log(next ms / ms) / log(next length / length). 1: an epoch grows in proportion to the length; 0: it "
+        f"does not grow. {interval_note(frame)}",
+    ]
     order = speed.changes_of_order(turns)
     changes = [
         f"{row.first} / {row.second} ({row.model}) from {row.length} to {row.next_length}"
         for row in order[order["decided"]].itertuples()
     ]
-    notes = [
-        "Exponent: log(next ms / ms) / log(next length / length). 1: an epoch grows in proportion to the length; 0: it "
-        f"does not grow. {interval_note(frame)}",
-        f"Backends change places: {'; '.join(changes)}." if changes else "No two backends change places.",
-    ]
+    if changes:
+        notes.append(f"Backends change places: {'; '.join(changes)}.")
+    elif frame["environment"].nunique() > 1:
+        notes.append("No two backends are shown to change places.")
     return Table("growth", "Growth with length", frame, columns, tuple(notes) if len(frame) else ())
 
 
@@ -277,16 +280,22 @@ def failures(selection: Selection) -> Table:
     return Table("failures", "Failures", frame, columns, notes)
 
 
+def process_note(frame: pd.DataFrame) -> str:
+    """Say what the figures of a frame are medians of."""
+    least, most = int(frame["processes"].min()), int(frame["processes"].max())
+    span = f"{least}" if least == most else f"{least} to {most}"
+    return f"Medians over {span} fresh process{'es' * (most > 1)}."
+
+
 def interval_note(frame: pd.DataFrame) -> str:
-    """Say what the figures of a frame are and how their intervals are made, by its columns processes and level."""
+    """Say the same and how their intervals are made."""
     counts = sorted({int(count) for count in frame["processes"].dropna()})
     if not counts:
         return ""
-    span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    text = f"Medians over {span} fresh process{'es' * (counts[-1] > 1)}."
+    text = process_note(frame)
     ranks = [(count, *order_rank(count)) for count in counts if order_rank(count)[0]]
     if not ranks:
-        return f"{text} An interval takes {LEAST_PROCESSES} or more."
+        return f"{text} Range: least to greatest; an interval takes {LEAST_PROCESSES} processes."
     count, rank, level = ranks[0]
     if len(counts) == 1:
         ends = "the least to the greatest" if rank == 1 else f"number {rank} to number {count + 1 - rank}"
@@ -314,8 +323,11 @@ def control_note(selection: Selection) -> str:
 
 
 def _epoch_size(cells: pd.DataFrame) -> str:
-    sizes = cells[["rows_per_epoch", "steps_per_epoch"]].drop_duplicates().astype(int)
-    return " or ".join(f"{rows:,} sequences in {steps:,} steps" for rows, steps in sizes.itertuples(index=False))
+    sizes = cells[["rows_per_epoch", "steps_per_epoch"]].astype(int).drop_duplicates().sort_values("steps_per_epoch")
+    return " or ".join(
+        f"{rows:,} sequences in {', '.join(map(str, steps))} steps"
+        for rows, steps in sizes.groupby("rows_per_epoch")["steps_per_epoch"]
+    )
 
 
 def _threads(cells: pd.DataFrame) -> str:
