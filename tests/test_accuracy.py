@@ -207,7 +207,7 @@ def test_a_seed_that_has_stopped_keeps_its_last_loss() -> None:
     assert curve["val_mse"].tolist() == [6.0, 4.0, 3.0] and curve["val_mse_low"].tolist() == [5.0, 3.0, 2.5]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=8))
 def test_the_order_of_records_changes_no_figure(mse: list[float]) -> None:
     frame = pd.concat([trainings(mse), trainings(mse[::-1], environment="torch")])

@@ -55,7 +55,8 @@ def test_a_gradient_that_vanished_at_the_end_has_no_relative_size() -> None:
 
 def test_the_table_shows_powers_of_two_and_the_rows_behind_them() -> None:
     rows = (200, 150, 100, 80, LEAST_ROWS - 1)
-    trial = make_accuracy(memory=make_memory((1.0, 0.9, 0.8, 0.7, 0.6), rows=rows))
+    memory = make_memory((1.0, 0.9, 0.8, 0.7, 0.6)).model_copy(update={"rows": rows})
+    trial = make_accuracy(memory=memory)
     table = TABLES["memory"](select_all(trial))
     assert table.frame["steps_back"].tolist() == [0, 1, 2, 4]
     assert table.frame["rows"].tolist() == [200, 150, 100, LEAST_ROWS - 1]

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from factories import make_accuracy, make_cell, make_processes, select_all
+from factories import make_accuracy, make_cell, make_processes, make_turns, select_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analysis.speed import OF_PROCESS
+from bench.analysis.select import TARGET
 from bench.analysis.statistics import order_interval
-from bench.analysis.targets import TARGET, agreement, parse_target, target_epochs, time_to_target
+from bench.analysis.targets import agreement, parse_target, target_epochs, time_to_target
 from bench.errors import UserError
 from bench.output.tables.accuracy import TABLES
 from bench.records.schema import Accuracy
@@ -37,15 +37,7 @@ def reached(*epochs: float, of: int = 12, **fields: Any) -> pd.DataFrame:
     )
 
 
-def turns(processes: dict[int, list[float]], **fields: Any) -> pd.DataFrame:
-    """Make the turns of some processes: seconds of an epoch in each round."""
-    rows = [(process, round_, s) for process, rounds in processes.items() for round_, s in enumerate(rounds)]
-    known: dict[str, Any] = dict.fromkeys(OF_PROCESS, nan) | {"start_s": 3.0, "validation_s": 0.05}
-    known |= {"run": "a", "counted": True, "is_control": False, "epochs": 2, "warmup_epochs": 1, "energy_j": nan}
-    return pd.DataFrame(rows, columns=["process", "round", "epoch_s"]).assign(**{**CELL, **known, **fields})
-
-
-NOT_TIMED = turns({})
+NOT_TIMED = make_turns({})
 
 
 @pytest.mark.parametrize(
@@ -77,15 +69,15 @@ def test_of_each_seed_its_longest_training_counts() -> None:
 
 
 def test_misses_stay_in_the_median_and_its_interval() -> None:
-    figures = time_to_target(NOT_TIMED, reached(2, inf, 3, 4, inf, 5)).iloc[0]
+    figures = time_to_target(NOT_TIMED, target_epochs(reached(2, inf, 3, 4, inf, 5))).iloc[0]
     assert (figures["seeds"], figures["reached"], figures["epochs"]) == (6, 4, 4.5)
     assert (figures["epochs_low"], figures["epochs_high"]) == (2, inf)
     assert figures["level"] == pytest.approx(1 - 2 / 2**6)
-    assert time_to_target(NOT_TIMED, reached(2, inf, inf, 4))["epochs"].tolist() == [inf]
+    assert time_to_target(NOT_TIMED, target_epochs(reached(2, inf, inf, 4)))["epochs"].tolist() == [inf]
 
 
 def test_fewer_than_six_seeds_have_no_interval() -> None:
-    figures = time_to_target(NOT_TIMED, reached(1, 1, 1, 1, 1)).iloc[0]
+    figures = time_to_target(NOT_TIMED, target_epochs(reached(1, 1, 1, 1, 1))).iloc[0]
     assert figures["epochs"] == 1 and np.isnan(figures["epochs_low"]) and np.isnan(figures["level"])
 
 
@@ -100,20 +92,19 @@ def test_a_miss_never_improves_a_figure(epochs: list[float], data: st.DataObject
 
 
 def test_seconds_are_those_of_the_timed_cell() -> None:
-    """Rounds, then processes are taken by their median; a control, a turn that does not count, another cell never."""
-    timed = [
-        turns({0: [0.1, 0.1, 9.0], 1: [0.2, 0.2, 0.2], 2: [0.9, 0.9, 0.9]}),
-        turns({0: [7.0]}, is_control=True),
-        turns({0: [7.0] * 9}, counted=False),
-        turns({0: [7.0]}, threads="4"),
-    ]
-    figures = time_to_target(pd.concat(timed, ignore_index=True), reached(3, 3, 3)).iloc[0]
+    """Medians of rounds, then of processes; a control, a turn that does not count and other threads are left out."""
+    cell = make_cell()
+    rounds = [[0.1, 0.1, 9.0], [0.2, 0.2, 0.2], [0.9, 0.9, 0.9]]
+    turns = make_turns({cell: rounds, make_cell(threads=4): [[7.0]] * 3}, controls={cell: [[7.0] * 3] * 3})
+    turns = pd.concat([turns, turns.assign(counted=False, epoch_s=7.0)], ignore_index=True)
+    figures = time_to_target(turns, target_epochs(reached(3, 3, 3))).iloc[0]
+    start_s, validation_s = turns["start_s"][0], turns["validation_s"][0]
     assert figures["train_s"] == pytest.approx(3 * 0.2)
-    assert figures["total_s"] == pytest.approx(3.0 + 2 * 0.2 + 3 * 0.05), "three validations are paid"
+    assert figures["total_s"] == pytest.approx(start_s + 2 * 0.2 + 3 * validation_s), "three validations are paid"
 
 
 def test_a_cell_that_was_not_timed_has_no_seconds() -> None:
-    figures = time_to_target(NOT_TIMED, reached(3, inf, inf)).iloc[0]
+    figures = time_to_target(NOT_TIMED, target_epochs(reached(3, inf, inf))).iloc[0]
     assert np.isnan(figures["train_s"]) and np.isnan(figures["total_s"])
 
 

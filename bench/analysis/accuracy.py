@@ -8,7 +8,7 @@ data set and its test rows. docs/methodology.md, "Accuracy over seeds", gives th
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from math import inf, nan
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -111,7 +111,9 @@ def by_length(lengths: pd.DataFrame, *, most_bands: int | None = MOST_BANDS) -> 
         test rows in it, `seeds`, and the means `mse` and `exact_sum_rate` with their 95 % intervals.
     """
     merged = merge_patiences(lengths, ["true_length", "mse", "exact_sum_rate"])
-    bands = pd.DataFrame(_bands(merged, most_bands), columns=["length", "true_length", "shortest", "longest"])
+    bands = pd.DataFrame(
+        list(_bands(merged, most_bands)), columns=["length", "true_length", "shortest", "longest"], dtype=int
+    )
     figures, by = ["mse", "exact_sum_rate"], [*CELL, "patience", "patiences", "shortest", "longest"]
     weighted = merged.assign(**{figure: merged[figure] * merged["rows"] for figure in figures})
     weighted = weighted.merge(bands, on=["length", "true_length"])
@@ -121,7 +123,7 @@ def by_length(lengths: pd.DataFrame, *, most_bands: int | None = MOST_BANDS) -> 
     return _means(seeds, by, figures).join(counts, on=by)
 
 
-def _bands(lengths: pd.DataFrame, most_bands: int | None) -> Iterator[tuple[int, int, int, int]]:
+def _bands(lengths: pd.DataFrame, most_bands: int | None) -> Iterator[tuple[Any, ...]]:
     """Yield length, true length, and the shortest and longest true length of its band."""
     for length, rows in lengths.groupby("length"):
         true_lengths = np.unique(rows["true_length"])

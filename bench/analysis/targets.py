@@ -12,11 +12,9 @@ import pandas as pd
 
 from bench.analysis import speed, statistics
 from bench.analysis.accuracy import longest
+from bench.analysis.select import TARGET
 from bench.errors import UserError
 from bench.records.frame import CELL
-
-TARGET = 0.25
-"""A val_mse at which most sums are exact once they are rounded."""
 
 
 def parse_target(value: float) -> float:
@@ -43,13 +41,14 @@ def target_epochs(losses: pd.DataFrame, target: float = TARGET) -> pd.DataFrame:
     return trainings.agg(epoch=("reached", "min"), epochs=("epoch", "max")).reset_index()
 
 
-def time_to_target(turns: pd.DataFrame, losses: pd.DataFrame, target: float = TARGET) -> pd.DataFrame:
+def time_to_target(turns: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
     """Summarise the time to a val_mse over the seeds of each cell.
+
+    Example: time_to_target(frames.turns, target_epochs(frames.losses, 0.25))
 
     Args:
         turns: the cells where they were timed; may be empty.
-        losses: a row for each training and epoch.
-        target: the val_mse.
+        epochs: what `target_epochs` returns.
 
     Returns:
         The cell's columns, `seeds`, `reached`: the seeds that reached it, and over all seeds:
@@ -59,10 +58,9 @@ def time_to_target(turns: pd.DataFrame, losses: pd.DataFrame, target: float = TA
         epoch, each validated; both NaN where the cell was not timed.
     """
     rows = []
-    for cell, epochs in target_epochs(losses, target).groupby(CELL, sort=False)["epoch"]:
-        low, high, level = statistics.order_interval(epochs)
-        figures = {"seeds": len(epochs), "reached": int(np.isfinite(epochs).sum()), "epochs": epochs.median()}
-        rows.append((*cell, *figures.values(), low, high, level))
+    for cell, reached in epochs.groupby(CELL, sort=False)["epoch"]:
+        interval = statistics.order_interval(reached)
+        rows.append((*cell, len(reached), np.isfinite(reached).sum(), reached.median(), *interval))
     timed = speed.start_times(turns)[[*CELL, "epoch_s", "start_s", "validation_s"]]
     columns = [*CELL, "seeds", "reached", "epochs", "epochs_low", "epochs_high", "level"]
     frame = pd.DataFrame(rows, columns=columns).merge(timed, on=CELL, how="left")
@@ -91,13 +89,8 @@ def agreement(epochs: pd.DataFrame) -> pd.DataFrame:
     shared = seeds[(seeds["size"] == seeds["environments"]) & (seeds["size"] > 1) & np.isfinite(seeds["min"])]
     apart = shared["max"] - shared["min"]
     compared = shared.assign(same=apart == 0, apart=apart.where(np.isfinite(apart)), some_only=~np.isfinite(apart))
-    return (
-        compared.groupby(others)
-        .agg(
-            seeds=("seed", "size"),
-            same=("same", "sum"),
-            most_apart=("apart", "max"),
-            some_only=("some_only", "sum"),
-        )
-        .reset_index()
+    cells = compared.groupby(others)
+    counts: pd.DataFrame = cells.agg(
+        seeds=("seed", "size"), same=("same", "sum"), most_apart=("apart", "max"), some_only=("some_only", "sum")
     )
+    return counts.reset_index()

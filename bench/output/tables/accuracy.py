@@ -21,6 +21,7 @@ BASELINES = {"linear_regression": "linear fit"}
 ENOUGH_SEEDS = 10
 """Seeds from which on a share of misses says something."""
 PATIENCE = Column("patiences", "patience", kind="axis")
+MEANING = "Mse ratio: geometric mean of A / B; exact sums: mean of A - B."
 VERDICTS = (
     f"equal: shown to lie within {RATIO_MARGIN:g} of ratio 1 and within {100 * RATE_MARGIN:g} points; different: "
     "significant, corrected for all rows (Holm); open: neither is shown, more seeds would tell."
@@ -42,7 +43,7 @@ def accuracy_table(selection: Selection) -> Table:
         *axes(frame),
         PATIENCE,
         Column("seeds", "seeds"),
-        with_interval("test_mse", "test MSE", level=0.95),
+        with_interval("test_mse", "test mse", level=0.95),
         Column("test_mse_median", "median"),
         with_interval("exact_sum_rate", "exact sums %", 100, level=0.95),
         Column("epochs", "epochs"),
@@ -110,7 +111,7 @@ def by_length_table(selection: Selection) -> Table:
         PATIENCE,
         Column("true_length", "true length", kind="text"),
         Column("rows", "test rows"),
-        with_interval("mse", "test MSE", level=0.95),
+        with_interval("mse", "test mse", level=0.95),
         with_interval("exact_sum_rate", "exact sums %", 100, level=0.95),
     ]
     bands = f"The true lengths are put into at most {figures.MOST_BANDS} bands."
@@ -125,27 +126,26 @@ def _spans(first: pd.Series, last: pd.Series) -> pd.Series:
 def by_model_table(selection: Selection) -> Table:
     """Compare every two models at each length, seed by seed."""
     frame = figures.contrasts(selection.frames.trainings, by="model")
-    note = "Pairs of seeds, averaged over the backends that both models have."
+    note = f"Pairs of seeds, averaged over the backends that both models have. {MEANING}"
     return _contrast_table("accuracy-by-model", "Accuracy of the models compared", frame, note)
 
 
 def by_backend_table(selection: Selection) -> Table:
     """Compare every two backends for each model and length, seed by seed."""
     frame = figures.contrasts(selection.frames.trainings, by="environment")
-    note = "Pairs of seeds: the same starting weights and batches on both."
+    note = f"Pairs of seeds: the same starting weights and batches on both. {MEANING}"
     return _contrast_table("accuracy-by-backend", "Accuracy of the backends compared", frame, note)
 
 
 def _contrast_table(name: str, title: str, frame: pd.DataFrame, note: str) -> Table:
-    frame = _sorted(frame, "first", "second")
+    frame = _sorted(frame, "first", "second").assign(pair=frame["first"] + " / " + frame["second"])
     columns = [
         *axes(frame),
         PATIENCE,
-        Column("first", "A", kind="axis"),
-        Column("second", "B", kind="axis"),
+        Column("pair", "A / B", kind="axis"),
         Column("pairs", "pairs"),
-        with_interval("mse_ratio", "test MSE, A / B", level=0.95),
-        with_interval("exact_difference", "exact sums, A - B, points", 100, level=0.95),
+        with_interval("mse_ratio", "mse ratio", level=0.95),
+        with_interval("exact_difference", "exact sums points", 100, level=0.95),
         Column("verdict", "verdict", kind="text"),
     ]
     scope = "Intervals and verdicts are of seeds on one data set and its test rows."
@@ -159,7 +159,7 @@ def target_table(selection: Selection) -> Table:
     trainings = frames.trainings[[*of_training, "start", "stopped_early"]]
     epochs = target_epochs(frames.losses, target).merge(trainings, on=of_training)
     same = agreement(epochs[epochs["start"] == "numpy"])
-    frame = time_to_target(frames.turns, frames.losses, target)
+    frame = time_to_target(frames.turns, epochs)
     frame = sort_rows(
         frame.merge(same, on=[name for name in CELL if name != "environment"], how="left", suffixes=("", "_shared"))
     )
@@ -219,9 +219,9 @@ def _agreement(same: pd.DataFrame) -> list[str]:
 
 def memory_table(selection: Selection) -> Table:
     """Tabulate the change of the output with the digit k steps before the end, and the gradient there."""
-    frame = curves(selection.frames.memory)
-    k = frame["steps_back"]
-    frame = _sorted(frame[k & (k - 1) == 0], "steps_back")
+    memory = selection.frames.memory
+    k = memory["steps_back"].astype(int)
+    frame = _sorted(curves(memory[k & (k - 1) == 0]), "steps_back")
     for name in ("moved", "moved_low", "moved_high"):
         frame[name] = frame[name].mask(frame["few_rows"])
     columns = [
