@@ -316,9 +316,9 @@ def changes_of_order(turns: pd.DataFrame) -> pd.DataFrame:
     following = figures.groupby([*rest, "first", "second"], sort=False)[["length", "ratio", "certain"]].shift(-1)
     figures = figures.assign(next_length=following["length"], next_ratio=following["ratio"])
     figures["decided"] = figures["certain"] & following["certain"].eq(True)
-    changed = np.sign(np.log(figures["ratio"])) * np.sign(np.log(figures["next_ratio"])) < 0
+    changed = (figures["ratio"] - 1) * (figures["next_ratio"] - 1) < 0
     names = [*rest, "first", "second", "length", "next_length", "ratio", "next_ratio", "decided"]
-    changes = figures.loc[changed, names].reset_index(drop=True)
+    changes = figures[changed][names].reset_index(drop=True)
     return changes.assign(next_length=changes["next_length"].astype(int))
 
 
