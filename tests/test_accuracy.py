@@ -23,7 +23,14 @@ from bench.analysis.statistics import mean_interval, paired_ratio
 from bench.output.tables.accuracy import TABLES
 from seqsum_core.settings import TaskSettings
 
-CELL = {"environment": "jax", "device": "cpu", "model": "lstm", "length": 12, "threads": "1", "variant": "default"}
+CELL: dict[str, Any] = {
+    "environment": "jax",
+    "device": "cpu",
+    "model": "lstm",
+    "length": 12,
+    "threads": "1",
+    "variant": "default",
+}
 By = Literal["environment", "model"]
 
 
@@ -138,7 +145,7 @@ def test_verdicts_are_corrected_for_all_rows() -> None:
     alone = pd.concat([trainings(jax), trainings(torch, environment="torch")])
     assert contrasts(alone, "environment")["verdict"].tolist() == ["different"]
     others = [
-        trainings(random.lognormal(0, 1, 6), environment=environment, length=length)
+        trainings(random.lognormal(0, 1, 6).tolist(), environment=environment, length=length)
         for length in range(20, 40)
         for environment in ("jax", "torch")
     ]
@@ -239,13 +246,14 @@ def test_the_accuracy_table_has_what_a_reader_must_know() -> None:
         for seed, (epochs, stopped) in enumerate([(40, True), (100, False), (100, False)])
     ]
     text = notes("accuracy", *trials)
+    assert TABLES["accuracy"](select_all(*trials)).frame["seen_share"].tolist() == [66 / 200]
     assert "1 of 3 trainings were ended by patience, 2 by the limit of 100 epochs" in text
-    assert "33.0 % at length 12" in text and "200 test rows" in text and "linear fit solves the task" in text
+    assert "200 test rows" in text and "Seen rows" in text and "linear fit solves the task" in text
     assert "3 seeds" in text
 
 
 def test_a_lost_seed_is_missing_from_its_row_alone() -> None:
-    trials = [make_accuracy(make_cell(name), seed=seed) for name, n in (("jax", 6), ("torch", 4)) for seed in range(n)]  # type: ignore[arg-type]
+    trials = [make_accuracy(make_cell(name), seed=seed) for name, n in (("jax", 6), ("torch", 4)) for seed in range(n)]
     selection = select_all(*trials, make_failure(make_cell("torch"), trial="accuracy"))
     assert TABLES["accuracy"](selection).frame.set_index("environment")["seeds"].to_dict() == {"jax": 6, "torch": 4}
     assert "4 to 6 seeds" in TABLES["accuracy"](selection).notes[0]

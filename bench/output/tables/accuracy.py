@@ -12,7 +12,6 @@ from bench.analysis.select import Selection
 from bench.analysis.statistics import LEAST_SEEDS, RATE_MARGIN, RATIO_MARGIN
 from bench.analysis.targets import agreement, target_epochs, time_to_target
 from bench.names import say_count
-from bench.output import text
 from bench.output.tables.table import Column, Table, add_status, axes, missing_notes, sort_rows, with_interval
 from bench.records.frame import CELL
 
@@ -39,21 +38,24 @@ def accuracy_table(selection: Selection) -> Table:
     )
     frame = pd.concat([frame, baselines.reindex(columns=frame.columns)], ignore_index=True)
     frame = frame.sort_values("length", kind="stable", ignore_index=True).astype({"seeds": "Int64"})
+    task = selection.header.sweep.task
+    frame["seen_share"] = [figures.seen_share(task, int(length)) for length in frame["length"]]
     columns = [
         *axes(frame),
         PATIENCE,
-        Column("seeds", "seeds"),
+        Column("seeds", "seeds", kind="count"),
         with_interval("test_mse", "test mse", level=0.95),
         Column("test_mse_median", "median"),
         with_interval("exact_sum_rate", "exact sums %", 100, level=0.95),
-        Column("epochs", "epochs"),
+        Column("seen_share", "seen rows %", 100),
+        Column("epochs", "epochs", kind="count"),
         Column("stopped_early", "stopped early %", 100),
         Column("status", "status", kind="text"),
     ]
     notes = (
         _scope(selection),
         _stopping(trainings),
-        *_seen(selection),
+        "Seen rows: share of the test rows that are equal to a fitted row, padding included.",
         "The linear fit solves the task, since a sum is linear in the digits. The error of a recurrent model depends "
         "on how far training got as well as on its memory.",
         *missing_notes(selection, "accuracy"),
@@ -93,15 +95,6 @@ def _stopping(trainings: pd.DataFrame) -> str:
     return " ".join([*parts, "The weights are those of the last epoch."])
 
 
-def _seen(selection: Selection) -> list[str]:
-    """Describe how many test rows are no new rows."""
-    task = selection.header.sweep.task
-    lengths = sorted(selection.frames.trainings["length"].unique())
-    shares = {length: figures.seen_share(task, int(length)) for length in lengths}
-    known = [f"{text.number(100 * share)} % at length {length}" for length, share in shares.items() if not isnan(share)]
-    return [f"Test rows that are equal to a fitted row: {', '.join(known)}."] if known else []
-
-
 def by_length_table(selection: Selection) -> Table:
     """Tabulate errors by the true length of the test rows."""
     frame = _sorted(figures.by_length(selection.frames.lengths), "shortest")
@@ -110,7 +103,7 @@ def by_length_table(selection: Selection) -> Table:
         *axes(frame),
         PATIENCE,
         Column("true_length", "true length", kind="text"),
-        Column("rows", "test rows"),
+        Column("rows", "test rows", kind="count"),
         with_interval("mse", "test mse", level=0.95),
         with_interval("exact_sum_rate", "exact sums %", 100, level=0.95),
     ]
@@ -143,7 +136,7 @@ def _contrast_table(name: str, title: str, frame: pd.DataFrame, note: str) -> Ta
         *axes(frame),
         PATIENCE,
         Column("pair", "A / B", kind="axis"),
-        Column("pairs", "pairs"),
+        Column("pairs", "pairs", kind="count"),
         with_interval("mse_ratio", "mse ratio", level=0.95),
         with_interval("exact_difference", "exact sums points", 100, level=0.95),
         Column("verdict", "verdict", kind="text"),
@@ -168,7 +161,7 @@ def target_table(selection: Selection) -> Table:
     columns = [
         *axes(frame),
         Column("reached_of", "reached", kind="text"),
-        with_interval("epochs", "epochs"),
+        with_interval("epochs", "epochs", kind="count"),
         Column("train_s", "training s"),
         Column("total_s", "from start s"),
         Column("same_of", "same epoch", kind="text"),
@@ -227,7 +220,7 @@ def memory_table(selection: Selection) -> Table:
     columns = [
         *axes(frame),
         Column("steps_back", "steps back", kind="axis"),
-        Column("rows", "test rows"),
+        Column("rows", "test rows", kind="count"),
         with_interval("moved", "output change", level=0.95),
         Column("gradient_start_h", "gradient of h at start"),
         Column("gradient_h", "of h trained"),
