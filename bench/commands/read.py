@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
-from bench.commands.app import Backends, Results, app, say, screen
+from bench.commands.app import Results, app, checked, say, screen
 from bench.errors import UserError
+from bench.plan.cells import check_environment
 
 if TYPE_CHECKING:
     from bench.analysis.select import Selection
@@ -50,7 +51,7 @@ def _tables() -> Mapping[str, Any]:
 def _charts() -> Mapping[str, Any]:
     from bench.output.charts import CHARTS
 
-    return CHARTS
+    return {name: chart.draw for name, chart in CHARTS.items()}
 
 
 @app.command(cls=lists("Tables:", _tables))
@@ -58,7 +59,9 @@ def table(
     runs: Runs = None,
     results: Results = Path("results"),
     show: Annotated[list[str], typer.Option(metavar="TABLE", help="Which; see below. all: every table.")] = [],
-    backend: Backends = [],
+    backend: Annotated[
+        list[str], typer.Option(parser=checked(check_environment), metavar="BACKEND", help="Rows of this backend only.")
+    ] = [],
     model: Annotated[list[str], typer.Option(help="Rows of this model only.")] = [],
     length: Annotated[list[int], typer.Option(help="Rows of this length only.")] = [],
     columns: Annotated[str | None, typer.Option(metavar="NAME,NAME", help="These columns, in this order.")] = None,
