@@ -93,8 +93,8 @@ def test_run(measured: tuple[Folder, str]) -> None:
         assert set(zip(frame["backend"], frame["model"], strict=True)) == cells
     assert set(turns.loc[turns["is_control"], "model"]) == {"simple_rnn"}
     assert turns.groupby(["backend", "model", "is_control"])["round"].agg(set).map({0, 1}.__eq__).all()
-    started = turns.groupby("round")["started_after_s"].agg(["min", "max"])
-    assert started.loc[0, "max"] < started.loc[1, "min"], "a round began before all had their turn of the one before"
+    first, second = (turns.loc[turns["round"] == number, "started_after_s"] for number in (0, 1))
+    assert first.max() < second.min(), "a round began before all had their turn of the one before"
     for backend, rows in turns.groupby("backend"):
         assert set(zip(rows["recurrence"], rows["compilations"], strict=True)) == {PATHS[str(backend)]}
     assert (turns["epochs"] >= 3).all() and (turns["process_start_s"] > 0).all()
@@ -238,7 +238,13 @@ def test_advice_can_be_pasted(folder: Folder) -> None:
 
 def test_pytest(folder: Folder) -> None:
     """Cases are stored with their accuracy and start, can be compared, and stand in the tables."""
-    cases = ["pytest", "-c", PROJECT / "pyproject.toml", PROJECT / "bench" / "cases", "--benchmark-only"]
+    cases: list[str | Path] = [
+        "pytest",
+        "-c",
+        PROJECT / "pyproject.toml",
+        PROJECT / "bench" / "cases",
+        "--benchmark-only",
+    ]
     options = ["--sweep=tiny.toml", f"--benchmark-storage=file://{folder.path}/saved"]
     for _ in range(2):
         folder.call(*cases, *options, KERAS_BACKEND=BACKENDS[0])

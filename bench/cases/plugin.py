@@ -64,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     option: Any = config.option
     if option.benchmark_storage == os.environ.get("PYTEST_BENCHMARK_STORAGE", "file://./.benchmarks"):  # the default
         option.benchmark_storage = f"file://.benchmarks/{backend}"
-    option.benchmark_autosave = None if option.collectonly else get_tag()
+    option.benchmark_autosave = None if option.collectonly else get_tag()  # type: ignore[no-untyped-call]
 
 
 def this_backend() -> BackendName:
