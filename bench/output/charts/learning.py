@@ -162,7 +162,7 @@ def _steps(seeds: pd.DataFrame) -> pd.DataFrame:
     counts = seeds.loc[np.isfinite(seeds["epoch"]), "epoch"].value_counts().sort_index().cumsum()
     ends = {1.0: 0} | counts.to_dict() | {float(seeds["epochs"].max()): int(counts.max()) if len(counts) else 0}
     steps = pd.DataFrame({"epoch": list(ends), "share": [100 * count / len(seeds) for count in ends.values()]})
-    return steps.assign(**seeds.iloc[0][[*CELL, "epoch_s", "start_s", "validation_s"]].to_dict())
+    return steps.assign(**{name: seeds[name].iloc[0] for name in (*CELL, "epoch_s", "start_s", "validation_s")})
 
 
 def draw_memory(selection: Selection) -> alt.FacetChart | None:

@@ -14,6 +14,8 @@ from bench.output.text import interval, number
 
 WIDTH, HEIGHT = 330, 230
 """Pixels of a panel in a picture; in the report the width follows the window."""
+ABOUT = ("environment", "first", "second", "faster", "other", "model", "length", "next_length")
+"""Columns that say what a row is about, by which a report filters it."""
 PLAIN = ",~g"
 """Labels of a logarithmic axis, without an exponent: 0.5, 20, 1,000."""
 
@@ -41,14 +43,18 @@ def panels(
     """
     names = list(frame["panel"].drop_duplicates())
     chart = alt.layer(*layers).properties(width=WIDTH, height=height)
-    faceted = chart.facet(
+    text = json.dumps(chart.to_dict(validate=False))
+    used = [name for name in frame if name in ("panel", *ABOUT) or f'"{name}"' in text or f"datum.{name}" in text]
+    faceted: alt.FacetChart = chart.facet(
         facet=alt.Facet("panel:N", title=None, sort=names, header=alt.Header(labelAnchor="start")),
         columns=min(columns, len(names)),
-        data=alt.Data(values=records(frame)),
+        data=alt.InlineData(values=records(frame[used])),
         title=alt.Title(title, subtitle=note.splitlines()),
         spacing={"row": 24, "column": 28},
     )
-    return faceted.resolve_scale(**scales).resolve_axis(x="independent", y="independent")
+    faceted = faceted.resolve_scale(**scales)
+    faceted = faceted.resolve_axis(x="independent", y="independent")
+    return faceted
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -106,7 +112,7 @@ def series(frame: pd.DataFrame, *, points: bool = True) -> dict[str, Any]:
     color = alt.Color("series:N", scale=alt.Scale(domain=domain), legend=legend)
     shape = alt.Shape("series:N", scale=alt.Scale(domain=domain, range=shapes), legend=legend)
     dash = alt.Scale(domain=domain, range=dashes)
-    of_lines = alt.StrokeDash("series:N", scale=dash, legend=None if points else legend)
+    of_lines = alt.StrokeDash("series:N", scale=dash, legend=legend)
     return {"color": color, "strokeDash": of_lines} | ({"shape": shape} if points else {})
 
 
@@ -208,4 +214,5 @@ def row_axis(frame: pd.DataFrame, title: str) -> alt.Y:
 def constant(axis: str, value: float) -> alt.Chart:
     """Return a line across each panel where an axis ("x" or "y") has a value."""
     panel = alt.Chart().transform_aggregate(rows="count()", groupby=["panel"])
-    return panel.mark_rule(strokeWidth=1).encode(**{axis: alt.datum(value)})
+    line: alt.Chart = panel.mark_rule(strokeWidth=1).encode(**{axis: alt.datum(value)})
+    return line

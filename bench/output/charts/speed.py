@@ -3,6 +3,7 @@
 import altair as alt
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.analysis import speed
 from bench.analysis.select import Selection
@@ -66,10 +67,9 @@ def draw_ratios(selection: Selection) -> alt.FacetChart | None:
     turns = main_turns(selection)
     compared = speed.ratios(turns, by="environment")
     controls = speed.controls(turns)
-    kinds = np.where((compared["ratio_low"] > 1) | (compared["ratio_high"] < 1), "difference", "no difference shown")
     names = compared["first"].map(display_name) + " / " + compared["second"].map(display_name)
     frames = [
-        compared.assign(kind=kinds, pair=names),
+        compared.assign(kind=_kind(compared), pair=names),
         controls.assign(kind="control", pair="control: " + controls["environment"].map(display_name)),
     ]
     frame = pd.concat([part for part in frames if len(part)]) if any(map(len, frames)) else compared
@@ -95,8 +95,7 @@ def draw_variants(selection: Selection) -> alt.FacetChart | None:
         return None
     names = compared["environment"].map(display_name)
     rows = compared["length"].astype(str) + " · " + names + ", " + compared["first"]
-    decided = (compared["ratio_low"] > 1) | (compared["ratio_high"] < 1)
-    frame = compared.assign(row=rows, kind=np.where(decided, "difference", "no difference shown"))
+    frame = compared.assign(row=rows, kind=_kind(compared))
     return _draw_ratios(
         _by_model(frame),
         "length · backend, variant",
@@ -105,13 +104,19 @@ def draw_variants(selection: Selection) -> alt.FacetChart | None:
     )
 
 
+def _kind(ratios: pd.DataFrame) -> NDArray[np.str_]:
+    """Return what each ratio shows: the name of its mark."""
+    decided = (ratios["ratio_low"] > 1) | (ratios["ratio_high"] < 1)
+    return np.select([ratios["ratio_low"].isna(), decided], ["no interval", "difference"], "no difference shown")
+
+
 def _draw_ratios(frame: pd.DataFrame, row_title: str, *, title: str, note: str) -> alt.FacetChart:
     """Draw a row for each ratio, with a line at 1."""
     ends = frame["ratio_high"].fillna(frame["ratio"])
     frame = add_text(frame, "ratio").assign(figure=frame["ratio"].map(number), end=ends)
     chart = alt.Chart().encode(y=row_axis(frame, row_title))
     x = alt.X("ratio:Q", title="ratio", **log_scale(frame.assign(one=1.0), "ratio", "ratio_low", "ratio_high", "one"))
-    kinds = {"difference": "circle", "no difference shown": RING, "control": HOLLOW_DIAMOND}
+    kinds = {"difference": "circle", "no difference shown": RING, "no interval": "cross", "control": HOLLOW_DIAMOND}
     shown = [kind for kind in kinds if kind in set(frame["kind"])]
     shapes = alt.Scale(domain=shown, range=[kinds[kind] for kind in shown])
     tips = tooltips({"row": "", "text": "ratio", "processes": "processes"})
@@ -176,7 +181,7 @@ def draw_total_time(selection: Selection) -> alt.FacetChart | None:
     y = alt.Y("seconds:Q", title="seconds from starting the process", **log_scale(frame, "seconds"))
     on_lines, at_crossings = "isValid(datum.series)", "isValid(datum.crossing)"
     tips = tooltips({"series": "backend", "epoch": "epoch", "text": "seconds"})
-    tips_of_crossings = tooltips({"text": "", "crossing": "after epoch"})
+    tips_of_crossings = tooltips({"text": "", "crossing": "from epoch"})
     chart = alt.Chart()
     line = chart.transform_filter(on_lines).mark_line().encode(x=x, y=y, **series(steps, points=False))
     points = chart.transform_filter(on_lines).mark_point(size=120, opacity=0).encode(x=x, y=y, tooltip=tips)
@@ -185,7 +190,7 @@ def draw_total_time(selection: Selection) -> alt.FacetChart | None:
     above = ring.transform_filter("datum.above").mark_text(dy=-14).encode(text="crossing:N")
     below = ring.transform_filter("!datum.above").mark_text(dy=14).encode(text="crossing:N")
     note = (
-        "Start and epochs, without validation. Rings: the epoch after which faster epochs have made up for the start."
+        "Start and epochs, without validation. Rings: the epoch from which on faster epochs have made up for the start."
     )
     return panels(frame, [line, points, rings, above, below], title="Total time by number of epochs", note=note)
 

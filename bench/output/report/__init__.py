@@ -1,6 +1,8 @@
-"""One HTML page with everything that was measured, which works offline: `page` puts it together.
+"""The report: answers in words, charts, tables and where they are from, in one HTML file.
 
-`headlines` gives the answers in words, `doubts` how sure they are, `charts` the plots, `shown_tables` the tables,
-`origin` where all is from; `templates/` is how it looks. Nothing is
-computed here that a table or picture computes, too.
+write_report(select(runs), Path("report.html"))
 """
+
+from bench.output.report.page import build_page, write_report
+
+__all__ = ["build_page", "write_report"]

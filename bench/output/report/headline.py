@@ -108,10 +108,15 @@ def _by_place(frame: pd.DataFrame) -> dict[Hashable, pd.DataFrame]:
     return dict(iter(frame.groupby(PLACE, sort=False)))
 
 
+def _rows(frame: pd.DataFrame | None) -> Iterator[Any]:
+    if frame is not None:
+        yield from frame.itertuples()
+
+
 def _both_ways(ratios: pd.DataFrame | None) -> dict[tuple[str, str], Ratio]:
     """Return the ratio of every two environments, in both orders."""
     known: dict[tuple[str, str], Ratio] = {}
-    for row in ratios.itertuples() if ratios is not None else ():
+    for row in _rows(ratios):
         known[row.first, row.second] = Ratio(row.ratio, row.ratio_low, row.ratio_high)
         known[row.second, row.first] = Ratio(1 / row.ratio, 1 / row.ratio_high, 1 / row.ratio_low)
     return known
@@ -164,15 +169,18 @@ def _comparison(ratio: Ratio | None, first: str) -> str:
 
 
 def _overtaken(crossings: pd.DataFrame | None, pair: set[str]) -> str:
-    if crossings is None:
-        return ""
-    for row in crossings.itertuples():
+    for row in _rows(crossings):
         if {row.faster, row.other} == pair and isfinite(row.epoch):
-            faster, ends = display_name(str(row.faster)), interval(row.epoch_low, row.epoch_high)
+            faster = display_name(row.faster)
             if row.epoch == 1:
                 return f"{faster} is ahead from the start"
-            return f"with its start, {faster} is ahead after epoch {row.epoch:,.0f}" + (f" ({ends})" if ends else "")
+            ends = interval(_whole(row.epoch_low), _whole(row.epoch_high))
+            return f"start included, {faster} is ahead from epoch {row.epoch:,.0f} on" + (f" ({ends})" if ends else "")
     return ""
+
+
+def _whole(epoch: float) -> float:
+    return int(epoch) if isfinite(epoch) else epoch
 
 
 def headline(found: Sequence[Answer]) -> str:
@@ -207,8 +215,8 @@ def margin(found: Sequence[Answer]) -> str:
     low, high = number(min(closest)), number(max(closest))
     times = f"{low}" if low == high else f"{low} to {high}"
     count = f"all {len(compared)}" if len(closest) == len(compared) else f"{len(closest)} of {len(compared)}"
-    which = "one model at one length" if len(compared) == 1 else f"{count} comparisons (a model at a length)"
-    return f"In {which}, an epoch of the next fastest backend takes {times} times the time."
+    where = "In this comparison" if len(compared) == 1 else f"In {count} comparisons (a model at a length)"
+    return f"{where}, an epoch on the next fastest backend takes {times} times the fastest backend's time."
 
 
 def learned(trainings: pd.DataFrame) -> Iterator[str]:
@@ -221,7 +229,7 @@ def learned(trainings: pd.DataFrame) -> Iterator[str]:
     for length, models in rows.groupby("length"):
         parts = [
             f"{display_name(row.model)} {number(100 * row.exact_sum_rate)} % (MSE {number(row.test_mse)})"
-            for row in models.itertuples()
+            for row in _rows(models)
         ]
         yield f"Length {length}, sums that are exactly right: {join_words(parts)}."
 

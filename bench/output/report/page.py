@@ -1,131 +1,198 @@
-"""Put the page together and write it: one HTML file that asks for nothing, with Plotly packed inside."""
+"""Put the page together and write it: one HTML file that loads nothing, with Vega-Lite inside."""
 
-import gzip
-from base64 import b64encode
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from math import inf
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from plotly.offline import get_plotlyjs
 
-from bench.analysis.accuracy_lines import lines_over_lengths, loss_lines, memory_lines
-from bench.analysis.findings import Findings
-from bench.analysis.patience import most_patient, patience_note
-from bench.analysis.selection import Selection, Table, provenance
-from bench.output.files import write_whole
-from bench.output.printing.escaping import visible
-from bench.output.report import doubts, headlines
-from bench.output.report.charts import Learning, make_charts
-from bench.output.report.origin import origin_tables
-from bench.output.report.shown_tables import Filters, ShownTable, find_filters, show_table
-from bench.output.report.texts import join_words, model_name
-from bench.output.tables.catalog import TABLES
+from bench.analysis import accuracy
+from bench.analysis.select import Selection
+from bench.output import text
+from bench.output.charts import CHARTS
+from bench.output.charts.marks import ABOUT
+from bench.output.charts.speed import main_turns
+from bench.output.charts.theme import DARK, LIGHT, PAGE, Palette, config, display_name, join_words
+from bench.output.files import write_atomically
+from bench.output.report import headline
+from bench.output.report.checks import checks
+from bench.output.report.provenance import provenance_tables
+from bench.output.tables import TABLES
+from bench.output.tables.table import Table
+from bench.plan.cells import BACKENDS
 
-PARTS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
-    "speed": ("Speed", ("speed", "ratios"), ("overview", "speed", "ratios", "model-ratios", "thread-ratios")),
-    "start": ("Starting, and when it pays", ("start", "break-even"), ("start", "breakeven")),
-    "limits": (
-        "What limits it: the framework, settings, length",
-        ("tax",),
-        ("tax", "variants", "batching", "devices", "epoch-cost", "length-cost", "crossings"),
+MOST_ROWS = 400
+LONGEST_TEXT = 600
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the page.
+
+    Args:
+        key: its address within the page.
+        title: above it.
+        charts: names of the charts, each with that of the table which holds its figures.
+        tables: names of the tables.
+    """
+
+    key: str
+    title: str
+    charts: dict[str, str]
+    tables: tuple[str, ...]
+
+
+PARTS = (
+    Part(
+        "speed",
+        "Speed",
+        {"speed": "speed", "ratios": "speed-by-backend"},
+        ("overview", "speed", "speed-by-backend", "speed-by-model", "speed-by-threads", "growth"),
     ),
-    "learning": (
+    Part(
+        "start",
+        "Start, and when it pays off",
+        {"start": "start", "total-time": "break-even"},
+        ("start", "break-even"),
+    ),
+    Part("settings", "Framework and settings", {"tax": "tax", "variants": "variants"}, ("tax", "variants")),
+    Part(
+        "learning",
         "What was learned",
-        ("accuracy", "target", "loss", "memory"),
-        ("accuracy", "target", "lengths", "models", "backends", "predictions", "memory", "gradients"),
+        {
+            **{"accuracy": "accuracy", "exact-sums": "accuracy", "target": "target", "loss": ""},
+            **{"errors": "accuracy-by-length", "predictions": "predictions"},
+            **{"memory": "memory", "gradients": "gradients"},
+        },
+        (
+            *("accuracy", "accuracy-by-length", "accuracy-by-model", "accuracy-by-backend", "target"),
+            *("memory", "gradients", "predictions"),
+        ),
     ),
-    "doubts": ("Doubts: controls, noise, failures", ("samples",), ("controls", "noise", "failures")),
-}
-"""The parts of the page: title, groups of plots, tables. Tables that none names stand at the end of the first."""
+    Part("noise", "Noise, controls and failures", {"turns": "noise"}, ("controls", "noise", "failures")),
+)
 
 
-def write_page(chosen: Selection, path: Path) -> None:
+def write_report(selection: Selection, path: Path) -> None:
     """Write the page, whole or not at all.
 
     Args:
-        chosen: records that may stand together.
+        selection: runs that are comparable.
         path: an HTML file.
 
     Raises:
         UserError: if it cannot be written.
     """
-    write_whole(path, build_page(chosen).encode())
+    write_atomically(path, build_page(selection).encode())
 
 
-def build_page(chosen: Selection) -> str:
+def build_page(selection: Selection) -> str:
     """Return the page as HTML.
 
     Args:
-        chosen: records that may stand together.
+        selection: runs that are comparable.
     """
-    found, trained = Findings(chosen), most_patient(chosen)
-    learning = Learning(
-        mse=lines_over_lengths(trained, lambda trial: trial.test.mse, inf),
-        exact=lines_over_lengths(trained, lambda trial: 100 * trial.test.exact_sum_rate, 100.0),
-        losses=loss_lines(chosen),
-        memory=memory_lines(chosen),
-    )
-    tables = {name: table for name, make in TABLES.items() if not (table := make(chosen)).frame.empty}
-    charts = make_charts(chosen, found, learning)
-    filters = find_filters(chosen)
-    said = headlines.answers(found)
+    turns, trainings = main_turns(selection), selection.frames.trainings
+    answers = headline.answers(turns)
+    specs = {name: chart.to_dict() for name, make in CHARTS.items() if (chart := make(selection))}
+    tables = {name: table for name, make in TABLES.items() if len((table := make(selection)).frame)}
+    contrasts = accuracy.contrasts(trainings, by="environment") if len(trainings) else pd.DataFrame()
     return _template().render(
-        title=headlines.main_title(said),
-        subtitle=headlines.subtitle(said),
-        answers=said,
-        facts=doubts.doubts(chosen, found, said),
-        learned=headlines.learned(learning.mse, learning.exact),
-        learned_note=patience_note(trained) if trained else "",
-        alike=headlines.say_backends_alike(_verdicts(tables.get("backends"))),
-        measured=_say_measured(chosen, filters),
-        origin=[visible(line) for line in provenance(chosen)],
-        filters=filters,
-        parts=_parts(tables, charts, filters),
-        origin_tables=[show_table(name, table, filters) for name, table in origin_tables(chosen).items()],
-        figures=[chart.figure for chart in charts],
-        plotly=_packed_plotly(),
-        newest=chosen.runs[-1].header,
+        headline=headline.headline(answers),
+        margin=headline.margin(answers),
+        scope=_scope(selection),
+        answers=answers,
+        checks=checks(selection, answers),
+        learned=list(headline.learned(trainings)),
+        same=headline.learn_the_same(contrasts),
+        training_note=headline.training_note(trainings),
+        filters=_filters(selection),
+        parts=_parts(specs, tables),
+        origin=text.provenance(selection),
+        origin_tables=[page_table(table) for table in provenance_tables(selection)],
+        version=selection.header.seqsum_version,
+        specs={name: _without_titles(spec) for name, spec in specs.items()},
     )
 
 
-def _parts(tables: dict[str, Table], charts: list[Any], filters: Filters) -> list[dict[str, Any]]:
-    """Return what each part of the page shows; a part without anything is left out."""
-    shown = {name: show_table(name, table, filters) for name, table in tables.items()}
-    named = {name for _, _, names in PARTS.values() for name in names}
-    numbered = list(enumerate(charts))
+def _parts(specs: dict[str, dict[str, Any]], tables: dict[str, Table]) -> list[dict[str, Any]]:
+    """Return what each part of the page shows; a part with nothing to show is left out."""
+    shown = {name: page_table(table) for name, table in tables.items()}
+    unnamed = [name for name in shown if not any(name in part.tables for part in PARTS)]
     parts = []
-    for key, (title, groups, names) in PARTS.items():
-        rest = [name for name in shown if name not in named] if key == "speed" else []
-        inside: list[ShownTable] = [shown[name] for name in [*names, *rest] if name in shown]
-        plots = [(number, chart) for number, chart in numbered if chart.group in groups]
-        if inside or plots:
-            parts.append({"key": key, "title": title, "charts": plots, "tables": inside})
+    for part in PARTS:
+        charts = [
+            {"name": name, "table": table if table in shown else ""}
+            | {"title": specs[name]["title"]["text"], "note": " ".join(specs[name]["title"]["subtitle"])}
+            for name, table in part.charts.items()
+            if name in specs
+        ]
+        names = [*part.tables, *(unnamed if part is PARTS[-1] else ())]
+        inside = [shown[name] for name in names if name in shown]
+        if charts or inside:
+            parts.append({"key": part.key, "title": part.title, "charts": charts, "tables": inside})
     return parts
 
 
-def _verdicts(table: Table | None) -> list[str]:
-    return [] if table is None else [str(verdict) for verdict in table.frame["verdict"]]
+def _without_titles(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return what a chart needs on a page, which has its title as text and its colours as variables."""
+    return {name: value for name, value in spec.items() if name not in ("$schema", "config", "title")}
 
 
-def _say_measured(chosen: Selection, filters: Filters) -> str:
-    """Say in a sentence what was measured."""
-    header = chosen.runs[-1].header
-    if not filters.backend:
+def page_table(table: Table) -> dict[str, Any]:
+    """Return a table as the page shows it: of a very long one the first rows, each with what it is about."""
+    columns = text.printed(table)
+    about = table.frame[[name for name in ABOUT if name in table.frame]].astype(object)
+    names = [[str(value) for value in row if not pd.isna(value)] for row in about.itertuples(index=False, name=None)]
+    texts = zip(*([*zip(map(_cut, column.texts), column.best, strict=True)] for column in columns), strict=True)
+    rows = [{"cells": cells, "about": row_about} for cells, row_about in zip(texts, names, strict=True)]
+    return {
+        "name": table.name,
+        "title": text.visible(table.title),
+        "headings": [(text.visible(column.heading), column.to_right) for column in columns],
+        "rows": rows[:MOST_ROWS],
+        "left_out": len(rows[MOST_ROWS:]),
+        "notes": [text.visible(note) for note in table.notes],
+    }
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= LONGEST_TEXT else f"{value[:LONGEST_TEXT]}…"
+
+
+def _filters(selection: Selection) -> dict[str, list[tuple[str, str]]]:
+    """Return what can be switched off: for each axis the values, and how they are read."""
+    frames = selection.frames
+    cells = pd.concat([frames.turns, frames.trainings, frames.failures])
+    environments = sorted(cells["environment"].unique(), key=lambda name: BACKENDS.index(name.partition("@")[0]))
+    return {
+        "backend": [(name, display_name(name)) for name in environments],
+        "model": [(name, display_name(name)) for name in sorted(cells["model"].unique())],
+        "length": [(str(length), f"{length}") for length in sorted(cells["length"].unique())],
+    }
+
+
+def _scope(selection: Selection) -> str:
+    """Say what was measured, where, and for what it holds."""
+    axes, header = _filters(selection), selection.header
+    if not axes["backend"]:
         return "Nothing was measured."
-    models = join_words(model_name(model) for model in filters.model)
-    lengths = join_words(filters.length)
+    environments, models, lengths = ([shown for _, shown in values] for values in axes.values())
     return (
-        f"{models} at length{'' if len(filters.length) == 1 else 's'} {lengths} under "
-        f"{join_words(filters.backend)}, on {visible(header.machine.cpu)} ({header.machine.cores} cores, "
-        f"{header.sweep.device}). The task: read a sequence of digits and output their sum."
+        f"{join_words(models)} at length{'' if len(lengths) == 1 else 's'} {join_words(lengths)} on "
+        f"{join_words(environments)}; {text.visible(header.machine.cpu)}, {header.machine.cores} cores, "
+        f"{header.sweep.device.upper()}. "
+        "Ratios are those of this machine on that day. The task: read a sequence of digits and output their sum."
     )
 
 
 @cache
 def _template() -> Template:
+    """Return the template with everything in it that is the same on every page."""
     environment = Environment(
         loader=PackageLoader("bench.output.report"),
         autoescape=True,
@@ -135,11 +202,14 @@ def _template() -> Template:
     )
     folder = files("bench.output.report") / "templates"
     environment.globals |= {name: (folder / f"page.{name}").read_text("utf-8") for name in ("css", "js")}
-    environment.filters |= {"model_name": model_name, "visible": visible}
+    environment.globals |= {
+        "light": _variables(LIGHT),
+        "dark": _variables(DARK),
+        "chart_settings": {"config": config(PAGE), "about": ABOUT},
+    }
+    environment.globals["vega"] = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub demands a snippet
     return environment.get_template("page.html.j2")
 
 
-@cache
-def _packed_plotly() -> str:
-    """Return Plotly's JavaScript, gzip in base64: a third of its size, the same bytes each time."""
-    return b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
+def _variables(palette: Palette) -> str:
+    return " ".join(f"{name}: {color};" for name, color in palette.variables().items())

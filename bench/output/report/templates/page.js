@@ -1,240 +1,122 @@
-"use strict";
-// Sorts and filters the tables, switches the theme, and draws the plots once they come into view.
-
-const known = JSON.parse(document.getElementById("filters-known").textContent);
-const axes = Object.keys(known);
+// Draws the charts as they come into view, filters charts and tables, sorts tables, changes the theme.
+const root = document.documentElement;
 const form = document.getElementById("filters");
-document.documentElement.classList.add("scripted");
+const specs = JSON.parse(document.getElementById("charts").textContent);
+const settings = JSON.parse(document.getElementById("chart-settings").textContent);
+root.classList.add("scripted");
 
-// ---- what is switched off: for each axis the places of its values
+// ---- theme: colours of page and charts are CSS variables, so that nothing is drawn again
 
-function switchedOff() {
-  const off = Object.fromEntries(axes.map((axis) => [axis, new Set()]));
-  for (const box of form.querySelectorAll("input")) {
-    if (!box.checked) off[box.name].add(box.value);
-  }
-  return off;
+const button = document.getElementById("theme");
+function showTheme(theme) {
+  root.dataset.theme = theme;
+  button.textContent = theme === "dark" ? "Light" : "Dark";
+  button.setAttribute("aria-label", `Change to the ${button.textContent.toLowerCase()} theme`);
 }
-
-function rowIsShown(row, off) {
-  return axes.every((axis) => {
-    const places = row.getAttribute(`data-${axis}`);
-    return !places || places.split(" ").every((place) => !off[axis].has(place));
-  });
-}
-
-// ---- tables
-
-function numberOf(text) {
-  return text === "" ? NaN : Number(text.replaceAll(",", "").replace(/^inf$/, "Infinity").replace(/^-inf$/, "-Infinity"));
-}
-
-function sortTable(table, column) {
-  const headings = [...table.tHead.rows[0].cells];
-  const heading = headings[column];
-  const down = heading.getAttribute("aria-sort") === "ascending";
-  const numeric = heading.classList.contains("n");
-  const rows = [...table.tBodies[0].rows].map((row) => [row.cells[column].textContent, row]);
-  const sign = down ? -1 : 1;
-  rows.sort(([one], [other]) => {
-    if (one === "" || other === "") return (one === "") - (other === "");
-    if (numeric) return sign * (numberOf(one) - numberOf(other));
-    return sign * one.localeCompare(other, "en", { numeric: true });
-  });
-  table.tBodies[0].append(...rows.map(([, row]) => row));
-  headings.forEach((cell) => cell.removeAttribute("aria-sort"));
-  heading.setAttribute("aria-sort", down ? "descending" : "ascending");
-  say(`Sorted by ${heading.textContent.trim()}, ${down ? "descending" : "ascending"}.`);
-  showRows(table, switchedOff());
-}
-
-function showRows(table, off) {
-  const limit = table.dataset.all ? Infinity : Number(table.dataset.limit);
-  const inside = [...table.tBodies[0].rows].filter((row) => {
-    row.hidden = !rowIsShown(row, off);
-    return !row.hidden;
-  });
-  inside.slice(limit).forEach((row) => { row.hidden = true; });
-  const button = table.moreButton;
-  button.hidden = inside.length <= Number(table.dataset.limit);
-  button.textContent = table.dataset.all ? `Show ${table.dataset.limit} rows` : `Show all ${inside.length} rows`;
-  return inside.length;
-}
-
-function prepareTable(table) {
-  [...table.tHead.rows[0].cells].forEach((cell, column) => {
-    const button = cell.querySelector("button");
-    button.disabled = false;
-    button.addEventListener("click", () => sortTable(table, column));
-  });
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "more";
-  button.addEventListener("click", () => {
-    if (table.dataset.all) delete table.dataset.all;
-    else table.dataset.all = "yes";
-    showRows(table, switchedOff());
-  });
-  table.closest(".scroll").after(button);
-  table.moreButton = button;
-}
-
-const tables = [...document.querySelectorAll("table")];
-tables.forEach(prepareTable);
-
-function limitCards() {
-  const cards = document.querySelector(".cards");
-  if (!cards) return;
-  const rest = [...cards.children].slice(Number(cards.dataset.limit));
-  if (!rest.length) return;
-  rest.forEach((card) => { card.hidden = true; });
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "more";
-  button.textContent = `Show all ${cards.children.length}`;
-  button.addEventListener("click", () => { rest.forEach((card) => { card.hidden = false; }); button.remove(); });
-  cards.after(button);
-}
-limitCards();
-
-function say(text) {
-  document.getElementById("status").textContent = text;
-}
-
-// ---- theme
-
-const themeButton = document.getElementById("theme");
 const prefersDark = window.matchMedia("(prefers-color-scheme: dark)");
+prefersDark.addEventListener("change", () => showTheme(prefersDark.matches ? "dark" : "light"));
+button.addEventListener("click", () => showTheme(root.dataset.theme === "dark" ? "light" : "dark"));
+showTheme(prefersDark.matches ? "dark" : "light");
 
-let printing = false;
+// ---- filters: a row is shown if nothing that it is about is switched off
 
-function isDark() {
-  if (printing) return false;
-  const chosen = document.documentElement.dataset.theme;
-  return chosen ? chosen === "dark" : prefersDark.matches;
+const switchedOff = () => new Set([...form.querySelectorAll("input:not(:checked)")].map((box) => box.value));
+const about = (row) => settings.about.filter((name) => row[name] != null).map((name) => String(row[name]));
+const isShown = (names, off) => names.every((name) => !off.has(name));
+
+function filterTables() {
+  const off = switchedOff();
+  let shown = 0;
+  for (const row of document.querySelectorAll("tr[data-about]")) {
+    row.hidden = !isShown(JSON.parse(row.dataset.about), off);
+    shown += !row.hidden;
+  }
+  document.getElementById("status").textContent = `${shown} table rows are shown.`;
 }
 
-function showTheme() {
-  themeButton.textContent = isDark() ? "Light" : "Dark";
-  themeButton.setAttribute("aria-label", `Change to the ${isDark() ? "light" : "dark"} theme`);
-  themeButton.setAttribute("aria-pressed", String(isDark()));
+// ---- charts: panels beside each other as the window has room, each as wide as the rest allows
+
+const LEAST_PANEL = 250;
+const drawn = new Map();
+
+async function draw(place) {
+  const width = place.clientWidth;
+  drawn.set(place, drawn.get(place));  // it has been begun
+  const spec = structuredClone(specs[place.dataset.chart]);
+  const off = switchedOff();
+  const rows = Object.values(spec.data)[0].filter((row) => isShown(about(row), off));
+  spec.data = { values: rows };
+  place.closest("figure").hidden = rows.length === 0;
+  if (!rows.length) return;
+  const panels = new Set(rows.map((row) => row.panel)).size;
+  spec.columns = Math.max(1, Math.min(spec.columns, panels, Math.floor(width / LEAST_PANEL)));
+  const legend = { ...settings.config.legend, columns: Math.max(1, Math.floor(width / 140)) };
+  const options = { ast: true, renderer: "svg", actions: false, config: { ...settings.config, legend }, logLevel: 1 };
+  let panel = Math.floor(width / spec.columns) - 90;
+  for (let attempt = 0; attempt < 2; attempt += 1) {  // what labels and legends take is known once they are drawn
+    spec.spec.width = Math.max(120, panel);
+    drawn.get(place)?.finalize();
+    const { view } = await vegaEmbed(place, spec, options);
+    drawn.set(place, view);
+    const over = place.querySelector("svg").getBBox().width - width;
+    if (Math.abs(over) < 12) break;
+    panel -= Math.ceil(over / spec.columns);
+  }
 }
 
-themeButton.addEventListener("click", () => {
-  document.documentElement.dataset.theme = isDark() ? "light" : "dark";
-  showTheme();
-  redraw();
+const charts = [...document.querySelectorAll(".chart")];
+const watcher = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (isIntersecting && !drawn.has(target)) draw(target);
+  }
+}, { rootMargin: "500px" });
+charts.forEach((place) => watcher.observe(place));
+
+async function drawRest() {  // those that nobody has scrolled to, so that a printed page is complete
+  for (const place of charts) {
+    if (!drawn.has(place)) await draw(place);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+window.addEventListener("load", () => setTimeout(drawRest, 1000));
+
+let width = window.innerWidth;
+let waiting;
+window.addEventListener("resize", () => {
+  if (window.innerWidth === width) return;
+  width = window.innerWidth;
+  clearTimeout(waiting);
+  waiting = setTimeout(() => drawn.forEach((_, place) => draw(place)), 150);
 });
-prefersDark.addEventListener("change", () => { showTheme(); redraw(); });
-showTheme();
 
-// ---- plots
-
-const figures = JSON.parse(document.getElementById("figures").textContent);
-const plots = [...document.querySelectorAll(".plot")];
-const drawn = new Set();
-const darkColors = {
-  "#0072b2": "#56b4e9", "#d55e00": "#f08a4b", "#000000": "#e0e3e6", "#009e73": "#3ccf9f", "#777777": "#a8afb6",
-  "#4d4d4d": "#8b9299", "#cc0000": "#ff6b6b",
-};
-const config = { responsive: true, displaylogo: false, displayModeBar: false, scrollZoom: false };
-
-function traceIsShown(trace, off) {
-  return axes.every((axis) => (trace.meta?.[axis] ?? []).every((value) => !off[axis].has(String(known[axis].indexOf(value)))));
-}
-
-function themed(figure) {
-  let text = JSON.stringify(figure);
-  if (isDark()) for (const [light, dark] of Object.entries(darkColors)) text = text.replaceAll(light, dark);
-  const copy = JSON.parse(text);
-  const style = getComputedStyle(document.documentElement);
-  const [ink, line] = ["--ink", "--line"].map((name) => style.getPropertyValue(name).trim());
-  Object.assign(copy.layout, {
-    paper_bgcolor: "rgba(0,0,0,0)",
-    plot_bgcolor: "rgba(0,0,0,0)",
-    font: { family: "system-ui, sans-serif", size: 12, color: ink },
-    hoverlabel: { font: { family: "system-ui, sans-serif" } },
-  });
-  for (const axis of [copy.layout.xaxis, copy.layout.yaxis]) {
-    Object.assign(axis, { gridcolor: line, linecolor: line, zeroline: false, fixedrange: true });
-  }
-  return copy;
-}
-
-function draw(plot) {
-  const off = switchedOff();
-  const figure = themed(figures[Number(plot.dataset.figure)]);
-  figure.data = figure.data.filter((trace) => traceIsShown(trace, off));
-  plot.closest("figure").hidden = figure.data.length === 0;
-  if (figure.data.length === 0) return;
-  const named = new Set();
-  for (const trace of figure.data) {  // a filter may have taken the one trace of a group that stands in the legend
-    if (trace.type === "bar") trace.showlegend = !named.has(trace.name);
-    named.add(trace.name);
-  }
-  if (figure.layout.yaxis.type === "category") shrink(figure);
-  plot.style.minHeight = `${figure.layout.height}px`;
-  Plotly.react(plot, figure.data, figure.layout, config);
-  drawn.add(plot);
-}
-
-function shrink(figure) {
-  const left = new Set(figure.data.flatMap((trace) => trace.y));
-  const rows = figure.layout.yaxis.categoryarray.filter((name) => left.has(name));
-  figure.layout.height -= 24 * (figure.layout.yaxis.categoryarray.length - rows.length);
-  figure.layout.yaxis.categoryarray = rows;
-}
-
-function redraw() {
-  if (!window.Plotly) return;
-  for (const plot of plots) {
-    const figure = plot.closest("figure");
-    if (drawn.has(plot) || figure.hidden) draw(plot);
-    else figure.hidden = figures[Number(plot.dataset.figure)].data.every((trace) => !traceIsShown(trace, switchedOff()));
-  }
-}
-
-async function unpackPlotly() {
-  const packed = atob(document.getElementById("plotly-packed").textContent);
-  const bytes = Uint8Array.from(packed, (letter) => letter.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const script = document.createElement("script");
-  script.textContent = await new Response(stream).text();
-  document.head.append(script);
-}
-
-async function startPlots() {
-  try {
-    if (plots.length) await unpackPlotly();
-  } catch (error) {
-    document.querySelector(".needs-plots").hidden = false;
-    document.querySelectorAll(".plots").forEach((part) => { part.hidden = true; });
-    return;
-  }
-  const watcher = new IntersectionObserver((entries) => {
-    for (const entry of entries) {
-      if (!entry.isIntersecting) continue;
-      watcher.unobserve(entry.target);
-      draw(entry.target);
-    }
-  }, { rootMargin: "600px" });
-  plots.forEach((plot) => watcher.observe(plot));
-}
-
-// ---- filters, links into closed tables, and print
-
-function applyFilters() {
-  const off = switchedOff();
-  const rows = tables.reduce((count, table) => count + showRows(table, off), 0);
-  say(`${rows} table rows match.`);
-  redraw();
-}
-
-form.addEventListener("change", applyFilters);
-form.addEventListener("reset", () => setTimeout(applyFilters));
+form.addEventListener("change", () => { filterTables(); charts.forEach((place) => drawn.has(place) && draw(place)); });
+form.addEventListener("reset", () => setTimeout(() => form.dispatchEvent(new Event("change"))));
 form.addEventListener("submit", (event) => event.preventDefault());
-tables.forEach((table) => showRows(table, switchedOff()));
 if (window.matchMedia("(max-width: 40rem)").matches) form.querySelector("details").open = false;
+
+// ---- sorting
+
+const numberOf = (text) => (text === "never" ? Infinity : parseFloat(text.replaceAll(",", "")));
+function sortBy(heading) {
+  const table = heading.closest("table");
+  const column = heading.cellIndex;
+  const sign = heading.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+  const text = (row) => row.cells[column].textContent;
+  const compare = heading.classList.contains("n")
+    ? (one, other) => sign * (numberOf(text(one)) - numberOf(text(other)))
+    : (one, other) => sign * text(one).localeCompare(text(other), "en", { numeric: true });
+  const rows = [...table.tBodies[0].rows];
+  const [filled, empty] = [rows.filter(text), rows.filter((row) => !text(row))];
+  table.tBodies[0].append(...filled.sort(compare), ...empty);
+  for (const other of heading.parentNode.cells) other.removeAttribute("aria-sort");
+  heading.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
+}
+for (const heading of document.querySelectorAll("thead button")) {
+  heading.disabled = false;
+  heading.addEventListener("click", () => sortBy(heading.closest("th")));
+}
+
+// ---- links into closed tables, and print
 
 function openTarget() {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
@@ -244,24 +126,13 @@ function openTarget() {
   }
 }
 window.addEventListener("hashchange", openTarget);
-document.addEventListener("click", (event) => { if (event.target.closest(".as-table a")) setTimeout(openTarget); });
 openTarget();
-
+const closed = new Set();
 window.addEventListener("beforeprint", () => {
-  printing = true;
-  if (window.Plotly) plots.forEach(draw);
-  for (const details of document.querySelectorAll("details.table:not([open])")) {
-    details.open = true;
-    details.dataset.printed = "yes";
-  }
+  document.querySelectorAll("details.table:not([open])").forEach((table) => closed.add(table));
+  closed.forEach((table) => { table.open = true; });
 });
 window.addEventListener("afterprint", () => {
-  printing = false;
-  redraw();
-  for (const details of document.querySelectorAll("details[data-printed]")) {
-    details.open = false;
-    delete details.dataset.printed;
-  }
+  closed.forEach((table) => { table.open = false; });
+  closed.clear();
 });
-
-startPlots();
