@@ -24,7 +24,7 @@ import pandas as pd
 from bench.errors import UserError
 from bench.names import choose_name
 from bench.plan.cells import Cell
-from bench.records.schema import Accuracy, Baseline, Failure, Record, Speed, Turn
+from bench.records.schema import Accuracy, Baseline, Failure, Record, Speed
 from bench.records.store import HEADER, Run, load_run, load_runs
 from seqsum_core.settings import VariantSettings
 
@@ -65,8 +65,6 @@ TURNS = [
     "xla",
     "compilations",
 ]
-FLAGS = ("is_control", "counted", "disturbed", "stopped_early")
-"""Columns that choose rows; so they do in a frame that has none."""
 TEST = ["test_mse", "test_mae", "exact_sum_rate"]
 GRADIENTS = ["gradient_start_h", "gradient_h", "gradient_start_c", "gradient_c"]
 
@@ -89,6 +87,19 @@ COLUMNS: dict[str, list[str]] = {
     ],
 }
 """Columns of each frame."""
+FLAGS = {"is_control", "counted", "disturbed", "stopped_early", "unroll"}
+COUNTS = {
+    *("protocol_version", "length", "steps_per_execution", "devices", "process", "round", "epochs", "warmup_epochs"),
+    *("involuntary_switches", "rows_per_epoch", "steps_per_epoch", "peak_rss_bytes", "seed", "patience", "epoch"),
+    *("true_length", "rows", "steps_back", "row", "true_sum", "index"),
+}
+FIGURES = {
+    *("batch_size", "units", "loss", "val_loss", "mse", "mae", "moved", "prediction", *TEST, *GRADIENTS, "val_mse"),
+    *("exit_code", "compilations", "peak_device_bytes", "energy_j", "padding_share", "seconds"),
+    *(name for name in TURNS if name.endswith("_s")),
+}
+DTYPES = dict.fromkeys(FIGURES, "float64") | dict.fromkeys(COUNTS, "int64") | dict.fromkeys(FLAGS, "bool")
+"""Types of columns that are no words; a frame without rows has them, too. What may be unknown is NaN, so a float."""
 
 R = TypeVar("R", Speed, Accuracy, Baseline, Failure)
 Columns = dict[str, Any]
@@ -121,25 +132,29 @@ class Frames:
         records = self._records(Speed)
         turns = list(chain.from_iterable(record.turns for record in records))
         counted = [turn is record.counted_turns[turn.round] for record in records for turn in record.turns]
+        process = _stored(
+            records,
+            *("process", "is_control", "process_start_s", "import_s", "build_s", "start_s", "rows_per_epoch"),
+            *("steps_per_epoch", "padding_share", "peak_rss_bytes", "peak_device_bytes"),
+        )
         paths = [record.execution_path for record in records]
-        process = {
-            **_stored(records, "process", "is_control", "import_s", "build_s", "start_s"),
-            **_stored(records, "rows_per_epoch", "steps_per_epoch", "peak_rss_bytes"),
-            **_optional(records, "process_start_s", "padding_share", "peak_device_bytes"),
+        process |= {
             "first_epoch_s": [record.start_epochs_s[0] for record in records],
-            "validation_s": _floats(record.steady_validation_s for record in records),
-            "recurrence": _objects(path.recurrence if path else None for path in paths),
-            "xla": _objects(path.xla if path else None for path in paths),
-            "compilations": _floats(path.compilations if path else None for path in paths),
+            "validation_s": [record.steady_validation_s for record in records],
+            "recurrence": [path.recurrence if path else None for path in paths],
+            "xla": [path.xla if path else None for path in paths],
+            "compilations": [path.compilations if path else None for path in paths],
         }
-        turn = {
-            **_stored(turns, "round", "warmup_epochs", "started_after_s", "disturbed", "others_cpu_s", "steal_s"),
-            **_stored(turns, "involuntary_switches"),
-            **_optional(turns, "device_lag_s", "energy_j"),
+        turn = _stored(
+            turns,
+            *("round", "epochs_s", "epoch_s", "warmup_epochs", "started_after_s", "disturbed", "others_cpu_s"),
+            *("steal_s", "involuntary_switches", "device_lag_s", "energy_j"),
+        )
+        epochs_s = turn["epochs_s"]
+        turn |= {
             "counted": counted,
-            "epoch_s": [_epoch_s(turn) for turn in turns],
-            "epochs": [len(turn.epochs_s) - turn.warmup_epochs for turn in turns],
-            "seconds": [sum(turn.epochs_s) for turn in turns],
+            "epochs": [len(epochs) - warmup for epochs, warmup in zip(epochs_s, turn["warmup_epochs"], strict=True)],
+            "seconds": [sum(epochs) for epochs in epochs_s],
         }
         return self._frame("turns", Speed, process, turn, [len(record.turns) for record in records])
 
@@ -216,9 +231,8 @@ class Frames:
     def failures(self) -> pd.DataFrame:
         """A row for each trial that left no numbers."""
         records = self._records(Failure)
-        columns = _stored(records, "trial", "index", "is_control", "phase", "fault", "reason")
-        columns |= _optional(records, "exit_code")
-        return self._frame("failures", Failure, columns)
+        names = ("trial", "index", "is_control", "phase", "fault", "reason", "exit_code")
+        return self._frame("failures", Failure, _stored(records, *names))
 
     def of(self, kind: Kind) -> pd.DataFrame:
         """Return a frame by its name; "speed" is the turns that count, "accuracy" is another name of trainings."""
@@ -248,8 +262,9 @@ class Frames:
         record = np.arange(len(of_record)) if inner is None else np.repeat(np.arange(len(of_record)), counts)
         frame = {column: constants[column].array.take(of_record[record]) for column in constants}
         frame |= {column: pd.Series(values).array.take(record) for column, values in columns.items()}
-        whole = pd.DataFrame(frame | (inner or {}), columns=COLUMNS[name])
-        return whole if len(whole) else whole.astype({flag: bool for flag in FLAGS if flag in whole})
+        return pd.DataFrame(frame | (inner or {}), columns=COLUMNS[name]).astype(
+            {column: DTYPES[column] for column in COLUMNS[name] if column in DTYPES}
+        )
 
     def _constants(self, number: int, record: Record) -> Columns:
         """Return the columns of a run and a cell."""
@@ -305,34 +320,14 @@ def _training(records: Sequence[Accuracy]) -> Columns:
 
 
 def _test_columns(records: Sequence[Accuracy] | Sequence[Baseline]) -> Columns:
-    tests = [record.test for record in records]
-    return {f"test_{name}": values for name, values in _stored(tests, "mse", "mae").items()} | _stored(
-        tests, "exact_sum_rate"
-    )
-
-
-def _epoch_s(turn: Turn) -> float:
-    """Return the figure of a turn; NaN for one of an older protocol that counts no epoch."""
-    return turn.epoch_s if len(turn.epochs_s) > turn.warmup_epochs else nan
+    errors = _stored([record.test for record in records], "mse", "mae", "exact_sum_rate")
+    return dict(zip(TEST, errors.values(), strict=True))
 
 
 def _stored(things: Sequence[Any], *names: str) -> Columns:
-    """Return attributes as columns."""
-    return {name: list(map(attrgetter(name), things)) for name in names}
-
-
-def _optional(things: Sequence[Any], *names: str) -> Columns:
-    """Return attributes that are numbers or None as columns."""
-    return {name: _floats(map(attrgetter(name), things)) for name in names}
-
-
-def _floats(values: Iterable[float | None]) -> Any:
-    """Return numbers, NaN where one is not known."""
-    return np.array(list(values), float)
-
-
-def _objects(values: Iterable[Any]) -> Any:
-    return np.array(list(values), object)
+    """Return attributes as columns, read in one pass: most of the time goes into fetching the objects from memory."""
+    values = zip(*map(attrgetter(*names), things), strict=True) if things else ((),) * len(names)
+    return dict(zip(names, values, strict=True))
 
 
 def _flat(parts: Iterable[Iterable[float]]) -> list[float]:

@@ -5,6 +5,7 @@ not compared. Times are seconds of a monotonic clock, sizes are bytes.
 """
 
 from functools import cached_property
+from math import nan
 from statistics import median
 from typing import Annotated, Literal
 
@@ -134,9 +135,9 @@ class Turn(Frozen):
 
     @property
     def epoch_s(self) -> float:
-        """Return counted seconds per counted epoch."""
+        """Return counted seconds per counted epoch; NaN if none is counted."""
         counted = self.counted_epochs_s
-        return sum(counted) / len(counted)
+        return sum(counted) / len(counted) if counted else nan
 
     @property
     def disturbed(self) -> bool:
