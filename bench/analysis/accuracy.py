@@ -27,6 +27,9 @@ OBSERVATION = ["seed", "patience", "epoch", "true_length", "steps_back", "row"]
 """Columns that tell the rows of a cell apart, in the frames that have them."""
 BOUNDS = {"mse": (0.0, inf), "test_mse": (0.0, inf), "exact_sum_rate": (0.0, 1.0)}
 """Smallest and largest possible value of a figure."""
+SIDES = ("_first", "_second")
+PAIRED = [f"{figure}{side}" for figure in ("test_mse", "exact_sum_rate") for side in SIDES]
+"""Figures of the two that are compared."""
 
 
 def patience_order(patience: pd.Series) -> pd.Series:
@@ -150,31 +153,40 @@ def contrasts(trainings: pd.DataFrame, by: Literal["environment", "model"]) -> p
     Holm's correction, over all rows, counts it once.
 
     Returns:
-        The other columns of the cell, `patience` and `patiences`, `first` and `second` of the pair (by name, the later
-        first), `pairs` of seeds;
-        `mse_ratio`: the geometric mean of first / second, and `exact_difference`: the mean of first - second, each with
-        its 95 % interval, of this row alone; `verdict`: "equal" if both are shown to be within the margins of
-        `bench.analysis.statistics`, "different" if either is significant, else "open".
+        What `judge_pairs` returns for the other columns of the cell, `first` and `second` (by name, the later first).
     """
     same = [column for column in CELL if column not in (by, "environment")]
     equal = [*same, "patience", "seed", *(["environment"] if by == "model" else [])]
-    paired = trainings.loc[trainings["start"] == "numpy", [*equal, by, "test_mse", "exact_sum_rate"]]
-    paired = paired.merge(paired, on=equal, suffixes=("_first", "_second"))
-    paired = paired[paired[f"{by}_first"] > paired[f"{by}_second"]]
-    figures = ["test_mse_first", "test_mse_second", "exact_sum_rate_first", "exact_sum_rate_second"]
-    same = [*same, f"{by}_first", f"{by}_second"]
-    seeds = paired.groupby([*same, "patience", "seed"])[figures].mean().reset_index()
-    pairs = merge_patiences(seeds, figures, by=same)
+    sides = trainings.loc[trainings["start"] == "numpy", [*equal, by, "test_mse", "exact_sum_rate"]]
+    paired = sides.merge(sides, on=equal, suffixes=SIDES)
+    paired = paired.rename(columns={f"{by}_first": "first", f"{by}_second": "second"})
+    paired = paired[paired["first"] > paired["second"]]
+    same = [*same, "first", "second"]
+    return judge_pairs(paired.groupby([*same, "patience", "seed"])[PAIRED].mean().reset_index(), same)
+
+
+def judge_pairs(pairs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Compare first and second by their pairs of seeds.
+
+    Args:
+        pairs: a row for each seed and patience, with the columns of `by` and `PAIRED`.
+        by: columns of what is compared.
+
+    Returns:
+        The columns of `by`, `patience` and `patiences`, `pairs`: how many; `mse_ratio`: the geometric mean of first /
+        second, and `exact_difference`: the mean of first - second, each with its 95 % interval, of this row alone;
+        `verdict`: "equal" if both are shown to be within the margins of `bench.analysis.statistics`, "different" if
+        either is significant, else "open".
+    """
     rows, judged = [], []
-    for keys, group in pairs.groupby([*same, "patience", "patiences"]):
+    for keys, group in merge_patiences(pairs, PAIRED, by=by).groupby([*by, "patience", "patiences"]):
         ratio = statistics.paired_ratio(group["test_mse_first"], group["test_mse_second"])
         points = statistics.paired_difference(group["exact_sum_rate_first"], group["exact_sum_rate_second"])
         rows.append((*keys, len(group), ratio.value, ratio.low, ratio.high, points.value, points.low, points.high))
         judged.append((ratio, points))
-    columns = [*same, "patience", "patiences", "pairs", "mse_ratio", "mse_ratio_low", "mse_ratio_high"]
+    columns = [*by, "patience", "patiences", "pairs", "mse_ratio", "mse_ratio_low", "mse_ratio_high"]
     columns += ["exact_difference", "exact_difference_low", "exact_difference_high"]
-    frame = pd.DataFrame(rows, columns=columns).assign(verdict=statistics.verdicts(judged))
-    return frame.rename(columns={f"{by}_first": "first", f"{by}_second": "second"})
+    return pd.DataFrame(rows, columns=columns).assign(verdict=statistics.verdicts(judged))
 
 
 def stopping(trainings: pd.DataFrame) -> pd.DataFrame:
