@@ -73,12 +73,8 @@ def test_misses_stay_in_the_median_and_its_interval() -> None:
     assert (figures["seeds"], figures["reached"], figures["epochs"]) == (6, 4, 4.5)
     assert (figures["epochs_low"], figures["epochs_high"]) == (2, inf)
     assert figures["level"] == pytest.approx(1 - 2 / 2**6)
+    assert np.isnan(figures["train_s"]) and np.isnan(figures["total_s"]), "the cell was not timed"
     assert time_to_target(NOT_TIMED, target_epochs(reached(2, inf, inf, 4)))["epochs"].tolist() == [inf]
-
-
-def test_fewer_than_six_seeds_have_no_interval() -> None:
-    figures = time_to_target(NOT_TIMED, target_epochs(reached(1, 1, 1, 1, 1))).iloc[0]
-    assert figures["epochs"] == 1 and np.isnan(figures["epochs_low"]) and np.isnan(figures["level"])
 
 
 @settings(deadline=None)
@@ -101,11 +97,6 @@ def test_seconds_are_those_of_the_timed_cell() -> None:
     start_s, validation_s = turns["start_s"][0], turns["validation_s"][0]
     assert figures["train_s"] == pytest.approx(3 * 0.2)
     assert figures["total_s"] == pytest.approx(start_s + 2 * 0.2 + 3 * validation_s), "three validations are paid"
-
-
-def test_a_cell_that_was_not_timed_has_no_seconds() -> None:
-    figures = time_to_target(NOT_TIMED, target_epochs(reached(3, inf, inf))).iloc[0]
-    assert np.isnan(figures["train_s"]) and np.isnan(figures["total_s"])
 
 
 def environments(*epochs: tuple[float, ...]) -> pd.DataFrame:
