@@ -58,12 +58,10 @@ def test_medians_of_groups(first: np.ndarray, second: np.ndarray) -> None:
     table = statistics.medians(frame, ["cell", "other"], "figure").set_index("cell")
     assert list(table.index) == list(samples)
     for name, values in samples.items():
-        row = table.loc[name]
-        figures = row[["figure_low", "figure_high", "level"]].astype(float)
-        assert figures.tolist() == pytest.approx(statistics.order_interval(values), nan_ok=True)
-        assert row["processes"] == len(values)
-        expected = (np.median(values), np.min(values), np.max(values))
-        assert (row["figure"], row["figure_least"], row["figure_greatest"]) == pytest.approx(expected)
+        row = table.loc[name].to_dict()
+        expected = (*statistics.order_interval(values), len(values), np.median(values), np.min(values), np.max(values))
+        names = ("figure_low", "figure_high", "level", "processes", "figure", "figure_least", "figure_greatest")
+        assert [row[name] for name in names] == pytest.approx(expected, nan_ok=True)
 
 
 def test_medians_may_be_infinite() -> None:
@@ -105,7 +103,8 @@ def test_mean_intervals_that_are_no_bootstrap() -> None:
     values = np.random.default_rng(4).random(1_000)
     expected = stats.ttest_1samp(values, 0).confidence_interval()
     low, high, method = statistics.mean_interval(values)
-    assert ((low, high), method) == (pytest.approx((expected.low, expected.high)), "Student")
+    assert (low, high) == pytest.approx((expected.low, expected.high))
+    assert method == "Student"
 
 
 def test_paired_difference_is_students() -> None:

@@ -127,7 +127,7 @@ def choose(tables: Sequence[Table], wanted: Wanted, selection: Selection) -> lis
         known = {str(value): value for value in sorted(measured[name].unique())}
         kept = {known[choose_name(str(value), known, option)] for value in names}
         unwanted[name] = set(known.values()) - kept if kept else set()
-    headings = dict.fromkeys(column.heading for table in tables for column in table.columns)
+    headings = dict.fromkeys(column.heading for table in tables for column in shown_columns(table))
     for heading in wanted.columns if headings else ():
         choose_name(heading, headings, "--columns")
     kept_tables = [_without(table, unwanted, wanted.columns) for table in tables]
@@ -361,7 +361,12 @@ def data_frame(table: Table) -> pd.DataFrame:
 
 
 def to_csv(table: Table) -> str:
-    """Return a table as CSV with all digits; an apostrophe stands before what a spreadsheet would run as a formula.
+    """Return a table as CSV with all digits."""
+    return frame_to_csv(data_frame(table))
+
+
+def frame_to_csv(frame: pd.DataFrame) -> str:
+    """Return a frame as CSV with all digits; an apostrophe stands before what a spreadsheet would run as a formula.
 
     Source:
         OWASP, CSV Injection, https://owasp.org/www-community/attacks/CSV_Injection
@@ -371,7 +376,8 @@ def to_csv(table: Table) -> str:
         seen = visible(value) if isinstance(value, str) else value
         return f"'{seen}" if isinstance(seen, str) and seen.lstrip().startswith(FORMULA) else seen
 
-    return str(data_frame(table).map(safe).to_csv(index=False))
+    words = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
+    return frame.assign(**{str(name): frame[name].map(safe) for name in words}).to_csv(index=False)
 
 
 LATEX = str.maketrans(

@@ -295,20 +295,21 @@ def interval_note(frame: pd.DataFrame) -> str:
     text = process_note(frame)
     ranks = [(count, *order_rank(count)) for count in counts if order_rank(count)[0]]
     if not ranks:
-        return f"{text} Range: least to greatest; an interval takes {LEAST_PROCESSES} processes."
+        ranges = "Range: least to greatest; an" if counts[-1] > 1 else "An"
+        return f"{text} {ranges} interval takes {LEAST_PROCESSES} processes."
     count, rank, level = ranks[0]
     if len(counts) == 1:
         ends = "the least to the greatest" if rank == 1 else f"number {rank} to number {count + 1 - rank}"
         return f"{text} The {100 * level:.1f} % interval reaches from {ends} of them, in order."
-    levels = sorted(level for _, _, level in ranks)
-    text += f" Intervals by their order, of {100 * levels[0]:.1f} to {100 * levels[-1]:.1f} %"
+    levels = sorted({f"{100 * level:.1f}" for _, _, level in ranks})
+    text += f" Intervals by their order, of {' to '.join(dict.fromkeys([levels[0], levels[-1]]))} %"
     return text + ("." if len(ranks) == len(counts) else f"; fewer than {LEAST_PROCESSES} have none.")
 
 
 def chance_note(frame: pd.DataFrame) -> str:
     """Say how many intervals of a frame miss by chance."""
     levels = frame["level"].dropna()
-    if levels.empty:
+    if len(levels) < 2:
         return ""
     return f"Of these {len(levels)} intervals {(1 - levels).sum():.1f} are expected to miss by chance."
 
