@@ -1,132 +1,121 @@
-"""What was measured in the formats of other tools: pytest-benchmark, github-action-benchmark, CSV, Parquet.
+"""What was measured as other tools read it: CSV, Parquet, pytest-benchmark, github-action-benchmark.
 
-The figure of a cell is the same everywhere: the median of its processes' medians.
+The figure of a cell is that of the tables: the median over processes of the median over rounds.
 """
 
 import json
+import sys
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from pytest_benchmark import __version__ as storage_version
-from pytest_benchmark.stats import Stats
 
-from bench.analysis.selection import Selection
+from bench.analysis import speed
+from bench.analysis.select import Selection
 from bench.errors import UserError
-from bench.output.printing.digits import format_value
-from bench.output.printing.escaping import frame_for_spreadsheet
-from bench.plan.cells import Cell
-from bench.records.frame import Kind, frame_of
-from bench.records.speed import Speed
+from bench.output.files import write_atomically
+from bench.output.tables.table import cell_name
+from bench.output.text import frame_to_csv, interval
+from bench.records.frame import CELL
 
 ExportFormat = Literal["pytest-benchmark", "github-action", "csv", "parquet"]
 
 
-def as_text(chosen: Selection, form: ExportFormat, kind: Kind) -> str:
-    """Return what was measured as the text of a file.
+def write_export(selection: Selection, form: ExportFormat, kind: str, path: Path | None) -> None:
+    """Write what was measured into a file, or on standard output.
 
     Args:
-        chosen: records that may stand together.
-        form: any but "parquet", which is no text.
-        kind: which rows a CSV file has.
-    """
-    if form == "pytest-benchmark":
-        return json.dumps(pytest_benchmark(chosen), indent=1) + "\n"
-    if form == "github-action":
-        return json.dumps(github_action(chosen), indent=1) + "\n"
-    return frame_for_spreadsheet(frame(chosen, kind)).to_csv(index=False)
-
-
-def write_parquet(chosen: Selection, path: Path, kind: Kind) -> None:
-    """Write the tidy frame into a Parquet file.
+        selection: what was measured.
+        form: which tool reads the file.
+        kind: of the rows of CSV and Parquet: see `bench.load`.
+        path: the file; None: standard output.
 
     Raises:
-        UserError: if pyarrow is missing or the file cannot be written.
+        UserError: if there is no such kind, pyarrow is missing, or the file cannot be written.
     """
+    match form:
+        case "csv":
+            content = frame_to_csv(selection.frames.of(kind)).encode()
+        case "parquet":
+            content = _parquet(selection.frames.of(kind))
+        case "github-action":
+            content = json.dumps(_github_action(selection), indent=1).encode() + b"\n"
+        case "pytest-benchmark":
+            content = json.dumps(_pytest_benchmark(selection), indent=1).encode() + b"\n"
+    if path:
+        write_atomically(path, content)
+    else:
+        sys.stdout.write(content.decode())
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
     if find_spec("pyarrow") is None:
         raise UserError("`--format parquet` needs pyarrow. Received: none. Install it: pip install pyarrow")
-    try:
-        frame(chosen, kind).to_parquet(path, index=False, engine="pyarrow")
-    except OSError as error:
-        raise UserError(f"`--out` must be a file that can be written. Received: {path} ({error.strerror}).") from None
+    content = BytesIO()
+    frame.to_parquet(content, index=False, engine="pyarrow")
+    return content.getvalue()
 
 
-def frame(chosen: Selection, kind: Kind) -> pd.DataFrame:
-    """Return the rows of `bench.load` of the records that stand together."""
-    return frame_of(zip(chosen.runs, chosen.by_run, strict=True), kind)
-
-
-def _timed(chosen: Selection) -> list[tuple[Cell, list[Speed]]]:
-    """Return the processes of each cell, controls left out, sorted."""
-    cells = chosen.timed
-    return sorted(cells.items(), key=lambda item: (item[0].length, item[0].model, item[0].backend, str(item[0])))
-
-
-def github_action(chosen: Selection) -> list[dict[str, Any]]:
+def _github_action(selection: Selection) -> list[dict[str, Any]]:
     """Return what github-action-benchmark reads as `customSmallerIsBetter`: milliseconds of an epoch.
 
     Source:
         https://github.com/benchmark-action/github-action-benchmark, "Custom benchmark"
     """
     points = []
-    for cell, _ in _timed(chosen):
-        time = chosen.epoch_time(cell)
-        point: dict[str, Any] = {"name": f"{cell} epoch", "unit": "ms", "value": 1e3 * time.median_s}
-        low, high = (format_value(1e3 * end) for end in (time.interval.low, time.interval.high))
-        if low:
-            point["range"] = f"{low} to {high}"
-        points.append(point | {"extra": f"{time.processes} processes"})
+    cells: Any = speed.epoch_times(selection.frames.turns).itertuples()
+    for cell in cells:
+        point = {"name": f"{cell_name(cell)} epoch", "unit": "ms", "value": 1e3 * cell.epoch_s}
+        if text := interval(1e3 * cell.epoch_s_low, 1e3 * cell.epoch_s_high):
+            point["range"] = text
+        points.append(point | {"extra": f"{cell.processes} processes"})
     return points
 
 
-def pytest_benchmark(chosen: Selection) -> dict[str, Any]:
+def _pytest_benchmark(selection: Selection) -> dict[str, Any]:
     """Return a storage file of pytest-benchmark: a benchmark for each cell, a round for each process.
-
-    A round is the median epoch of a process, in seconds, so that the deviation is the one between processes.
 
     Source:
         pytest_benchmark.plugin.pytest_benchmark_generate_json, version 5
     """
-    header = chosen.runs[-1].header
-    machine = header.machine
+    from pytest_benchmark import __version__ as version
+
+    header, machine = selection.header, selection.header.machine
     system, release, architecture = [*machine.system.split(" "), "", ""][:3]
+    python = header.workers[0].python if header.workers else ""
     commit, edited = header.commit.removesuffix("+changes"), header.commit.endswith("+changes")
+    cells = speed.processes(selection.frames.turns).groupby(CELL, sort=False)
     return {
         "machine_info": {
-            "node": "",
-            "processor": machine.cpu,
-            "machine": architecture,
-            "python_version": header.workers[0].python if header.workers else "",
-            "python_implementation": "CPython",
-            "release": release,
-            "system": system,
+            **{"node": "", "processor": machine.cpu, "machine": architecture, "release": release, "system": system},
+            **{"python_version": python, "python_implementation": "CPython"},
             "cpu": {"brand_raw": machine.cpu, "count": machine.cores},
         },
-        "commit_info": {"id": commit, "time": None, "author_time": None, "dirty": edited, "project": "seqsum"}
-        | {"branch": "(unknown)"},
-        "benchmarks": [_benchmark(cell, trials) for cell, trials in _timed(chosen)],
+        "commit_info": {
+            **{"id": commit, "dirty": edited, "project": "seqsum", "branch": "(unknown)"},
+            **{"time": None, "author_time": None},
+        },
+        "benchmarks": [_benchmark(processes) for _, processes in cells],
         "datetime": header.started_at,
-        "version": storage_version,
+        "version": version,
     }
 
 
-def _benchmark(cell: Cell, trials: list[Speed]) -> dict[str, Any]:
-    make: Any = Stats  # it has no types
-    stats = make()
-    for trial in trials:
-        stats.update(trial.median_s)
-    name = f"epoch[{cell}]"
+def _benchmark(processes: pd.DataFrame) -> dict[str, Any]:
+    """Return the benchmark of a cell, whose rounds are the figures of its processes in seconds."""
+    from pytest_benchmark.stats import Stats
+
+    stats: Any = Stats()  # type: ignore[no-untyped-call]
+    for epoch_s in processes["epoch_s"]:
+        stats.update(epoch_s)
+    cell = next(processes[CELL].itertuples())
+    name = cell_name(cell)
     return {
         "group": f"{cell.model} length {cell.length}",
-        "name": name,
-        "fullname": f"seqsum::{name}",
-        "params": {"cell": str(cell)},
-        "param": str(cell),
-        "extra_info": {
-            "cell": cell.model_dump(mode="json"),
-            "path": sorted({str(trial.witness) for trial in trials if trial.witness}),
-        },
+        **{"name": f"epoch[{name}]", "fullname": f"seqsum::epoch[{name}]", "params": {"cell": name}, "param": name},
+        "extra_info": {"cell": {column: str(getattr(cell, column)) for column in CELL}},
         "options": {"timer": "time.perf_counter", "warmup": True},
         "stats": stats.as_dict() | {"data": stats.data, "iterations": 1},
     }

@@ -16,7 +16,7 @@ from itertools import chain
 from math import nan
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -71,6 +71,7 @@ GRADIENTS = ["gradient_start_h", "gradient_h", "gradient_start_c", "gradient_c"]
 Kind = Literal[
     "turns", "speed", "trainings", "accuracy", "losses", "lengths", "memory", "predictions", "baselines", "failures"
 ]
+KINDS: tuple[str, ...] = get_args(Kind)
 COLUMNS: dict[str, list[str]] = {
     "turns": [*RUN, *CELL, *SETTINGS, *TURNS],
     "trainings": [
@@ -234,8 +235,13 @@ class Frames:
         names = ("trial", "index", "is_control", "phase", "fault", "reason", "exit_code")
         return self._frame("failures", Failure, _stored(records, *names))
 
-    def of(self, kind: Kind) -> pd.DataFrame:
-        """Return a frame by its name; "speed" is the turns that count, "accuracy" is another name of trainings."""
+    def of(self, kind: str) -> pd.DataFrame:
+        """Return a frame by its name; "speed" is the turns that count, "accuracy" is another name of trainings.
+
+        Raises:
+            UserError: if there is no such kind.
+        """
+        choose_name(kind, KINDS, "kind")
         if kind == "speed":
             return self.turns[self.turns["counted"]].reset_index(drop=True)
         return cast(pd.DataFrame, getattr(self, "trainings" if kind == "accuracy" else kind))
@@ -297,7 +303,7 @@ def load(results: str | Path, *, kind: Kind = "turns") -> pd.DataFrame:
     Raises:
         UserError: if there is no run or no such kind.
     """
-    choose_name(kind, ("speed", "accuracy", *COLUMNS), "kind")
+    choose_name(kind, KINDS, "kind")
     folder = Path(results)
     runs, problems = ([load_run(folder)], []) if (folder / HEADER).exists() else load_runs(folder)
     for problem in [*problems, *chain.from_iterable(run.problems for run in runs)]:
