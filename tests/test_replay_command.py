@@ -102,7 +102,7 @@ def test_broken_limit_fails(tmp_path: Path) -> None:
     replays = replay(tmp_path, cases=["lstm-4"], behaviours={"torch": "learns otherwise"})
     lines = shown(replays)
     assert not replays.passed and "Verdict in float32: FAIL" in lines
-    assert any("0.1 FAIL" in line for line in lines)
+    assert any("0.100 FAIL" in line for line in lines)
     assert [line.split() for line in lines if line.startswith("lstm-4 ")][-1] == ["lstm-4", "pass", "FAIL", "pass"]
 
 

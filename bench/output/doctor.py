@@ -57,7 +57,7 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
     ]
     console.print(*lines, sep="\n", end="\n\n", markup=False, highlight=False)
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("environment", "version", "keras", "device", "threads", "python", "interpreter"):
+    for heading in ("backend", "version", "keras", "device", "threads", "python", "interpreter"):
         table.add_column(heading, overflow="fold")
     for worker in diagnosis.workers:
         versions, name = worker.versions, worker.environment

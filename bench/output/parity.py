@@ -44,7 +44,7 @@ def tables(parity: Parity) -> list[Table]:
             "parity",
             "Largest differences",
             by_environment.rename_axis("environment").reset_index(),
-            [Column("environment", "environment", kind="axis"), *CHECKS, verdict],
+            [Column("environment", "backend", kind="axis"), *CHECKS, verdict],
             (note,),
         ),
         Table(
@@ -58,7 +58,8 @@ def tables(parity: Parity) -> list[Table]:
             "Checks that failed",
             failed.reset_index(drop=True),
             [
-                *(Column(name, name, kind="axis") for name in ("environment", "case")),
+                Column("environment", "backend", kind="axis"),
+                Column("case", "case", kind="axis"),
                 *(Column(name, name, kind="text") for name in ("check", "array", "difference", "limit")),
             ],
         ),

@@ -16,7 +16,7 @@ from bench.measure.replay import Attempt, Replays
 from bench.output.advise import LAYERS
 from bench.output.files import write_atomically
 from bench.output.tables import Column, Table
-from bench.output.text import print_text
+from bench.output.text import number, print_text
 from bench.records.schema import Worker
 from seqsum_core.article.reference import Reference
 from seqsum_core.article.verdict import SHOWN_PREDICTIONS, Replayed, compared_epoch
@@ -80,8 +80,8 @@ def _checks(replays: Replays, run: Reference) -> Table:
     cells: dict[tuple[str, float], dict[str, str]] = {}
     for environment in replays.replayed(run):
         for check in replays.attempts[run.name, environment].checks:
-            row = cells.setdefault((check.name, check.limit), {"check": check.name, "limit": f"{check.limit:.2g}"})
-            row[environment] = f"{check.measured:.2g}" + ("" if check.passed else " FAIL")
+            row = cells.setdefault((check.name, check.limit), {"check": check.name, "limit": number(check.limit)})
+            row[environment] = number(check.measured) + ("" if check.passed else " FAIL")
     return _text_table("Checks: what was measured, and the most that passes", pd.DataFrame(list(cells.values())))
 
 

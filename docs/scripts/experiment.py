@@ -13,11 +13,9 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
-from bench.measure.pool import machine_lock
-
-from bench.host import describe_machine, pinned, usable_cores
+from bench.host import code_commit, describe_machine, pinned, usable_cores
 from bench.measure.environments import worker_settings
-from bench.measure.run import code_commit
+from bench.measure.pool import machine_lock
 
 
 @contextmanager
