@@ -169,13 +169,13 @@ def _accuracy(comparison: Comparison) -> Table:
         Column("patiences", "patience", kind="axis"),
         Column("pairs", "pairs of seeds"),
         with_interval("mse_ratio", "mse NEW / BASE", level=LEVEL),
-        with_interval("exact_difference", "exact sums NEW - BASE, points", PERCENT, level=LEVEL),
+        with_interval("exact_difference", "exact sums, points", PERCENT, level=LEVEL),
         Column("verdict", "verdict", kind="text"),
     ]
     notes = (
-        "Pairs of seeds: the same start and batches in both runs. equal: shown to differ by less than a tenth of the "
-        "mse and 2 points of exact sums; different: by more than chance, corrected for all rows (Holm); open: more "
-        "seeds are needed.",
+        "Pairs of seeds: the same start and batches in both runs. Exact sums: NEW - BASE. equal: shown to differ by "
+        "less than a tenth of the mse and 2 points of exact sums; different: by more than chance, corrected for all rows "
+        "(Holm); open: more seeds are needed.",
     )
     return Table("accuracy", "Accuracy", frame, columns, notes)
 
