@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from runpy import run_path
 
 import pytest
 import typer
@@ -33,10 +34,16 @@ def commands_of(document: Path) -> list[list[str]]:
     return [shlex.split(text) for text in texts]
 
 
+PUBLISH = PROJECT / "docs" / "scripts" / "publish.py"
 COMMANDS = [
     pytest.param(words, id=f"{document.name}: {' '.join(words)}")
     for document in [*DOCUMENTS, *sorted((PROJECT / "docs").rglob("*.yml"))]
     for words in commands_of(document)
+]
+COMMANDS += [
+    pytest.param(command.split(), id=f"publish.py: {command}")
+    for commands in run_path(str(PUBLISH))["MEASURE"].values()
+    for command in commands
 ]
 
 
@@ -66,8 +73,7 @@ def test_sweep_file_of_extending(tmp_path: Path) -> None:
 
 def test_generated_parts_are_fresh() -> None:
     """What the documents show of published results is what the records say."""
-    (script,) = (PROJECT / "docs").rglob("update_*.py")
-    answer = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True)
+    answer = subprocess.run([sys.executable, str(PUBLISH), "check"], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 

@@ -61,16 +61,17 @@ def read_sweep(path: Path, changes: Mapping[str, Any]) -> Sweep:
 
 def _parse(text: str, name: str, changes: Mapping[str, Any]) -> Sweep:
     try:
-        fields = _merged(tomllib.loads(text), changes)
+        fields = tomllib.loads(text)
     except (
         ValueError,
         RecursionError,
     ) as error:  # deep nesting and numbers of a thousand digits are no TOMLDecodeError
         raise UserError(f"{name}: not valid TOML: {str(error).splitlines()[0]}. Correct that line.") from None
-    try:
-        return Sweep.model_validate_json(json.dumps(fields, default=str), strict=True)
-    except ValidationError as error:
-        raise UserError(_explain(error.errors()[0], fields, name, changes)) from None
+    sweep, problem = _validate(_merged(fields, changes))
+    if sweep is None:
+        is_of_file = _validate(fields)[1] == problem
+        raise UserError(f"{name}: {problem}" if is_of_file else problem)
+    return sweep
 
 
 def _merged(fields: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,21 +85,21 @@ def _merged(fields: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _explain(error: Any, fields: Mapping[str, Any], name: str, changes: Mapping[str, Any]) -> str:
-    """Describe the first broken rule in one line: file, key, rule, received value."""
-    keys = _keys(error["loc"], fields)
-    if error["type"] == "value_error":
-        message = str(error["msg"]).removeprefix("Value error, ")  # ours: names the key, the value and the remedy
-        rule = re.match(r"`(\w+)`", message)
-        named = rule[1] if rule else ""
-        if keys and named not in keys:
-            message = f"`{'.'.join(keys)}`: {message}"
-    elif error["type"] == "missing" and len(keys) == len(error["loc"]):
-        named, message = "", f"`{'.'.join(keys)}`: this key is missing; add it."
-    else:
-        named, rule_text = "", _MESSAGES.get(error["type"], error["msg"])
-        message = f"`{'.'.join(keys)}`: {rule_text}. Received: {error['input']!r}.{_remedy(error['type'])}"
-    return message if _is_changed([*keys, named], changes) else f"{name}: {message}"
+def _validate(fields: dict[str, Any]) -> tuple[Sweep | None, str]:
+    """Return the sweep, or None and the first rule that is broken: key, rule, received value."""
+    try:
+        return Sweep.model_validate_json(json.dumps(fields, default=str), strict=True), ""
+    except ValidationError as error:
+        broken: Any = error.errors()[0]
+    kind, key = broken["type"], ".".join(_keys(broken["loc"], fields))
+    if kind == "value_error":
+        problem = str(broken["msg"]).removeprefix("Value error, ")  # ours: names the key, the value and the remedy
+        named = re.match(r"`(\w+)`", problem)
+        return None, problem if not key or (named and named[1] in key.split(".")) else f"`{key}`: {problem}"
+    if kind == "missing" and len(key.split(".")) == len(broken["loc"]):
+        return None, f"`{key}`: this key is missing; add it."
+    remedy = " Raise it." if kind.startswith("greater") else " Lower it." if kind.startswith("less") else ""
+    return None, f"`{key}`: {_MESSAGES.get(kind, broken['msg'])}. Received: {broken['input']!r}.{remedy}"
 
 
 _MESSAGES = {
@@ -107,10 +108,6 @@ _MESSAGES = {
     "too_short": "must name at least one",
     "missing": "has too few values",
 }
-
-
-def _remedy(kind: str) -> str:
-    return " Raise it." if kind.startswith("greater") else " Lower it." if kind.startswith("less") else ""
 
 
 def _keys(location: tuple[int | str, ...], fields: Mapping[str, Any]) -> list[str]:
@@ -123,16 +120,3 @@ def _keys(location: tuple[int | str, ...], fields: Mapping[str, Any]) -> list[st
         keys.append(str(part))
         value = value.get(part)
     return keys
-
-
-def _is_changed(keys: list[str], changes: Mapping[str, Any]) -> bool:
-    """Tell whether the command line set the first of these keys, or the one of a table that follows it.
-
-    A rule names one value, `length`, where the sweep has several, `lengths`.
-    """
-    first, *rest = [key for key in keys if key] or [""]
-    table = changes.get(first)
-    if isinstance(table, dict):
-        return bool(rest) and rest[0] in table
-    tables = [value for value in changes.values() if isinstance(value, dict)]
-    return first in changes or f"{first}s" in changes or any(first in table for table in tables)
