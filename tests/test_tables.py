@@ -17,10 +17,10 @@ from factories import (
 )
 
 from bench.analysis.select import Selection
+from bench.output.formats import data_frame
 from bench.output.tables import TABLES, Table
 from bench.output.tables.speed import chance_note, interval_note
 from bench.output.tables.table import cell_name
-from bench.output.text import data_frame
 from bench.plan.cells import Cell
 from bench.records.schema import Record
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from bench.errors import UserError
-from bench.output import text
+from bench.output import formats, numbers, text
 from bench.output.tables.table import Column, Table, with_interval
 from bench.output.text import Wanted
 
@@ -69,35 +69,35 @@ TABLE = Table(
     ],
 )
 def test_number(value: Any, shown: str) -> None:
-    assert text.number(value) == shown
+    assert numbers.number(value) == shown
 
 
 @given(st.tuples(*[st.floats(-1e9, 1e9)] * 3))
 def test_printed_figures_lie_in_their_printed_intervals(values: tuple[float, ...]) -> None:
-    low, value, high = (float(text.number(value).replace(",", "")) for value in sorted(values))
+    low, value, high = (float(numbers.number(value).replace(",", "")) for value in sorted(values))
     assert low <= value <= high
 
 
 @given(st.floats(1e-12, 1e12))
 def test_numbers_have_three_digits(value: float) -> None:
-    assert float(text.number(value).replace(",", "")) == pytest.approx(value, rel=0.00501)
+    assert float(numbers.number(value).replace(",", "")) == pytest.approx(value, rel=0.00501)
 
 
 def test_whole_numbers() -> None:
-    assert [text.count(value) for value in (17.0, 2.5, inf, nan)] == ["17", "2.50", "never", ""]
-    assert text.interval(1.0, inf, text.count) == "1 to never"
-    assert text.interval(nan, nan) == ""
+    assert [numbers.count(value) for value in (17.0, 2.5, inf, nan)] == ["17", "2.50", "never", ""]
+    assert numbers.interval(1.0, inf, numbers.count) == "1 to never"
+    assert numbers.interval(nan, nan) == ""
 
 
 @pytest.mark.parametrize(
     ("name", "shown"), [("lstm", "lstm"), ("\x1b[31m", r"\x1b[31m"), ("a\u202eb", r"a\u202eb"), ("é\n", "é\n")]
 )
 def test_names_cannot_steer_a_terminal(name: str, shown: str) -> None:
-    assert text.visible(name) == shown
+    assert numbers.visible(name) == shown
 
 
 def headings(table: Table) -> list[str]:
-    return [column.heading for column in text.printed(table)]
+    return [column.heading for column in formats.printed(table)]
 
 
 def test_columns_without_figures_are_left_out() -> None:
@@ -118,7 +118,7 @@ def test_heading_of_intervals() -> None:
 
 def on_terminal(table: Table, width: int = 80) -> list[str]:
     console = Console(width=width, file=io.StringIO(), highlight=False)
-    text.print_text(table, console)
+    formats.print_text(table, console)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
 
 
@@ -138,22 +138,22 @@ def test_wide_tables_are_split() -> None:
     lines = on_terminal(Table("", "", frame, columns))
     assert max(map(len, lines)) <= 80
     words = " ".join(lines).split()
-    assert [word for word in words if word.startswith("1,")] == [text.number(1e6 + n * 1e4) for n in range(30)]
+    assert [word for word in words if word.startswith("1,")] == [numbers.number(1e6 + n * 1e4) for n in range(30)]
     assert words.count("my_models:wide") > 1
 
 
 def test_markdown() -> None:
-    lines = text.to_markdown(TABLE).splitlines()
+    lines = formats.to_markdown(TABLE).splitlines()
     assert [cell.strip() for cell in lines[4].split("|")[1:-1]] == ["lstm", "4", "**12.3**", "10.0 to 20.0", "yes"]
     assert lines[0] == "### Speed"
     piped = Table("", "", FRAME.assign(model="a|b\nc"), TABLE.columns)
-    assert r"a\|b c" in text.to_markdown(piped)
+    assert r"a\|b c" in formats.to_markdown(piped)
 
 
 def test_latex() -> None:
     """Names are escaped, the best figure is bold, and notes are inside of the table."""
     odd = Table("", "5 % & more_", FRAME.assign(model="my_model:f{$}"), TABLE.columns, ("A_note",), TABLE.best)
-    latex = text.to_latex(odd)
+    latex = formats.to_latex(odd)
     assert r"\caption{5 \% \& more\_}" in latex
     assert r"my\_model:f\{\$\} & 4 & \textbf{12.3} & 10.0 to 20.0 & yes \\" in latex
     assert latex.endswith("\\par\\footnotesize A\\_note\n\\end{table}")
@@ -162,7 +162,7 @@ def test_latex() -> None:
 
 def test_csv_has_all_digits() -> None:
     """A cell that a spreadsheet would run as a formula gets an apostrophe."""
-    rows = list(csv.DictReader(io.StringIO(text.to_csv(Table("", "", FRAME.assign(model="=1+1"), TABLE.columns)))))
+    rows = list(csv.DictReader(io.StringIO(formats.to_csv(Table("", "", FRAME.assign(model="=1+1"), TABLE.columns)))))
     assert rows[0]["model"] == "'=1+1"
     assert float(rows[0]["epoch ms"]) == pytest.approx(12.3456)
     assert float(rows[0]["epoch ms low"]) == 10
@@ -170,7 +170,9 @@ def test_csv_has_all_digits() -> None:
 
 
 def test_json_knows_neither_nan_nor_infinity() -> None:
-    document = text.table_document(Table("speed", "", FRAME.assign(epoch_s=[inf, 2.0]), TABLE.columns, (), TABLE.best))
+    document = formats.table_document(
+        Table("speed", "", FRAME.assign(epoch_s=[inf, 2.0]), TABLE.columns, (), TABLE.best)
+    )
     json.dumps(document, allow_nan=False)
     assert document["columns"] == ["model", "length", "epoch ms", "epoch ms low", "epoch ms high", "consistent with 1"]
     assert document["rows"] == [["lstm", 4, "never", 10, 20, True], ["gru", 400, 2000, None, None, None]]

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import speed
-from bench.analysis.accuracy import merge_patiences
+from bench.analysis.accuracy import judge_pairs
 from bench.analysis.select import Selection
-from bench.analysis.statistics import paired_difference, paired_ratio, ratio_of_medians, verdicts
+from bench.analysis.statistics import ratio_of_medians
 from bench.errors import UserError
 from bench.records.frame import CELL
 from bench.records.schema import Header
@@ -78,19 +78,9 @@ class Comparison:
             NEW - BASE), each with its 95 % interval of this row alone, and verdict (`statistics.verdicts`).
         """
         sides = [side.frames.trainings for side in (self.new, self.base)]
-        key, figures = [*CELL, "patience", "seed"], ["test_mse", "exact_sum_rate"]
-        new, base = (side.loc[side["start"] == "numpy", [*key, *figures]] for side in sides)
-        pairs = new.merge(base, on=key, suffixes=("", "_base"))
-        pairs = merge_patiences(pairs, [*figures, *(f"{name}_base" for name in figures)])
-        rows, contrasts = [], []
-        for cell, group in pairs.groupby([*CELL, "patience", "patiences"]):
-            mse = paired_ratio(group["test_mse"], group["test_mse_base"])
-            exact = paired_difference(group["exact_sum_rate"], group["exact_sum_rate_base"])
-            rows.append((*cell, len(group), mse.value, mse.low, mse.high, exact.value, exact.low, exact.high))
-            contrasts.append((mse, exact))
-        names = [*CELL, "patience", "patiences", "pairs", "mse_ratio", "mse_ratio_low", "mse_ratio_high"]
-        names += ["exact_difference", "exact_difference_low", "exact_difference_high"]
-        return pd.DataFrame(rows, columns=names).assign(verdict=verdicts(contrasts))
+        key = [*CELL, "patience", "seed"]
+        new, base = (side.loc[side["start"] == "numpy", [*key, "test_mse", "exact_sum_rate"]] for side in sides)
+        return judge_pairs(new.merge(base, on=key, suffixes=("_first", "_second")), CELL)
 
     @cached_property
     def only(self) -> pd.DataFrame:

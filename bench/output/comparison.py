@@ -11,8 +11,9 @@ from rich.text import Text
 
 from bench.analysis.compare import Comparison, changed_settings, differences
 from bench.errors import UserError
+from bench.output.formats import print_text, table_document, to_markdown
+from bench.output.numbers import interval, number, visible
 from bench.output.tables.table import Column, Table, axes, cell_name, sort_rows, with_interval
-from bench.output.text import interval, number, print_text, table_document, to_markdown, visible
 from bench.records.frame import CELL
 from bench.records.schema import Header
 
@@ -174,8 +175,8 @@ def _accuracy(comparison: Comparison) -> Table:
     ]
     notes = (
         "Pairs of seeds: the same start and batches in both runs. Exact sums: NEW - BASE. equal: shown to differ by "
-        "less than a tenth of the mse and 2 points of exact sums; different: by more than chance, corrected for all rows "
-        "(Holm); open: more seeds are needed.",
+        "less than a tenth of the mse and 2 points of exact sums; different: by more than chance, corrected for all "
+        "rows (Holm); open: more seeds are needed.",
     )
     return Table("accuracy", "Accuracy", frame, columns, notes)
 
