@@ -1,11 +1,11 @@
-"""A backend's side of the certificate: agrees with float64, and planted errors do not."""
+"""What a backend computes agrees with float64, and planted errors do not."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bench.measure.certificate import Certificate, all_cases, certify
+from bench.measure.parity import all_cases, compare
 from seqsum_core.parity_case import Case, ModelCase, OptimizerCase, Quantity, reference
 from seqsum_core.settings import MODELS, NetworkSettings, TrainingSettings
 from seqsum_core.start import draw_start
@@ -30,26 +30,25 @@ def model_case(model: str, *, mask: bool = False) -> ModelCase:
     return ModelCase(model=model, length=6, network=NetworkSettings(mask=mask), training=TRAINING, seed=0)
 
 
-def judge(case: Case, side: list[Quantity]) -> Certificate:
-    return certify([case], {"this": [side]}, [reference(case)])
+def judge(case: Case, computed: list[Quantity]) -> dict[str, bool]:
+    """Return for each check of a case whether it passed."""
+    return {row["check"]: row["passed"] for row in compare("this", str(case), computed, reference(case))}
 
 
-def failed(certificate: Certificate) -> set[str]:
-    return {check.check for check in certificate.checks if not check.passed}
+def failed(checks: dict[str, bool]) -> set[str]:
+    return {check for check, passed in checks.items() if not passed}
 
 
 @pytest.mark.parametrize("mask", [False, True])
 @pytest.mark.parametrize("model", MODELS)
 def test_backend_agrees_with_float64(parity: Any, model: str, mask: bool) -> None:
     case = model_case(model, mask=mask)
-    certificate = judge(case, parity.compute(case))
-    assert certificate.verdict == "pass", [check for check in certificate.checks if not check.passed]
-    assert {check.check for check in certificate.checks} == {"start", "loss", "gradient", "curve", "output"}
+    checks = judge(case, parity.compute(case))
+    assert checks == dict.fromkeys(("start", "loss", "gradient", "curve", "output"), True)
 
 
 def test_optimizer_agrees_with_float64(parity: Any) -> None:
-    certificate = judge(OPTIMIZER, parity.compute(OPTIMIZER))
-    assert certificate.verdict == "pass" and [check.check for check in certificate.checks] == ["update"]
+    assert judge(OPTIMIZER, parity.compute(OPTIMIZER)) == {"update": True}
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -63,27 +62,27 @@ def test_reference_starts_where_keras_models_start(model: str) -> None:
 
 def test_gates_in_another_order_fail(parity: Any, wrong: Any) -> None:
     case = model_case("lstm")
-    certificate = judge(case, parity.compute(case, build=wrong.gates_in_another_order))
-    assert certificate.verdict == "fail" and failed(certificate) == {"loss", "gradient", "curve", "output"}
+    checks = judge(case, parity.compute(case, build=wrong.gates_in_another_order))
+    assert failed(checks) == {"loss", "gradient", "curve", "output"}
 
 
 def test_reset_gate_before_the_product_fails(parity: Any, wrong: Any) -> None:
     case = model_case("gru")
-    certificate = judge(case, parity.compute(case, build=wrong.reset_before_the_product))
-    assert certificate.verdict == "fail" and failed(certificate) == {"start", "loss", "gradient", "curve", "output"}
+    checks = judge(case, parity.compute(case, build=wrong.reset_before_the_product))
+    assert failed(checks) == {"start", "loss", "gradient", "curve", "output"}
 
 
 def test_ignored_mask_fails(parity: Any, wrong: Any) -> None:
     for model in MODELS:
         case = model_case(model, mask=True)
-        certificate = judge(case, parity.compute(case, build=wrong.mask_ignored))
-        assert certificate.verdict == "fail" and {"loss", "gradient", "curve"} <= failed(certificate)
+        checks = judge(case, parity.compute(case, build=wrong.mask_ignored))
+        assert {"loss", "gradient", "curve"} <= failed(checks)
 
 
 def test_epsilon_outside_the_root_fails(parity: Any, wrong: Any) -> None:
     """Small gradients show it most; the task's own are mostly far larger than epsilon's root."""
-    certificate = judge(OPTIMIZER, parity.compute(OPTIMIZER, build=wrong.epsilon_outside_the_root))
-    assert certificate.verdict == "fail" and failed(certificate) == {"update"}
+    checks = judge(OPTIMIZER, parity.compute(OPTIMIZER, build=wrong.epsilon_outside_the_root))
+    assert failed(checks) == {"update"}
 
 
 def test_model_that_does_not_start_from_numpy_is_refused(parity: Any) -> None:
@@ -96,7 +95,7 @@ def test_model_that_does_not_start_from_numpy_is_refused(parity: Any) -> None:
         parity.compute(model_case("lstm"), build=own)
 
 
-def test_certificate_covers_every_model_and_length_with_and_without_mask() -> None:
+def test_cases_cover_every_model_and_length_with_and_without_mask() -> None:
     cases = [case for case in all_cases() if isinstance(case, ModelCase)]
     covered = {(case.model, case.length, case.network.mask) for case in cases}
     assert covered == {(model, length, mask) for model in MODELS for length in (4, 12, 50) for mask in (False, True)}
