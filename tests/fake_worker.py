@@ -1,14 +1,13 @@
 """A worker without a framework, for tests of the coordinator: `fake_python` makes an interpreter of it.
 
-It speaks the real protocol through the real `bench.worker`; only proving and training are played.
-How it behaves is baked into the interpreter's script; "... at 12" behaves so at length 12 only, and
-"segfaults in turns" does so when that phase begins, once: the next worker is a good one.
+It speaks the real protocol through the real `bench.worker`; only Keras is played. Its behaviour is baked into the
+interpreter's script: "crashes at 12" crashes at length 12 only, "crashes in its second turn" in the second turn, and
+"segfaults in turn" when that phase begins, once: the next worker is a good one.
 """
 
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,11 +17,14 @@ import sys
 if sys.argv[1] == "-c":
     print('["bench", "seqsum_core", "keras", "jax", "torch", "tensorflow"]')
 else:
-    del sys.argv[1:3]  # -m bench.worker.__main__
+    del sys.argv[1:3]  # -m bench.worker
     sys.path.insert(0, {tests!r})
     import fake_worker
     fake_worker.main({behaviour!r})
 """
+FAULTS = ("exits", "aborts", "segfaults", "is killed", "hangs", "raises", "allocates", "diverges", "babbles", "quits")
+"""What a worker can do in the middle of a phase."""
+EPOCH_S = 0.25
 
 
 def fake_python(folder: Path, behaviour: str = "good") -> str:
@@ -34,219 +36,196 @@ def fake_python(folder: Path, behaviour: str = "good") -> str:
 
 
 def main(behaviour: str) -> None:
-    from bench.worker import __main__ as worker
-    from bench.worker.messages import Ready
-
-    told = worker.Server._report
-
-    def report(server: Any, phase: str) -> None:
-        told(server, phase)
-        fault_in(behaviour, phase, server._answers)
-
-    worker.Server._report = report  # type: ignore[assignment, method-assign]
+    import bench.worker
     from bench.plan.timing import Runtime
     from bench.records.schema import Worker
+    from bench.worker import __main__ as worker
+    from bench.worker.messages import Ready, Start
     from seqsum_core.settings import require
 
-    def import_backend(backend: str, device: str, runtime: Runtime) -> Ready:
-        fault_in(behaviour, "import", sys.stdout)
+    real_report = worker.Server._report
+
+    def report(server: Any, phase: str) -> None:
+        real_report(server, phase)
+        break_in(behaviour, phase, server._replies)
+
+    def import_backend(start: Start) -> Ready:
+        break_in(behaviour, "import", sys.stdout)
         if behaviour == "dies at import":
             print("ImportError: no such library", file=sys.stderr)
             sys.exit(3)
-        require(behaviour != "no gpu", "`device` gpu was asked for.", device, "Use --device cpu.")
-        proved = Worker(
-            backend=backend,  # type: ignore[arg-type]
-            device=device,  # type: ignore[arg-type]
+        require(behaviour != "no gpu", "`device` gpu was asked for.", start.device, "Use --device cpu.")
+        runtime: Runtime = start.runtime
+        played = Worker(
+            environment=start.environment,
+            device=start.device,
             device_name="fake",
             threads=1,
             float32_precision="tf32" if runtime.tf32 else "float32",
             deterministic=runtime.deterministic,
             python="3",
-            versions={"keras": "0", backend: "0"},
-            environment={"KERAS_BACKEND": os.environ["KERAS_BACKEND"]},
+            versions={"keras": "0"},
+            variables={"KERAS_BACKEND": os.environ["KERAS_BACKEND"]},
         )
-        return Ready(worker=proved, import_s=0.01)
+        return Ready(worker=played, import_s=0.01)
 
+    worker.Server._report = report  # type: ignore[assignment, method-assign]
     worker.import_backend = import_backend
-    import bench
-
-    bench.worker.accuracy = sys.modules["bench.worker.accuracy"] = fake_trials(behaviour)
-    bench.worker.speed = sys.modules["bench.worker.speed"] = fake_speed_trials(behaviour)
+    fakes = {"models": fake_models(behaviour), "speed": fake_speed(behaviour), "accuracy": fake_accuracy(behaviour)}
+    for name, fake in fakes.items():
+        setattr(bench.worker, name, fake)
+        sys.modules[f"bench.worker.{name}"] = fake
     sys.modules["seqsum_core.nn.parity"] = fake_parity(behaviour)
     worker.main()
 
 
 def misbehave(behaviour: str, length: int) -> None:
     """Do what a worker of this behaviour does instead of its work, if it is a bad one."""
-    what, _, where = behaviour.partition(" at ")
-    if where and int(where) != length:
+    action, _, at_length = behaviour.partition(" at ")
+    if at_length and int(at_length) != length:
         return
-    if what == "crashes":
+    if action == "crashes":
         os.abort()
-    if what == "exits":
+    if action == "exits":
         print("Killed for its memory", file=sys.stderr, flush=True)
         os._exit(9)
-    if what == "hangs":
+    if action == "hangs":
         time.sleep(600)
-    if what == "raises":
+    if action == "raises":
         raise RuntimeError("out of memory\nwith a second line")
-    if what == "prints":
+    if action == "prints":
         print("garbage on stdout")
         os.write(1, b"more garbage\n")
 
 
-FAULTS = ("exits", "aborts", "segfaults", "is killed", "hangs", "raises", "allocates", "diverges", "babbles", "quits")
-"""What a worker can do in the middle of a phase."""
+def break_in(behaviour: str, phase: str, replies: Any) -> None:
+    """Do what a worker of this behaviour does in this phase, if no worker of this interpreter has done it yet.
 
-
-def fault_in(behaviour: str, phase: str, answers: Any) -> None:
-    """Do what a worker of this behaviour does in this phase, if nobody has done it yet.
-
-    The first start of an interpreter proves it, before anything is measured: faults come later.
+    The first start of an interpreter only checks it, before anything is measured: faults come later.
     """
-    what, _, where = behaviour.partition(" in ")
-    if what not in FAULTS or where != phase:
+    action, _, in_phase = behaviour.partition(" in ")
+    if action not in FAULTS or in_phase != phase:
         return
     fuse = Path(sys.argv[0]).with_suffix(".fuse")
-    if phase == "import" and not (proved := fuse.with_suffix(".proved")).exists():
-        return proved.touch()
+    if phase == "import" and not (checked := fuse.with_suffix(".checked")).exists():
+        return checked.touch()
     try:
         fuse.touch(exist_ok=False)
     except FileExistsError:
         return None
-    if what in ("aborts", "segfaults", "is killed"):
-        os.kill(os.getpid(), {"aborts": 6, "segfaults": 11, "is killed": 9}[what])
-    if what == "exits":
+    signals = {"aborts": 6, "segfaults": 11, "is killed": 9}
+    if action in signals:
+        os.kill(os.getpid(), signals[action])
+    if action == "exits":
         print("last words", file=sys.stderr, flush=True)
         os._exit(7)
-    if what == "quits":
+    if action == "quits":
         os._exit(0)
-    if what == "hangs":
+    if action == "hangs":
         time.sleep(600)
-    if what == "babbles":
-        print("no answer at all", file=answers, flush=True)
+    if action == "babbles":
+        print("no reply at all", file=replies, flush=True)
         time.sleep(600)
-    raise {"allocates": MemoryError, "diverges": ArithmeticError}.get(what, RuntimeError)("as was asked for")
+    raise {"allocates": MemoryError, "diverges": ArithmeticError}.get(action, RuntimeError)("as was asked for")
 
 
-EPOCH_S = 0.25
+def fake_models(behaviour: str) -> Any:
+    def build_model(trial: Any) -> None:
+        if behaviour == "wrong model":
+            raise ValueError("Model `x:y` must return a keras.Model. Received: str. Return the model itself.")
+
+    return SimpleNamespace(build_model=build_model)
 
 
-def fake_speed_trials(behaviour: str) -> Any:
-    """Play a timed fit whose epochs take no time, but say that they do; parked, it really waits."""
-    from bench.plan.cells import Trial
-    from bench.records.speed import Slice, Speed, Witness
-    from bench.worker.messages import Leave, Parked, Turn, TurnDone
+def fake_speed(behaviour: str) -> Any:
+    """Play a speed trial whose epochs take no time, but whose record has them."""
+    from bench.records.schema import ExecutionPath, Speed, Turn
 
-    def measure_speed(
-        trial: Trial, *, process_start_s: float, import_s: float, report: Any, park: Any, tell: Any
-    ) -> Speed:
-        report("build")
-        report("first epoch")
-        misbehave(behaviour, trial.cell.length)
-        unsteady = behaviour in ("unsteady", f"unsteady at {trial.cell.length}")
-        epoch_s = EPOCH_S * (1 + trial.index % 2) if unsteady else EPOCH_S
-        slices: list[Slice] = []
-        report("turns")
-        answer = park(Parked(epoch_s=epoch_s, fastest_probe_s=2.0))
-        while not isinstance(answer, Leave):
-            slices.append(turn(trial, answer, slices, epoch_s, tell))
-            answer = park(TurnDone(slice=slices[-1]))
-        report("witness")
-        if behaviour == "wrong path":
-            raise ValueError(f"`expect` is {trial.expect}, but scan ran (while loops of 4 turns)")
-        report("validation")
-        return Speed(
-            cell=trial.cell,
-            process=trial.index,
-            twin=trial.twin,
-            process_start_s=process_start_s,
-            import_s=import_s,
-            build_s=0.1,
-            start_epochs_s=(0.5, *[epoch_s] * trial.settings.timing.warmup_epochs),
-            slices=tuple(slices),
-            validation_s=(0.2, 0.1),
-            steps_per_epoch=17,
-            rows_per_epoch=1620,
-            peak_rss_bytes=10**8,
-            peak_device_bytes=None,
-            witness=Witness(recurrence="scan", xla=True, compilations=2, evidence="while loops of 4 turns"),
-        )
+    class SpeedTrial:
+        def __init__(self, trial: Any, *, process_start_s: float, import_s: float, report: Any) -> None:
+            self._trial, self._report = trial, report
+            self._process_start_s, self._import_s = process_start_s, import_s
+            self._turns: list[Turn] = []
+            unsteady = behaviour in ("unsteady", f"unsteady at {trial.cell.length}")
+            self._epoch_s = EPOCH_S * (1 + trial.index % 2) if unsteady else EPOCH_S
+            report("build")
+            report("first epoch")
+            misbehave(behaviour, trial.cell.length)
 
-    def turn(trial: Trial, asked: Turn, before: list[Slice], epoch_s: float, tell: Any) -> Slice:
-        if len(before) == 1 and behaviour.endswith(" in its second turn"):
-            misbehave(behaviour.removesuffix(" in its second turn"), trial.cell.length)
-        if behaviour == "slow":
-            time.sleep(1)
-        timing = trial.settings.timing
-        warmup, counted = timing.warmup_epochs, asked.epochs or timing.slice_epochs
-        if asked.tell:
-            tell(warmup * epoch_s)
-            for _ in range(counted):
-                tell(epoch_s)
-        again = any(one.round == asked.round for one in before)
-        return Slice(
-            round=asked.round,
-            begun_at_s=asked.begun_at_s,
-            epochs_s=(epoch_s,) * (warmup + counted),
-            warmup_epochs=warmup,
-            others_cpu_s=10.0 if behaviour == "disturbed" or (behaviour == "disturbed once" and not again) else 0.0,
-            steal_s=0.0,
-            involuntary_switches=0,
-            **probes(asked, slowed=behaviour == "slowed" or (behaviour == "slowed once" and not again)),
-        )
+        def run_turn(self, number: int, *, started_after_s: float) -> Turn:
+            self._report("turn")
+            if len(self._turns) == 1 and behaviour.endswith(" in its second turn"):
+                misbehave(behaviour.removesuffix(" in its second turn"), self._trial.cell.length)
+            if behaviour == "slow":
+                time.sleep(1)
+            timing = self._trial.settings.timing
+            again = any(turn.round == number for turn in self._turns)
+            disturbed = behaviour == "disturbed" or (behaviour == "disturbed once" and not again)
+            turn = Turn(
+                round=number,
+                started_after_s=started_after_s,
+                epochs_s=(self._epoch_s,) * (timing.warmup_epochs + timing.turn_epochs),
+                warmup_epochs=timing.warmup_epochs,
+                others_cpu_s=10.0 if disturbed else 0.0,
+                steal_s=0.0,
+                involuntary_switches=0,
+            )
+            self._turns.append(turn)
+            return turn
 
-    def probes(asked: Turn, *, slowed: bool) -> dict[str, Any]:
-        if asked.calm_s is None:
-            return {}
-        fastest_s = (asked.fastest_probe_s or 2.0) / 2
-        return {"probes_s": (fastest_s, fastest_s * (2 if slowed else 1)), "fastest_probe_s": fastest_s}
+        def close(self) -> Speed:
+            self._report("execution path")
+            if behaviour == "wrong path":
+                raise ValueError(f"`expect` is {self._trial.expected_path}, but scan ran (while loops)")
+            self._report("validation")
+            return Speed(
+                cell=self._trial.cell,
+                process=self._trial.index,
+                is_control=self._trial.is_control,
+                process_start_s=self._process_start_s,
+                import_s=self._import_s,
+                build_s=0.1,
+                start_epochs_s=(0.5, *[self._epoch_s] * self._trial.settings.timing.warmup_epochs),
+                turns=tuple(self._turns),
+                validation_s=(0.2, 0.1),
+                steps_per_epoch=17,
+                rows_per_epoch=1620,
+                peak_rss_bytes=10**8,
+                peak_device_bytes=None,
+                execution_path=ExecutionPath(recurrence="scan", xla=True, compilations=2, evidence="while loops"),
+            )
 
-    def weigh_harness(
-        trial: Trial, *, fit_s: float, repeats: int, report: Callable[[str], None]
-    ) -> tuple[list[float], list[float], list[float]]:
-        misbehave(behaviour, trial.cell.length)
-        return [EPOCH_S] * repeats, [1.01 * EPOCH_S] * repeats, [0.001 * EPOCH_S] * repeats
-
-    return SimpleNamespace(measure_speed=measure_speed, weigh_harness=weigh_harness)
+    return SimpleNamespace(SpeedTrial=SpeedTrial)
 
 
-def fake_trials(behaviour: str) -> Any:
-    """Play the Keras side: every trial takes no time, except where it misbehaves."""
+def fake_accuracy(behaviour: str) -> Any:
+    """Play the trainings: each takes no time, except where it misbehaves."""
     from bench.records.schema import Accuracy
     from seqsum_core.metrics import Errors
 
-    def measure_group(group: Any, *, report: Any) -> list[Accuracy]:
+    test = Errors(rows=200, mse=0.2, mae=0.3, exact_sum_rate=0.8)
+    result: dict[str, Any] = {
+        "patience": 0,
+        "start": "numpy",
+        "loss": (2.0, 1.0),
+        "val_loss": (2.5, 1.5),
+        "stopped_early": False,
+        "test": test,
+        "test_by_length": {2: test},
+        "predictions": (4.1, 0.1),
+        "sums": (4, 0),
+        "trained_as": "alone",
+        "memory": None,
+    }
+
+    def train_group(group: Any, *, report: Any) -> list[Accuracy]:
         report("build")
         misbehave(behaviour, group.cell.length)
         report("fit")
-        return [trained(trial) for trial in group.trials]
-
-    def time_seeds(group: Any, way: str, *, report: Any) -> Any:
-        report("fit")
-        misbehave(behaviour, group.cell.length)
-        return {"replica": 2.0 / group.at_once, "alone": 10.0, "plain": 4.0}[way], tuple(1.5 for _ in group.seeds)
-
-    def trained(trial: Any) -> Accuracy:
-        judged = Errors(rows=200, mse=0.2, mae=0.3, exact_sum_rate=0.8)
-        return Accuracy(
-            cell=trial.cell,
-            seed=trial.index,
-            patience=0,
-            start="numpy",
-            loss=(2.0, 1.0),
-            val_loss=(2.5, 1.5),
-            stopped_early=False,
-            test=judged,
-            test_by_length={2: judged},
-            predictions=(4.1, 0.1),
-            sums=(4, 0),
-            way="alone",
-            memory=None,
-        )
+        return [Accuracy(cell=group.cell, seed=seed, **result) for seed in group.seeds]
 
     def replay_run(dtype: Any, *, case: Any, file: Any, report: Any) -> Any:
-        """Play a replay that retraces its reference exactly, except where it shall not."""
+        """Play a replay that retraces its reference exactly, except where it must not."""
         import numpy as np
 
         from seqsum_core.article import reference
@@ -263,28 +242,19 @@ def fake_trials(behaviour: str) -> Any:
             predictions[:6] = run.printed
         return Replayed("jax", dtype, run.loss, run.val_loss * wrong, predictions, predictions)
 
-    def check_model(trial: Any) -> None:
-        if behaviour == "wrong model":
-            raise ValueError("Model `x:y` must return a keras.Model. Received: str. Return the model itself.")
-
-    return SimpleNamespace(
-        measure_group=measure_group,
-        time_seeds=time_seeds,
-        check_model=check_model,
-        replay_run=replay_run,
-    )
+    return SimpleNamespace(train_group=train_group, replay_run=replay_run)
 
 
 def fake_parity(behaviour: str) -> Any:
-    """Play a backend's side of the certificate by the float64 reference, or misbehave."""
-    from seqsum_core.parity_case import Case, Quantity, quantity, reference
+    """Play a backend that computes what the float64 reference computes, or misbehaves."""
+    from seqsum_core.parity_case import quantity, reference
 
-    def compute(case: Case) -> list[Quantity]:
+    def compute(case: Any) -> Any:
         if behaviour == "crashes":
             os.abort()
         if behaviour == "raises":
             raise RuntimeError("out of memory")
         factor = 1.01 if behaviour == "wrong numbers" else 1.0
-        return [quantity(one.check, one.name, factor * one.array()) for one in reference(case)]
+        return [quantity(each.check, each.name, factor * each.array()) for each in reference(case)]
 
     return SimpleNamespace(compute=compute)

@@ -1,7 +1,7 @@
 """Turns: who runs when, what a lost worker leaves, and when more processes are measured."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import StringIO
 from itertools import count, pairwise
 from pathlib import Path
@@ -13,28 +13,34 @@ import pytest
 from factories import make_cell, make_sweep
 from fake_worker import fake_python
 from rich.console import Console
-from test_runner import TIMING, run, wait_for
+from test_run import TIMING, run
 
-from bench.errors import UserError
-from bench.host import pinned, usable_cores
+from bench.measure.pool import WorkerPool
 from bench.measure.progress import Progress
-from bench.measure.turns import WORKER_BYTES, Block, fitting_blocks, timing_cores, worker_cores
+from bench.measure.turns import WORKER_BYTES, Block, fitting_blocks
 from bench.measure.worker_process import WorkerProcess
 from bench.plan.cells import BACKENDS, Cell, Settings, Trial
 from bench.plan.timing import Limits, Timing
-from bench.records.schema import Failure, Record
-from bench.records.speed import Speed
-from bench.worker.pace import Pace
+from bench.records.schema import Failure, Record, Speed
 
 pytestmark = pytest.mark.usefixtures("own_lock")
 
 ROUNDS = 4
-THREE = [("jax", False), ("torch", False), ("tensorflow", True)]
+Look = Callable[[Mapping[str, WorkerProcess]], None]
 
 
-def make_trial(backend: str, *, twin: bool = False, timing: Timing = TIMING) -> Trial:
-    cell = Cell(backend=backend, device="cpu", model="lstm", length=4)  # type: ignore[arg-type]
-    return Trial(kind="speed", cell=cell, index=0, settings=Settings(timing=timing), twin=twin)
+class WatchedPool(WorkerPool):
+    """A pool that remembers its workers."""
+
+    def start(self, cell: Cell, **_: Any) -> WorkerProcess:
+        """Start a worker."""
+        self.started[cell.environment] = worker = super().start(cell)
+        return worker
+
+    def __enter__(self) -> "WatchedPool":
+        self.started: dict[str, WorkerProcess] = {}
+        super().__enter__()
+        return self
 
 
 class Measured:
@@ -45,150 +51,131 @@ class Measured:
         folder: Path,
         behaviours: dict[str, str] | None = None,
         *,
-        rounds: int = ROUNDS,
+        order_seed: int = 7,
         limit_s: float = 60.0,
-        pace: Pace | None = None,
-        look: Callable[[dict[Trial, WorkerProcess]], None] = lambda _: None,
-        **changes: Any,
+        look: Look = lambda _: None,
+        **timing: Any,
     ) -> None:
-        timing = TIMING.model_copy(update={"rounds": rounds} | changes)
-        self.trials = [make_trial(backend, twin=twin, timing=timing) for backend, twin in THREE]
+        settings = Settings(timing=TIMING.model_copy(update={"rounds": ROUNDS} | timing))
+        self.trials = [
+            Trial(kind="speed", cell=make_cell(backend, length=4), index=0, settings=settings, is_control=control)
+            for backend, control in (("jax", False), ("torch", False), ("tensorflow", True))
+        ]
         self.records: dict[str, Record] = {}
-        self.begun: list[str] = []
-        self.workers: dict[Trial, WorkerProcess] = {}
-
-        def start(trial: Trial) -> WorkerProcess:
-            python = fake_python(folder, (behaviours or {}).get(trial.cell.backend, "good"))
-            worker = WorkerProcess(python, trial.cell, cores=usable_cores()[-1:], limits=Limits.all_phases(limit_s))
-            self.workers[trial] = worker
-            return worker
-
-        def begins(trial: Trial) -> None:
-            self.begun.append(trial.cell.backend)
-            look(self.workers)
 
         def ends(trial: Trial, record: Record) -> None:
             assert trial.cell.backend not in self.records, "a trial left two records"
             self.records[trial.cell.backend] = record
 
-        Block(
-            self.trials, timing, start=start, pace=pace or Pace(), begun_s=monotonic(), begins=begins, ends=ends
-        ).measure()
+        pythons: dict[str, str] = {
+            backend: fake_python(folder, (behaviours or {}).get(backend, "good")) for backend in BACKENDS
+        }
+        with WatchedPool(pythons, limits=Limits.all_phases(limit_s)) as pool:
+            self.workers = pool.started
+            Block(
+                self.trials,
+                pool,
+                order_seed=order_seed,
+                begun_s=monotonic(),
+                begins=lambda _: look(self.workers),
+                ends=ends,
+            ).measure()
 
     def speed(self, backend: str) -> Speed:
         record = self.records[backend]
         assert isinstance(record, Speed)
         return record
 
-    def failure(self, backend: str) -> Failure:
-        record = self.records[backend]
-        assert isinstance(record, Failure)
-        return record
-
     def orders(self) -> list[tuple[str, ...]]:
         """Return who had a turn in each round, first ones first."""
         begun: dict[int, list[tuple[float, str]]] = defaultdict(list)
-        for backend, record in self.records.items():
-            for turn in record.slices if isinstance(record, Speed) else ():
-                begun[turn.round].append((turn.begun_at_s, backend))
+        for backend in self.records:
+            for turn in self.speed(backend).turns:
+                begun[turn.round].append((turn.started_after_s, backend))
         return [tuple(backend for _, backend in sorted(begun[number])) for number in sorted(begun)]
 
 
-def test_every_trial_leaves_one_record_with_a_turn_of_each_round(tmp_path: Path) -> None:
-    block = Measured(tmp_path)
-    assert block.records.keys() == set(BACKENDS)
-    for backend in BACKENDS:
-        assert [turn.round for turn in block.speed(backend).slices] == list(range(ROUNDS))
-        assert [len(turn.steady_s) for turn in block.speed(backend).slices] == [TIMING.slice_epochs] * ROUNDS
-    assert {backend: block.speed(backend).twin for backend in BACKENDS} == dict(THREE)
-
-
-def test_rounds_follow_each_other_each_in_an_order_of_its_own_and_alike_in_every_run(tmp_path: Path) -> None:
-    block = Measured(tmp_path)
-    orders = block.orders()
-    assert len(orders) == ROUNDS and all(sorted(order) == sorted(BACKENDS) for order in orders)
-    assert len(set(orders)) > 1
-    begun_at_s = [
-        [turn.begun_at_s for backend in BACKENDS for turn in block.speed(backend).slices if turn.round == number]
-        for number in range(ROUNDS)
-    ]
-    assert all(max(before) < min(after) for before, after in pairwise(begun_at_s))
-    assert Measured(tmp_path).orders() == orders
-
-
-def test_all_workers_of_a_block_are_there_at_once_until_it_ends(tmp_path: Path) -> None:
+def test_rounds_follow_each_other_each_in_an_order_of_its_own(tmp_path: Path) -> None:
     alive: list[int] = []
 
-    def look(workers: dict[Trial, WorkerProcess]) -> None:
+    def look(workers: Mapping[str, WorkerProcess]) -> None:
         alive.append(sum(worker.alive for worker in workers.values()))
 
     block = Measured(tmp_path, look=look)
-    assert alive == [0, 1, 2] + [3] * (len(alive) - 3) and len(alive) == 3 + 3 * ROUNDS + 3
-    assert block.begun[:3] == [trial.cell.backend for trial in block.trials]
-    assert not any(worker.alive for worker in block.workers.values())
+    assert alive[:3] == [0, 1, 2] and set(alive[3 : 3 + 3 * ROUNDS]) == {3}, "all are there at once"
+    assert {trial.cell.backend: trial.is_control for trial in block.trials} == {
+        backend: block.speed(backend).is_control for backend in BACKENDS
+    }
+    for backend in BACKENDS:
+        turns = block.speed(backend).turns
+        assert [(turn.round, len(turn.counted_epochs_s)) for turn in turns] == [(number, 3) for number in range(ROUNDS)]
+    orders = block.orders()
+    assert len(orders) == ROUNDS and len(set(orders)) > 1
+    assert all(sorted(order) == sorted(BACKENDS) for order in orders)
+    started_s = [[block.speed(backend).turns[number].started_after_s for backend in BACKENDS] for number in range(4)]
+    assert all(max(before) < min(after) for before, after in pairwise(started_s))
+
+
+def test_order_follows_from_the_seed_of_the_run(tmp_path: Path) -> None:
+    first, again, other = (Measured(tmp_path, order_seed=seed, rounds=8).orders() for seed in (1, 1, 2))
+    assert first == again != other
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "phase", "reason", "limit_s"),
+    ("behaviour", "phase", "fault"),
     [
-        ("dies at import", "import", "exit code 3: ImportError: no such library", 60.0),
-        ("no gpu", "import", "`device` gpu was asked for", 60.0),
-        ("raises", "first epoch", "RuntimeError: out of memory", 60.0),
-        ("crashes in its second turn", "turns", "exit code -6", 60.0),
-        ("raises in its second turn", "turns", "RuntimeError: out of memory", 60.0),
-        ("hangs in its second turn", "turns", "silent for 5 s, ended", 5.0),
-        ("wrong path", "witness", "ValueError: `expect` is", 60.0),
+        ("dies at import", "import", "crashed"),
+        ("no gpu", "import", "raised"),
+        ("raises", "first epoch", "out of memory"),
+        ("crashes in its second turn", "turn", "crashed"),
+        ("hangs in its second turn", "turn", "silent"),
+        ("wrong path", "execution path", "raised"),
     ],
 )
 def test_lost_worker_is_a_failure_and_the_others_run_all_their_rounds(
-    tmp_path: Path, behaviour: str, phase: str, reason: str, limit_s: float
+    tmp_path: Path, behaviour: str, phase: str, fault: str
 ) -> None:
-    block = Measured(tmp_path, {"torch": behaviour}, limit_s=limit_s)
-    failure = block.failure("torch")
-    assert failure.phase == phase and reason in failure.reason
-    assert (failure.trial, failure.cell.backend, failure.index) == ("speed", "torch", 0)
-    for backend in ("jax", "tensorflow"):
-        assert len(block.speed(backend).slices) == ROUNDS
-    (lost,) = [worker for trial, worker in block.workers.items() if trial.cell.backend == "torch"]
-    assert not lost.alive
+    block = Measured(tmp_path, {"torch": behaviour}, limit_s=10.0 if fault == "silent" else 60.0)
+    lost = block.records["torch"]
+    assert isinstance(lost, Failure)
+    assert (lost.trial, lost.cell.backend, lost.index, lost.phase, lost.fault) == ("speed", "torch", 0, phase, fault)
+    assert [len(block.speed(backend).turns) for backend in ("jax", "tensorflow")] == [ROUNDS, ROUNDS]
 
 
 def test_worker_lost_between_its_turns_is_a_failure_of_its_own_only(tmp_path: Path) -> None:
-    """A parked worker may be killed from outside, for its memory say."""
-    looks: list[int] = []
+    """A waiting worker may be killed from outside, for its memory say."""
+    looks = count(1)
 
-    def look(workers: dict[Trial, WorkerProcess]) -> None:
-        looks.append(0)
-        if len(looks) == 3 + 3 + 1:  # all are warm, and the first round is over
-            (torch,) = [worker for trial, worker in workers.items() if trial.cell.backend == "torch"]
-            torch.end()
-            wait_for(lambda: not torch.alive)
+    def look(workers: Mapping[str, WorkerProcess]) -> None:
+        if next(looks) == 3 + 3 + 1:  # all are warm, and the first round is over
+            workers["torch"].end()
 
     block = Measured(tmp_path, look=look)
-    assert "exit code -9" in block.failure("torch").reason
-    assert [len(block.speed(backend).slices) for backend in ("jax", "tensorflow")] == [ROUNDS, ROUNDS]
+    lost = block.records["torch"]
+    assert isinstance(lost, Failure) and lost.exit_code == -9
+    assert [len(block.speed(backend).turns) for backend in ("jax", "tensorflow")] == [ROUNDS, ROUNDS]
 
 
-@pytest.mark.parametrize("repeats", [0, 2])
-def test_disturbed_turn_is_kept_and_repeated_as_often_as_allowed(tmp_path: Path, repeats: int) -> None:
-    block = Measured(tmp_path, {"torch": "disturbed"}, rounds=2, repeats=repeats)
-    turns = block.speed("torch").slices
-    assert [turn.round for turn in turns] == [0] * (1 + repeats) + [1] * (1 + repeats)
-    assert all(turn.disturbed for turn in turns)
-    assert len({turn.begun_at_s for turn in turns}) == len(turns)
-    assert [turn.round for turn in block.speed("jax").slices] == [0, 1]
-
-
-def test_turn_is_repeated_only_until_nobody_disturbs_it_and_that_one_counts(tmp_path: Path) -> None:
-    record = Measured(tmp_path, {"torch": "disturbed once"}, rounds=2, repeats=3).speed("torch")
-    assert [(turn.round, turn.disturbed) for turn in record.slices] == [(0, True), (0, False), (1, True), (1, False)]
-    assert not any(turn.disturbed for turn in record.rounds.values())
+@pytest.mark.parametrize(
+    ("behaviour", "repeats", "turns"),
+    [
+        ("disturbed", 0, [(0, True), (1, True)]),
+        ("disturbed", 2, [(0, True)] * 3 + [(1, True)] * 3),
+        ("disturbed once", 3, [(0, True), (0, False), (1, True), (1, False)]),
+    ],
+)
+def test_disturbed_turn_is_kept_and_repeated_as_often_as_allowed(
+    tmp_path: Path, behaviour: str, repeats: int, turns: list[tuple[int, bool]]
+) -> None:
+    block = Measured(tmp_path, {"torch": behaviour}, rounds=2, repeats=repeats)
+    assert [(turn.round, turn.disturbed) for turn in block.speed("torch").turns] == turns
+    assert [turn.round for turn in block.speed("jax").turns] == [0, 1]
 
 
 def test_error_outside_the_workers_ends_them_all(tmp_path: Path) -> None:
-    seen: dict[Trial, WorkerProcess] = {}
+    seen: dict[str, WorkerProcess] = {}
 
-    def look(workers: dict[Trial, WorkerProcess]) -> None:
+    def look(workers: Mapping[str, WorkerProcess]) -> None:
         seen.update(workers)
         if len(workers) == 3:
             raise KeyboardInterrupt
@@ -199,7 +186,7 @@ def test_error_outside_the_workers_ends_them_all(tmp_path: Path) -> None:
 
 
 def speeds(folder: Path, behaviours: dict[str, str] | None = None, **changes: Any) -> tuple[list[Speed], str]:
-    """Run a small sweep without accuracy trials; return its speed records and what was said."""
+    """Run a small sweep without accuracy trials; return its speed records and what was printed."""
     shown = StringIO()
     progress = Progress(Console(file=shown, width=200))
     small: dict[str, Any] = {"backends": ("jax", "torch"), "models": ("lstm",), "lengths": (4,), "seeds": 0}
@@ -207,65 +194,29 @@ def speeds(folder: Path, behaviours: dict[str, str] | None = None, **changes: An
     return [record for record in written.records if isinstance(record, Speed)], shown.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("control", "expected"),
-    [
-        ("none", set()),
-        ("one", {("jax", "simple_rnn", 4), ("torch", "simple_rnn", 12)}),
-        ("each", {(backend, "simple_rnn", length) for backend in ("jax", "torch") for length in (4, 12)}),
-    ],
-)
-def test_controls_are_twins_of_cells_that_are_measured_too(
-    tmp_path: Path, control: str, expected: set[tuple[str, str, int]]
-) -> None:
-    timing = TIMING.model_copy(update={"control": control, "rounds": 1})
-    records, _ = speeds(tmp_path, models=("simple_rnn", "lstm"), lengths=(4, 12), timing=timing)
-    cells = [(one.cell.backend, one.cell.model, one.cell.length) for one in records if not one.twin]
-    twins = [(one.cell.backend, one.cell.model, one.cell.length) for one in records if one.twin]
-    assert set(twins) == expected and len(twins) == len(expected)
-    assert len(cells) == len(set(cells)) == 8
-
-
 def test_every_process_measures_all_lengths_before_the_next_one(tmp_path: Path) -> None:
-    timing = TIMING.model_copy(update={"processes": 2, "rounds": 1})
+    timing = TIMING.model_copy(update={"processes": 2, "rounds": 1, "control": "one"})
     records, _ = speeds(tmp_path, lengths=(12, 4), timing=timing)
-    assert [(one.process, one.cell.length) for one in records[::2]] == [(0, 4), (0, 12), (1, 4), (1, 12)]
-    begun_at_s = [turn.begun_at_s for one in records for turn in one.slices]
-    assert max(begun_at_s[:4]) < min(begun_at_s[4:])
+    assert [(record.process, record.cell.length) for record in records[::3]] == [(0, 4), (0, 12), (1, 4), (1, 12)]
+    controls = {(record.cell.backend, record.cell.length) for record in records if record.is_control}
+    assert controls == {("jax", 4), ("torch", 12)} and len(records) == 2 * 2 * 3
 
 
-def test_disturbed_turns_are_said(tmp_path: Path) -> None:
-    timing = TIMING.model_copy(update={"repeats": 1})
-    _, said = speeds(tmp_path, {"jax": "disturbed once"}, timing=timing)
-    assert "speed jax lstm 4 process 1: 2 of 4 turns disturbed by other processes; kept, marked" in said
-    assert "speed torch lstm 4 process 1: 2 of" not in said
-
-
-def test_a_turn_that_the_host_slows_is_measured_again_and_both_are_kept(tmp_path: Path) -> None:
-    timing = TIMING.model_copy(update={"repeats": 1, "rounds": 1, "processes": 1})
-    records, said = speeds(tmp_path, {"jax": "slowed once"}, timing=timing)
-    slices = {one.cell.backend: one.slices for one in records}
-    assert [turn.slowed for turn in slices["jax"]] == [True, False] and len(slices["torch"]) == 1
-    assert "speed jax lstm 4 process 1: 1 of 2 turns disturbed by the host; kept, marked" in said
-
-
-def test_what_the_host_can_do_is_known_to_later_processes_of_a_side(tmp_path: Path) -> None:
-    timing = TIMING.model_copy(update={"rounds": 1, "processes": 2, "repeats": 0})
-    records, said = speeds(tmp_path, {"jax": "slowed"}, timing=timing)
-    fastest_s = [one.slices[0].fastest_probe_s for one in records if one.cell.backend == "jax"]
-    assert fastest_s == [1.0, 0.5], "the second process was told of the first, and had one half as long"
-    assert "The host slowed the core during" in said
+def test_disturbed_turns_are_reported(tmp_path: Path) -> None:
+    _, shown = speeds(tmp_path, {"jax": "disturbed once"}, timing=TIMING.model_copy(update={"repeats": 1}))
+    assert "speed jax lstm 4 process 1: 2 of 4 turns disturbed by others; kept, marked" in shown
+    assert "speed torch lstm 4 process 1: 2 of" not in shown
 
 
 def precise(**changes: Any) -> Timing:
     return TIMING.model_copy(update={"processes": 2, "rounds": 1, "precision": 0.05, **changes})
 
 
-def test_more_processes_are_measured_where_intervals_are_wide_until_all_are_narrow(tmp_path: Path) -> None:
-    records, said = speeds(tmp_path, timing=precise())
-    assert {one.process for one in records if one.cell.backend == "jax"} == {0, 1, 2, 3, 4}  # the fewest of an interval
-    assert "Length 4 is not narrow yet: process 5" in said and "process 6" not in said
-    assert "Precision 5.0% at length 4: reached, 0.0%" in said
+def test_more_processes_are_measured_until_all_intervals_are_narrow(tmp_path: Path) -> None:
+    records, shown = speeds(tmp_path, timing=precise())
+    assert {record.process for record in records} == set(range(6))  # the fewest of an interval
+    assert "Length 4 is not narrow yet: process 6" in shown
+    assert "Precision 5.0% at length 4: reached, 0.0%" in shown
 
 
 def test_only_wide_blocks_get_more_processes_and_the_budget_ends_that(
@@ -273,74 +224,33 @@ def test_only_wide_blocks_get_more_processes_and_the_budget_ends_that(
 ) -> None:
     ticks = count()
     monkeypatch.setattr("bench.measure.turns.monotonic", lambda: float(next(ticks)))
-    records, said = speeds(tmp_path, {"torch": "unsteady at 12"}, lengths=(4, 12), timing=precise(budget_s=30.0))
-    counts = {length: len([one for one in records if one.cell.length == length]) for length in (4, 12)}
-    assert counts[4] == 2 * 5 < counts[12]
-    assert "Precision 5.0% at length 4: reached" in said and "Precision 5.0% at length 12: missed" in said
+    timing = precise(budget_s=25.0)
+    records, shown = speeds(tmp_path, {"jax": "unsteady at 12"}, backends=("jax",), lengths=(4, 12), timing=timing)
+    counts = {length: len([record for record in records if record.cell.length == length]) for length in (4, 12)}
+    assert counts[4] == 6 < counts[12]
+    assert "Precision 5.0% at length 4: reached" in shown and "Precision 5.0% at length 12: missed" in shown
 
 
-def test_without_a_budget_what_was_missed_is_said_at_once(tmp_path: Path) -> None:
-    records, said = speeds(tmp_path, timing=precise(budget_s=0.0))
-    assert len(records) == 2 * 2 and "at length 4: too few processes" in said and "not narrow yet" not in said
+def test_without_a_budget_no_process_is_added(tmp_path: Path) -> None:
+    records, shown = speeds(tmp_path, timing=precise(budget_s=0.0))
+    assert len(records) == 2 * 2 and "at length 4: too few processes" in shown and "not narrow yet" not in shown
 
 
 def test_blocks_are_split_by_model_only_where_their_workers_do_not_fit_into_memory() -> None:
-    whole = make_sweep(models=("simple_rnn", "lstm")).blocks()
+    blocks = make_sweep(models=("simple_rnn", "lstm")).blocks()
     needed = 6 * 1.5 * WORKER_BYTES
-    assert fitting_blocks(whole, int(needed)) == whole
-    split = fitting_blocks(whole, int(needed) - 1)
-    assert [{(cell.length, cell.model) for cell in block} for block in split] == [
-        {(4, "simple_rnn")},
-        {(4, "lstm")},
-        {(12, "simple_rnn")},
-        {(12, "lstm")},
-    ]
-    assert [cell for block in split for cell in block] == [cell for block in whole for cell in block]
+    assert fitting_blocks(blocks, int(needed)) == blocks
+    split = fitting_blocks(blocks, int(needed) - 1)
+    models = [(4, "simple_rnn"), (4, "lstm"), (12, "simple_rnn"), (12, "lstm")]
+    assert [{(cell.length, cell.model) for cell in block} for block in split] == [{model} for model in models]
+    assert [cell for block in split for cell in block] == [cell for block in blocks for cell in block]
 
 
-def test_lack_of_memory_is_said_and_everything_is_measured_still(
+def test_lack_of_memory_is_reported_and_everything_is_measured_still(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=2**30, available=2**29))
-    records, said = speeds(tmp_path, models=("simple_rnn", "lstm"))
-    assert "Models take their turns apart" in said
-    assert [one.cell.model for one in records] == ["simple_rnn"] * 2 + ["lstm"] * 2
-
-
-def test_controls_of_models_that_take_turns_apart_are_counted_from_the_first_trial_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=2**30, available=2**29))
-    timing = TIMING.model_copy(update={"control": "one"})
-    records, said = speeds(tmp_path, models=("simple_rnn", "lstm"), timing=timing)
-    assert len(records) == 6 and "[1/6]" in said and "[6/6]" in said
-
-
-@pytest.mark.parametrize(
-    ("threads", "cores", "shared"),
-    [
-        (1, [0, 1, 2], ([2], [0, 1])),
-        (1, [5], ([5], [5])),
-        (2, [0, 1, 2], ([1, 2], [0])),
-        (2, [4, 6], ([4, 6], [4, 6])),
-        (8, [0, 1], ([0, 1], [0, 1])),
-        ("default", [0, 1], ([0, 1], [0, 1])),
-    ],
-)
-def test_worker_and_coordinator_share_the_cores(
-    threads: Any, cores: list[int], shared: tuple[list[int], list[int]]
-) -> None:
-    assert timing_cores(threads, cores) == shared
-
-
-@pytest.mark.parametrize(("threads", "cores"), [(1, [2, 3]), (2, [0, 1, 2, 3]), ("default", [0, 1, 2, 3])])
-def test_every_device_of_a_worker_has_cores_of_its_own(threads: Any, cores: list[int]) -> None:
-    assert worker_cores(make_cell(threads=threads, devices=2), [0, 1, 2, 3]) == cores
-
-
-def test_coordinator_gets_its_cores_back_whatever_happens() -> None:
-    before = usable_cores()
-    with pytest.raises(UserError), pinned(before[:1]):
-        assert usable_cores() == before[:1]
-        raise UserError("wrong")
-    assert usable_cores() == before
+    timing = TIMING.model_copy(update={"control": "one", "rounds": 1})
+    records, shown = speeds(tmp_path, models=("simple_rnn", "lstm"), timing=timing)
+    assert "Each model takes turns on its own" in shown and "[1/6]" in shown and "[6/6]" in shown
+    assert [record.cell.model for record in records] == ["simple_rnn"] * 3 + ["lstm"] * 3

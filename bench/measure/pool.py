@@ -105,6 +105,8 @@ class WorkerPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end_workers()
+        for worker in self._workers:
+            worker.close()
         self._open.close()
 
     def slots(self, device: Device) -> int:
@@ -144,10 +146,10 @@ class WorkerPool:
         try:
             worker.ready()
         except UserError as error:
-            worker.__exit__(None, None, None)
+            worker.close()
             raise WorkerError(str(error), "raised", phase="import") from error
         except BaseException:
-            worker.__exit__(None, None, None)
+            worker.close()
             raise
         return worker
 

@@ -98,6 +98,10 @@ class WorkerProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process and close its pipes."""
         self.end()
         self._reader.join()
         for pipe in (self._process.stdin, self._process.stdout, self._errors):
