@@ -265,7 +265,7 @@ class _Search:
                 worker.ask(messages.OpenTrial(trial=trial), messages.Opened)
                 worker.ask(messages.RunTurn(round=0), messages.TurnDone)
                 record = worker.ask(messages.CloseTrial(), messages.Closed).record
-        except (WorkerError, UserError) as error:
+        except WorkerError as error:
             candidate.failure = _failure(error)
             self._say(f"{candidate.name}: {candidate.failure}")
             return
@@ -276,7 +276,7 @@ class _Search:
         )
 
 
-def _failure(error: WorkerError | UserError) -> str:
-    if isinstance(error, UserError) or error.fault == "not available":
+def _failure(error: WorkerError) -> str:
+    if error.fault == "not available":
         return str(error)
     return f"{'given up' if error.fault == 'silent' else 'failed'} in {error.phase}: {error}"
