@@ -90,7 +90,7 @@ def test_speed(selection: Selection) -> None:
     assert jax["epoch ms low"] == pytest.approx(10.1)
     assert torch["sequences per s"] == pytest.approx(1620 / 0.0204)
     assert table.best == {(0, "epoch_s")}
-    assert "The 96.1 % interval reaches from number 2 to number 8 of them, in order." in table.notes[0]
+    assert "The 96.1 % interval reaches from number 2 to number 8 of them in order." in table.notes[0]
 
 
 def test_failed_cells_have_a_row() -> None:
@@ -210,6 +210,14 @@ def test_notes_on_intervals() -> None:
 def test_note_on_chance(selection: Selection) -> None:
     frame = pd.concat([TABLES["speed-by-backend"](selection).frame] * 20)
     assert chance_note(frame) == "Of these 20 intervals 0.8 are expected to miss by chance."
+
+
+def test_rows_are_sorted_by_numbers() -> None:
+    records = [make_speed(make_cell(units=units, length=length)) for length in (12, 4) for units in (16, 256, 4)]
+    rows = rows_of(TABLES["speed"](select_all(*records)))
+    assert [(row["length"], row["variant"]) for row in rows] == [
+        (length, f"units {units}") for length in (4, 12) for units in (4, 16, 256)
+    ]
 
 
 def test_names_of_cells() -> None:

@@ -45,7 +45,8 @@ def overview(selection: Selection) -> Table:
         Column("test_mse", "test mse"),
         Column("exact_sum_rate", "exact sums %", PERCENT),
     ]
-    notes += [control_note(selection), MARKED if best else ""]
+    variant = f"Of the variant {main.variants[0]}." if str(main.variants[0]) != "default" else ""
+    notes += [variant, control_note(selection), MARKED if best else ""]
     return Table("overview", "Overview", frame, columns, tuple(filter(None, notes)), best)
 
 
@@ -261,8 +262,11 @@ def controls(selection: Selection) -> Table:
     frame = speed.controls(selection.frames.turns)
     frame = sort_rows(frame.assign(half_width=speed.half_width(frame)))
     columns = [*axes(frame), RATIO, Column("half_width", "half-width %", PERCENT), CONSISTENT]
-    notes = (f"Ratio: the same cell timed twice in the same rounds, as if it were two. {interval_note(frame)}",)
-    return Table("controls", "Controls", frame, columns, (*notes, control_note(selection)) if len(frame) else ())
+    notes = (
+        f"Ratio: the same cell timed twice in the same rounds, as if it were two. {interval_note(frame)}",
+        control_note(selection),
+    )
+    return Table("controls", "Controls", frame, columns, tuple(filter(None, notes)) if len(frame) else ())
 
 
 def failures(selection: Selection) -> Table:
@@ -299,8 +303,10 @@ def interval_note(frame: pd.DataFrame) -> str:
         return f"{text} {ranges} interval takes {LEAST_PROCESSES} processes."
     count, rank, level = ranks[0]
     if len(counts) == 1:
-        ends = "the least to the greatest" if rank == 1 else f"number {rank} to number {count + 1 - rank}"
-        return f"{text} The {100 * level:.1f} % interval reaches from {ends} of them, in order."
+        ends = "the least to the greatest of them"
+        if rank > 1:
+            ends = f"number {rank} to number {count + 1 - rank} of them in order"
+        return f"{text} The {100 * level:.1f} % interval reaches from {ends}."
     levels = sorted({f"{100 * level:.1f}" for _, _, level in ranks})
     text += f" Intervals by their order, of {' to '.join(dict.fromkeys([levels[0], levels[-1]]))} %"
     return text + ("." if len(ranks) == len(counts) else f"; fewer than {LEAST_PROCESSES} have none.")

@@ -93,7 +93,14 @@ def sort_rows(frame: pd.DataFrame, *others: str) -> pd.DataFrame:
         others: more columns, after the axes.
     """
     names = [name for name in ("length", "model", "environment", *OPTIONAL, *others) if name in frame]
-    return frame.sort_values(names, kind="stable", ignore_index=True)
+    return frame.sort_values(names, kind="stable", ignore_index=True, key=_natural)
+
+
+def _natural(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Return what texts are sorted by so that numbers in them count as such: units 4 before units 16."""
+    if not pd.api.types.is_string_dtype(values):
+        return values
+    return values.str.replace(r"\d+", lambda match: match[0].zfill(9), regex=True)
 
 
 MOST_NAMED = 8
