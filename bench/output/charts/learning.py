@@ -26,7 +26,7 @@ from bench.output.charts.marks import (
     sort_cells,
     tooltips,
 )
-from bench.output.text import number
+from bench.output.numbers import number
 from bench.records.frame import CELL
 
 MOST_POINTS = 120

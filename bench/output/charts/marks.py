@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.output.charts.theme import DASHES, DISPLAY_NAMES, MARKED, SHAPES, display_name
-from bench.output.text import interval, number
+from bench.output.numbers import interval, number
 
 WIDTH, HEIGHT = 330, 230
 """Pixels of a panel in a picture; in the report the width follows the window."""
@@ -48,7 +48,7 @@ def panels(
     faceted: alt.FacetChart = chart.facet(
         facet=alt.Facet("panel:N", title=None, sort=names, header=alt.Header(labelAnchor="start")),
         columns=min(columns, len(names)),
-        data=alt.InlineData(values=records(frame[used])),
+        data=alt.Data(values=records(frame[used])),  # type: ignore[no-untyped-call]
         title=alt.Title(title, subtitle=note.splitlines()),
         spacing={"row": 24, "column": 28},
     )

@@ -22,7 +22,7 @@ from bench.output.charts.marks import (
     tooltips,
 )
 from bench.output.charts.theme import display_name
-from bench.output.text import number
+from bench.output.numbers import number
 from bench.records.frame import CELL
 
 ROW = 19
@@ -166,7 +166,7 @@ def draw_total_time(selection: Selection) -> alt.FacetChart | None:
     cells = speed.epoch_times(turns)[[*CELL, "epoch_s"]].merge(starts[[*CELL, "start_s"]], on=CELL)
     crossings = speed.break_even(turns)
     crossings = crossings[np.isfinite(crossings["epoch"]) & (crossings["epoch"] > 1)]
-    epochs = np.unique(np.geomspace(1, max(1000, *(2 * crossings["epoch"])), 40).round())
+    epochs = np.unique(np.geomspace(1, max([1000, *2 * crossings["epoch"]]), 25).round())
     steps = cells.merge(pd.DataFrame({"epoch": epochs}), how="cross")
     steps["seconds"] = steps["start_s"] + (steps["epoch"] - 1) * steps["epoch_s"]
     steps = name_series(steps, "environment").assign(text=steps["seconds"].map(number))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.output.text import visible
+from bench.output.numbers import visible
 from bench.plan.cells import BACKENDS
 from seqsum_core.settings import MODELS
 

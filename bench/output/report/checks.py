@@ -9,8 +9,8 @@ from bench.analysis import speed
 from bench.analysis.select import Selection
 from bench.analysis.statistics import order_rank
 from bench.names import say_count
+from bench.output.numbers import number
 from bench.output.report.headline import Answer
-from bench.output.text import number
 from bench.records.schema import BUSY_LOAD, PROTOCOL_VERSION
 
 MANY_DISTURBED = 0.05
@@ -41,7 +41,7 @@ def _decided(answers: Sequence[Answer]) -> Iterator[Check]:
     if compared and clear == len(compared):
         yield Check(True, f"Every answer is decided: the intervals of {say_count(clear, 'comparison')} leave out 1.")
     elif compared:
-        text = f"{clear} of {say_count(len(compared), 'comparison')} {'is' if clear == 1 else 'are'} decided"
+        text = f"{clear} of {say_count(len(compared), 'comparison')} {'is' if len(compared) == 1 else 'are'} decided"
         text += f", {ties} {'shows' if ties == 1 else 'show'} no difference" if ties else ""
         yield Check(False, text + (f", {missing} {'has' if missing == 1 else 'have'} no interval." if missing else "."))
 
@@ -49,9 +49,8 @@ def _decided(answers: Sequence[Answer]) -> Iterator[Check]:
 def _timed(turns: pd.DataFrame) -> Iterator[Check]:
     processes = int(speed.epoch_times(turns)["processes"].min()) if not turns["is_control"].all() else 0
     if processes > 0 and not order_rank(processes)[0]:
-        yield Check(
-            False, f"A cell has only {say_count(processes, 'process')}: intervals need 6, so use --processes 6."
-        )
+        count = f"{processes} process{'es' * (processes > 1)}"
+        yield Check(False, f"A cell has only {count}; an interval needs 6.")
     yield _controls(turns)
     disturbed, count = int(turns["disturbed"].sum()), len(turns)
     if not disturbed:

@@ -15,7 +15,7 @@ from bench.analysis import accuracy, speed
 from bench.names import say_count
 from bench.output.charts.marks import sort_cells
 from bench.output.charts.theme import display_name, join_words
-from bench.output.text import interval, number
+from bench.output.numbers import interval, number
 
 Certainty = Literal["clear", "tie", "open", "alone"]
 PLACE = ["device", "model", "length", "threads", "variant"]

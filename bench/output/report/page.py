@@ -12,17 +12,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from bench.analysis import accuracy
 from bench.analysis.select import Selection
-from bench.output import text
 from bench.output.charts import CHARTS
 from bench.output.charts.marks import ABOUT
 from bench.output.charts.speed import main_turns
 from bench.output.charts.theme import DARK, LIGHT, PAGE, Palette, config, display_name, join_words
 from bench.output.files import write_atomically
+from bench.output.formats import printed
+from bench.output.numbers import visible
 from bench.output.report import headline
 from bench.output.report.checks import checks
 from bench.output.report.provenance import provenance_tables
 from bench.output.tables import TABLES
 from bench.output.tables.table import Table
+from bench.output.text import provenance
 from bench.plan.cells import BACKENDS
 
 MOST_ROWS = 400
@@ -112,7 +114,7 @@ def build_page(selection: Selection) -> str:
         training_note=headline.training_note(trainings),
         filters=_filters(selection),
         parts=_parts(specs, tables),
-        origin=text.provenance(selection),
+        origin=provenance(selection),
         origin_tables=[page_table(table) for table in provenance_tables(selection)],
         version=selection.header.seqsum_version,
         specs={name: _without_titles(spec) for name, spec in specs.items()},
@@ -145,18 +147,18 @@ def _without_titles(spec: dict[str, Any]) -> dict[str, Any]:
 
 def page_table(table: Table) -> dict[str, Any]:
     """Return a table as the page shows it: of a very long one the first rows, each with what it is about."""
-    columns = text.printed(table)
+    columns = printed(table)
     about = table.frame[[name for name in ABOUT if name in table.frame]].astype(object)
     names = [[str(value) for value in row if not pd.isna(value)] for row in about.itertuples(index=False, name=None)]
     texts = zip(*([*zip(map(_cut, column.texts), column.best, strict=True)] for column in columns), strict=True)
     rows = [{"cells": cells, "about": row_about} for cells, row_about in zip(texts, names, strict=True)]
     return {
         "name": table.name,
-        "title": text.visible(table.title),
-        "headings": [(text.visible(column.heading), column.to_right) for column in columns],
+        "title": visible(table.title),
+        "headings": [(visible(column.heading), column.to_right) for column in columns],
         "rows": rows[:MOST_ROWS],
         "left_out": len(rows[MOST_ROWS:]),
-        "notes": [text.visible(note) for note in table.notes],
+        "notes": [visible(note) for note in table.notes],
     }
 
 
@@ -184,7 +186,7 @@ def _scope(selection: Selection) -> str:
     environments, models, lengths = ([shown for _, shown in values] for values in axes.values())
     return (
         f"{join_words(models)} at length{'' if len(lengths) == 1 else 's'} {join_words(lengths)} on "
-        f"{join_words(environments)}; {text.visible(header.machine.cpu)}, {header.machine.cores} cores, "
+        f"{join_words(environments)}; {visible(header.machine.cpu)}, {header.machine.cores} cores, "
         f"{header.sweep.device.upper()}. "
         "Ratios are those of this machine on that day. The task: read a sequence of digits and output their sum."
     )

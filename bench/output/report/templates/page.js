@@ -46,8 +46,13 @@ async function draw(place) {
   const off = switchedOff();
   const rows = Object.values(spec.data)[0].filter((row) => isShown(about(row), off));
   spec.data = { values: rows };
+  delete place.dataset.drawn;
   place.closest("figure").hidden = rows.length === 0;
   if (!rows.length) return;
+  const series = new Set(rows.map((row) => row.series));
+  for (const { legend } of spec.spec.layer.flatMap((layer) => Object.values(layer.encoding))) {
+    if (legend?.values) legend.values = legend.values.filter((name) => series.has(name));
+  }
   const panels = new Set(rows.map((row) => row.panel)).size;
   spec.columns = Math.max(1, Math.min(spec.columns, panels, Math.floor(width / LEAST_PANEL)));
   const legend = { ...settings.config.legend, columns: Math.max(1, Math.floor(width / 140)) };
@@ -62,6 +67,7 @@ async function draw(place) {
     if (Math.abs(over) < 12) break;
     panel -= Math.ceil(over / spec.columns);
   }
+  place.dataset.drawn = "yes";
 }
 
 const charts = [...document.querySelectorAll(".chart")];
