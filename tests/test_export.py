@@ -6,134 +6,93 @@ import sys
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
-from calling import Caller, write_run
-from factories import make_accuracy, make_cell, make_failure, make_header, make_processes, select_all
+from factories import make_accuracy, make_cell, make_failure, make_processes, select_all
 
+from bench.analysis.speed import epoch_times
+from bench.errors import UserError
 from bench.output import export
-from bench.output.tables.speed import speed_table
-from bench.records.frame import COLUMNS
-from bench.records.schema import Record
+from bench.output.export import ExportFormat, write_export
+from bench.output.tables.table import cell_name
+from bench.records.frame import KINDS, Kind
 
-SECONDS = (0.010, 0.011, 0.012, 0.013, 0.018)
-RECORDS: list[Record] = [
-    *make_processes(make_cell("torch"), seconds=[2 * one for one in SECONDS], rounds=2),
+SECONDS = (0.010, 0.011, 0.012, 0.013, 0.018, 0.019)
+SELECTION = select_all(
+    *make_processes(make_cell("torch"), seconds=[2 * epoch_s for epoch_s in SECONDS], rounds=2),
     *make_processes(make_cell("jax"), seconds=SECONDS, rounds=2),
-    *make_processes(make_cell("jax"), seconds=5 * [9.0], twin=True),
-    *make_processes(make_cell("jax", length=4), seconds=SECONDS[:2]),
+    *make_processes(make_cell("jax"), seconds=[9.0] * 6, is_control=True),
+    *make_processes(make_cell("jax", length=4), seconds=SECONDS[:3]),
     make_accuracy(),
     make_failure(make_cell(model="=HYPERLINK(1)"), reason="\x1b[31mgone"),
-]
-CHOSEN = select_all(*RECORDS)
+)
 
 
-@pytest.fixture
-def seqsum(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Caller:
-    return Caller(monkeypatch, capsys)
+def exported(form: ExportFormat, kind: Kind, folder: Path) -> bytes:
+    write_export(SELECTION, form, kind, folder / "exported")
+    return (folder / "exported").read_bytes()
 
 
-@pytest.fixture
-def results(tmp_path: Path) -> Path:
-    write_run(tmp_path / "results", make_header(), RECORDS)
-    return tmp_path / "results"
+def test_github_action(tmp_path: Path) -> None:
+    points: list[dict[str, Any]] = json.loads(exported("github-action", "turns", tmp_path))
+    jax, short = (next(point for point in points if point["name"] == f"jax lstm {length} epoch") for length in (12, 4))
+    assert jax == {
+        **{"name": "jax lstm 12 epoch", "unit": "ms", "value": pytest.approx(12.5), "extra": "6 processes"},
+        "range": "10.0 to 19.0",
+    }
+    assert "range" not in short, "three processes make no interval"
 
 
-def test_pytest_benchmark_has_a_round_for_each_process() -> None:
-    document = export.pytest_benchmark(CHOSEN)
-    assert [one["name"] for one in document["benchmarks"]] == [
-        "epoch[jax lstm 4]",
-        "epoch[jax lstm 12]",
-        "epoch[torch lstm 12]",
-    ]
-    stats = document["benchmarks"][1]["stats"]
-    assert stats["data"] == pytest.approx(SECONDS)
-    assert (stats["rounds"], stats["median"], stats["min"], stats["max"]) == pytest.approx((5, 0.012, 0.010, 0.018))
-    assert document["benchmarks"][1]["group"] == "lstm length 12"
-
-
-def test_pytest_benchmark_compares_what_is_exported(seqsum: Caller, results: Path, tmp_path: Path) -> None:
-    """Its own command reads two files, and prints the medians that the table has."""
-    storage = tmp_path / "storage"
-    storage.mkdir()
+def test_pytest_benchmark(tmp_path: Path) -> None:
+    """A round for each process; pytest-benchmark's own command compares two such files."""
+    document = json.loads(exported("pytest-benchmark", "turns", tmp_path))
+    stats = {benchmark["name"]: benchmark["stats"] for benchmark in document["benchmarks"]}
+    assert stats["epoch[jax lstm 12]"]["data"] == pytest.approx(SECONDS)
     for name in ("0001_base.json", "0002_new.json"):
-        assert seqsum("export", "--format", "pytest-benchmark", "--results", results, "--out", storage / name).code == 0
-    command = [sys.executable, "-m", "pytest_benchmark", "--storage", f"file://{storage}"]
-    wanted = ["compare", "--group-by=name", "--columns=median,rounds", "--time-unit=ms"]
-    answer = subprocess.run([*command, *wanted], capture_output=True, text=True, cwd=tmp_path)
-    assert answer.returncode == 0, answer.stderr
+        (tmp_path / name).write_bytes((tmp_path / "exported").read_bytes())
+    command = [sys.executable, "-m", "pytest_benchmark", "--storage", f"file://{tmp_path}", "compare"]
+    options = ["--group-by=name", "--columns=median,rounds", "--time-unit=ms", "0001", "0002"]
+    answer = subprocess.run([*command, *options], capture_output=True, text=True, cwd=tmp_path)
     rows = [line.split() for line in answer.stdout.splitlines() if line.startswith("epoch[jax lstm 12]")]
-    assert [(row[-3], row[-1]) for row in rows] == 2 * [("12.0000", "5")], answer.stdout
+    assert [(row[-3], row[-1]) for row in rows] == 2 * [("12.5000", "6")], answer.stdout + answer.stderr
 
 
-def test_github_action_has_name_unit_value_and_range() -> None:
-    short, long, other = export.github_action(CHOSEN)
-    assert (long["name"], long["unit"], long["value"]) == ("jax lstm 12 epoch", "ms", pytest.approx(12.0))
-    assert long["range"] == "10.0 to 18.0" and other["value"] == pytest.approx(24.0)
-    assert "range" not in short, "two processes make no interval"
-    assert all(
-        isinstance(value, str) for point in (short, long, other) for key, value in point.items() if key != "value"
-    )
+def test_figures_are_those_of_the_tables(tmp_path: Path) -> None:
+    cells: Any = epoch_times(SELECTION.frames.turns).itertuples()
+    figures = {cell_name(cell): 1e3 * cell.epoch_s for cell in cells}
+    points = json.loads(exported("github-action", "turns", tmp_path))
+    assert {point["name"].removesuffix(" epoch"): point["value"] for point in points} == pytest.approx(figures)
+    benchmarks = json.loads(exported("pytest-benchmark", "turns", tmp_path))["benchmarks"]
+    assert {one["param"]: 1e3 * one["stats"]["median"] for one in benchmarks} == pytest.approx(figures)
 
 
-def test_exported_figures_are_those_of_the_table() -> None:
-    figures = [point["value"] for point in export.github_action(CHOSEN)]
-    medians = [1e3 * one["stats"]["median"] for one in export.pytest_benchmark(CHOSEN)["benchmarks"]]
-    tabled = speed_table(CHOSEN).frame["epoch ms"].dropna().tolist()
-    assert sorted(figures) == pytest.approx(sorted(tabled)) == sorted(medians)
-
-
-def test_csv_has_the_rows_of_the_frame_with_every_digit() -> None:
-    read = pd.read_csv(StringIO(export.as_text(CHOSEN, "csv", "speed")))
-    assert list(read.columns) == list(COLUMNS["speed"])
-    assert read["median_epoch_s"].tolist() == export.frame(CHOSEN, "speed")["median_epoch_s"].tolist()
-
-
-def test_csv_runs_nothing_in_a_spreadsheet_and_shows_control_characters() -> None:
-    text = export.as_text(CHOSEN, "csv", "failures")
+def test_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The rows of the frame with every digit; nothing runs in a spreadsheet, and control characters are visible."""
+    read = pd.read_csv(StringIO(exported("csv", "turns", tmp_path).decode()), dtype={"threads": str})
+    turns = SELECTION.frames.turns
+    assert list(read) == list(turns) and read["epoch_s"].equals(turns["epoch_s"])
+    write_export(SELECTION, "csv", "failures", None)
+    text = capsys.readouterr().out
     assert ",'=HYPERLINK(1)," in text and r"\x1b[31mgone" in text and "\x1b" not in text
 
 
 @pytest.mark.skipif(not find_spec("pyarrow"), reason="pyarrow is not installed: the extra parquet")
-@pytest.mark.parametrize("kind", ["speed", "accuracy", "failures", "baselines"])
-def test_parquet_comes_back_whole(seqsum: Caller, results: Path, tmp_path: Path, kind: str) -> None:
-    out = tmp_path / "rows.parquet"
-    answer = seqsum("export", "--format", "parquet", "--kind", kind, "--results", results, "--out", out)
-    assert (answer.code, answer.out) == (0, "") and f"Wrote {out}" in answer.err
-    frame = export.frame(CHOSEN, kind)  # type: ignore[arg-type]
-    pd.testing.assert_frame_equal(pd.read_parquet(out), frame, check_dtype=False)
+@pytest.mark.parametrize("kind", KINDS)
+def test_parquet(tmp_path: Path, kind: Kind) -> None:
+    exported("parquet", kind, tmp_path)
+    frame = SELECTION.frames.of(kind)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "exported"), frame, check_dtype=False)
 
 
-def test_missing_pyarrow_is_one_line(
-    seqsum: Caller, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"`kind` must be one of turns.*Received: 'turn'"):
+        write_export(SELECTION, "csv", "turn", None)
+    with pytest.raises(UserError, match=r"cannot be written \(No such file or directory\)"):
+        write_export(SELECTION, "csv", "turns", tmp_path / "absent" / "rows.csv")
     monkeypatch.setattr(export, "find_spec", lambda name: None)
-    answer = seqsum("export", "--format", "parquet", "--results", results, "--out", tmp_path / "rows.parquet")
-    assert (answer.code, answer.err) == (
-        2,
-        "seqsum: `--format parquet` needs pyarrow. Received: none. Install it: pip install pyarrow\n",
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["--format", "parquet"], "`--format parquet` needs --out."),
-        (["--format", "csv", "--out", "absent/rows.csv"], "`--out` must be a file that can be written."),
-        (["--format", "parquet", "--out", "absent/rows.parquet"], "`--out` must be a file that can be written."),
-    ],
-)
-def test_a_mistake_is_one_line_with_exit_code_2(
-    seqsum: Caller, results: Path, arguments: list[str], expected: str
-) -> None:
-    answer = seqsum("export", "--results", results, *arguments)
-    assert answer.code == 2 and answer.out == ""
-    assert expected in answer.err and len(answer.err.splitlines()) == 1
-
-
-@pytest.mark.parametrize("form", ["pytest-benchmark", "github-action"])
-def test_text_goes_to_stdout_and_nothing_else(seqsum: Caller, results: Path, form: str) -> None:
-    answer = seqsum("export", "--format", form, "--results", results)
-    assert (answer.code, answer.err) == (0, "")
-    assert json.loads(answer.out)
+    with pytest.raises(
+        UserError, match=r"^`--format parquet` needs pyarrow\. Received: none\. Install it: pip install"
+    ):
+        write_export(SELECTION, "parquet", "turns", tmp_path / "rows.parquet")

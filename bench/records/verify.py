@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.names import say_count
 from bench.records.missing import count_missing
-from bench.records.schema import PROTOCOL_VERSION, Header
+from bench.records.schema import PROTOCOL_VERSION
 from bench.records.store import HEADER, is_header_intact, load_run
 
 
@@ -16,12 +16,13 @@ class Verified:
     Args:
         records: number of those that are in force: neither damaged nor measured again.
         problems: what is damaged, missing, moved or inserted, each with its place.
-        missing: number of planned trials without a record.
+        missing: number of planned trials without a record; None: this version would plan it otherwise, so that the
+            two are not compared.
     """
 
     records: int
     problems: tuple[str, ...]
-    missing: int
+    missing: int | None
 
     @property
     def holds(self) -> bool:
@@ -30,8 +31,11 @@ class Verified:
 
     def __str__(self) -> str:
         checksums = say_count(len(self.problems), "problem") if self.problems else "every checksum is right"
-        missing = f"{say_count(self.missing, 'trial')} missing: seqsum run --resume" if self.missing else "complete"
-        return f"{say_count(self.records, 'record')}, {checksums}; {missing}"
+        if self.missing:
+            plan = f"{say_count(self.missing, 'trial')} missing: seqsum run --resume"
+        else:
+            plan = "not compared with a plan" if self.missing is None else "complete"
+        return f"{say_count(self.records, 'record')}, {checksums}; {plan}"
 
 
 def verify_run(folder: Path) -> Verified:
@@ -43,12 +47,9 @@ def verify_run(folder: Path) -> Verified:
         UserError: if the header cannot be read.
     """
     run = load_run(folder)
-    path = folder / HEADER
+    header, path = run.header, folder / HEADER
     altered = [] if is_header_intact(path.read_bytes()) else [f"{path}: altered: its checksum does not match"]
-    missing = count_missing(run.header.sweep, run.records) if _is_plan_known(run.header) else 0
+    # pytest plans its own trials, an older protocol its own controls
+    is_planned = header.harness == "seqsum run" and header.protocol_version == PROTOCOL_VERSION
+    missing = count_missing(header.sweep, run.records) if is_planned else None
     return Verified(len(run.records), (*altered, *run.problems), missing)
-
-
-def _is_plan_known(header: Header) -> bool:
-    """Tell whether this version would plan the same: pytest plans its own trials, an older protocol its own controls."""
-    return header.harness == "seqsum run" and header.protocol_version == PROTOCOL_VERSION
