@@ -2,15 +2,30 @@
 
 import os
 import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 BACKENDS = ("jax", "torch", "tensorflow")
 
-if os.environ.get("SEQSUM_TESTS_WITHOUT_BACKENDS"):  # as where none is installed: an import of them fails
-    sys.modules.update(dict.fromkeys(("keras", *BACKENDS)))  # type: ignore[arg-type]
+
+class WithoutBackends(PathFinder):
+    """Finds modules as Python does, as if no backend were installed."""
+
+    @classmethod
+    def find_spec(cls, fullname: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
+        """Find no framework, so that its import fails."""
+        if fullname.partition(".")[0] in ("keras", *BACKENDS):
+            return None
+        return super().find_spec(fullname, path, target)
+
+
+if os.environ.get("SEQSUM_TESTS_WITHOUT_BACKENDS"):
+    sys.meta_path = [WithoutBackends if finder is PathFinder else finder for finder in sys.meta_path]
 
 if find_spec("hypothesis"):  # benchmark cases load this file, too, where nothing but a backend is installed
     from hypothesis import settings

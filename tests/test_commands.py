@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from calling import Answer, Caller, write_run
+from calling import Caller, write_run
 from factories import make_accuracy, make_cell, make_failure, make_header, make_processes, make_worker
 from fake_worker import fake_python
 
@@ -223,13 +223,10 @@ def test_contradicting_keras_backend(seqsum: Caller, tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("command", ["doctor", "parity", "replay --case rnn-4", "advise --length 4 --budget 30"])
 def test_json_is_one_document(seqsum: Caller, tmp_path: Path, command: str) -> None:
-    """The same command prints text for a person."""
-    answers: list[Answer] = []
-    for form in (["--json"], []):
-        backend = [] if command == "doctor" else ["--backend", "jax"]
-        answers.append(seqsum(*command.split(), *backend, *form, *pythons(tmp_path)))
-    assert isinstance(json.loads(answers[0].out), dict) and answers[1].out.strip()
-    assert answers[0].code == answers[1].code
+    backend = [] if command == "doctor" else ["--backend", "jax"]
+    answer = seqsum(*command.split(), *backend, "--json", *pythons(tmp_path))
+    assert isinstance(json.loads(answer.out), dict), answer.err
+    assert answer.code == 0 or command == "parity", "the played numbers are not what NumPy computes"
 
 
 def test_doctor_without_a_backend(seqsum: Caller, tmp_path: Path) -> None:
