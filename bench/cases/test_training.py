@@ -37,12 +37,12 @@ def test_training(cell: Cell, benchmark: Any, run: CaseRun) -> None:
 
     benchmark.pedantic(next_turn, rounds=len(epochs_s))
     trainings = run.trainings(cell)
-    benchmark.extra_info.update(_speed_info(timed), **_accuracy_info(trainings))
+    benchmark.extra_info.update(speed_info(timed), **accuracy_info(trainings))
     benchmark.extra_info["worker"] = run.header.workers[0].model_dump(mode="json")
     assert {record.seed for record in trainings} == set(range(run.header.sweep.seeds)), "an accuracy trial failed"
 
 
-def _speed_info(records: list[Speed]) -> dict[str, Any]:
+def speed_info(records: list[Speed]) -> dict[str, Any]:
     """Return what is known of the last process besides its turns."""
     last = records[-1]
     return last.model_dump(mode="json", exclude={"kind", "cell", "process", "start_epochs_s", "turns"}) | {
@@ -52,7 +52,7 @@ def _speed_info(records: list[Speed]) -> dict[str, Any]:
     }
 
 
-def _accuracy_info(records: list[Accuracy]) -> dict[str, Any]:
+def accuracy_info(records: list[Accuracy]) -> dict[str, Any]:
     """Return means over the seeds, where the longest patience ended the trainings."""
     if not records:
         return {}
