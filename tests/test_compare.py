@@ -1,4 +1,4 @@
-"""Two runs side by side: figures by hand, what differs, tables, and the gate with its exit codes."""
+"""Two runs compared: figures by hand, what differs, tables, and the gate with its exit codes."""
 
 import io
 import json
@@ -65,7 +65,7 @@ def test_controls_are_not_compared() -> None:
     ]
     comparison = compared(base, new)
     assert comparison.speed["ratio"].tolist() == pytest.approx([2])
-    only = comparison.only[["trial", "environment", "length", "side"]].to_numpy().tolist()
+    only = comparison.only[["trial", "environment", "length", "only_in"]].to_numpy().tolist()
     assert only == [
         ["speed", "jax", 4, "BASE"],
         ["speed", "torch", 12, "BASE"],

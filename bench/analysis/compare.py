@@ -35,7 +35,7 @@ HOW_MUCH = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs side by side; each frame is computed when it is first asked for."""
+    """Two runs, BASE and NEW; each frame is computed when it is first read."""
 
     base: Selection
     new: Selection
@@ -50,18 +50,18 @@ class Comparison:
             new_path (what the recurrent layers ran on), verdict: "slower", "faster", "no difference" (the interval
             holds 1), "too few processes".
         """
-        sides = (self.base.frames.turns, self.new.frames.turns)
-        base, new = (speed.processes(turns).groupby(CELL, sort=False)["epoch_s"].agg(list) for turns in sides)
+        both = (self.base.frames.turns, self.new.frames.turns)
+        base, new = (speed.processes(turns).groupby(CELL, sort=False)["epoch_s"].agg(list) for turns in both)
         cells = pd.concat([base, new], axis=1, keys=["base", "new"], join="inner")
         samples = list(cells.itertuples(index=False, name=None))
         frame = cells.index.to_frame(index=False)
-        frame["base_processes"], frame["new_processes"] = [cells[side].map(len).array for side in ("base", "new")]
-        frame["base_s"], frame["new_s"] = [cells[side].map(np.median).array for side in ("base", "new")]
+        frame["base_processes"], frame["new_processes"] = [cells[run].map(len).array for run in ("base", "new")]
+        frame["base_s"], frame["new_s"] = [cells[run].map(np.median).array for run in ("base", "new")]
         names = ["ratio", "ratio_low", "ratio_high"]
         frame[names] = np.array([ratio_of_medians(after, before) for before, after in samples]).reshape(-1, 3)
-        for side, turns in zip(("base", "new"), sides, strict=True):
-            paths = speed.execution_paths(turns).rename(columns={"path": f"{side}_path"})
-            frame = frame.merge(paths[[*CELL, f"{side}_path"]], on=CELL, how="left")
+        for run, turns in zip(("base", "new"), both, strict=True):
+            paths = speed.execution_paths(turns).rename(columns={"path": f"{run}_path"})
+            frame = frame.merge(paths[[*CELL, f"{run}_path"]], on=CELL, how="left")
         frame["verdict"] = np.select(
             [frame["ratio_low"].isna(), frame["ratio_low"] > 1, frame["ratio_high"] < 1],
             ["too few processes", "slower", "faster"],
@@ -77,20 +77,20 @@ class Comparison:
             `CELL`, patience, patiences, pairs, mse_ratio (geometric mean of NEW / BASE) and exact_difference (mean of
             NEW - BASE), each with its 95 % interval of this row alone, and verdict (`statistics.verdicts`).
         """
-        sides = [side.frames.trainings for side in (self.new, self.base)]
         key = [*CELL, "patience", "seed"]
-        new, base = (side.loc[side["start"] == "numpy", [*key, "test_mse", "exact_sum_rate"]] for side in sides)
+        both = [selection.frames.trainings for selection in (self.new, self.base)]
+        new, base = (frame.loc[frame["start"] == "numpy", [*key, "test_mse", "exact_sum_rate"]] for frame in both)
         return judge_pairs(new.merge(base, on=key, suffixes=("_first", "_second")), CELL)
 
     @cached_property
     def only(self) -> pd.DataFrame:
-        """Return the cells that only one of the runs has figures of: trial ("speed", "accuracy"), `CELL`, side."""
+        """Return the cells that only one of the runs has figures of: trial ("speed", "accuracy"), `CELL`, only_in."""
         measured = []
-        for side, selection in (("BASE", self.base), ("NEW", self.new)):
+        for name, selection in (("BASE", self.base), ("NEW", self.new)):
             frames = selection.frames
             cells = {"speed": speed.counted(frames.turns), "accuracy": frames.trainings}
             for trial, frame in cells.items():
-                measured.append(frame[CELL].drop_duplicates().assign(trial=trial, side=side))
+                measured.append(frame[CELL].drop_duplicates().assign(trial=trial, only_in=name))
         both = pd.concat(measured, ignore_index=True)
         return both[~both.duplicated(["trial", *CELL], keep=False)].reset_index(drop=True)
 
@@ -101,8 +101,8 @@ class Comparison:
         Returns:
             trial, `CELL`, base and new (how many failed), phase and reason of the first one (of NEW if there is any).
         """
-        sides = {"new": self.new.frames.failures, "base": self.base.frames.failures}
-        failed = pd.concat([frame.assign(**{name: name == side for name in sides}) for side, frame in sides.items()])
+        runs = {"new": self.new.frames.failures, "base": self.base.frames.failures}
+        failed = pd.concat([frame.assign(**{name: name == run for name in runs}) for run, frame in runs.items()])
         groups = failed.groupby(["trial", *CELL], sort=False)
         counts = groups[["base", "new"]].sum().astype(int)
         return counts.join(groups[["phase", "reason"]].first()).reset_index()
@@ -114,7 +114,7 @@ def compare(base: Selection, new: Selection) -> Comparison:
     Raises:
         UserError: if their numbers mean different things, or they have no cell in common.
     """
-    protocols = [side.header.protocol_version for side in (base, new)]
+    protocols = [selection.header.protocol_version for selection in (base, new)]
     if protocols[0] != protocols[1]:
         raise UserError(
             f"`BASE` and `NEW` must be of one protocol. Received: protocol {protocols[0]} and {protocols[1]}, whose "
@@ -122,7 +122,7 @@ def compare(base: Selection, new: Selection) -> Comparison:
         )
     comparison = Comparison(base, new)
     if not (len(comparison.speed) or len(comparison.accuracy) or len(comparison.failures)):
-        names = " and ".join(side.header.run for side in (base, new))
+        names = f"{base.header.run} and {new.header.run}"
         raise UserError(
             f"`BASE` and `NEW` must have a cell in common. Received: {names}. Measure the same cell in both."
         )

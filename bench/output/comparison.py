@@ -1,4 +1,4 @@
-"""Two runs side by side as tables and JSON, and a gate: whether the newer one is slower than is let through."""
+"""Two runs as tables and JSON, and a gate: whether NEW is slower than is allowed."""
 
 import json
 import re
@@ -22,7 +22,7 @@ MS, PERCENT, LEVEL = 1e3, 100, 0.95
 
 @dataclass(frozen=True)
 class Gate:
-    """What is not let through.
+    """What is not allowed.
 
     Args:
         slower: by more than this share.
@@ -183,10 +183,10 @@ def _accuracy(comparison: Comparison) -> Table:
 
 def _only(comparison: Comparison) -> Table:
     """Return the cells of one run only, those that differ in nothing but their length in one row."""
-    key = ["side", "trial", *(name for name in CELL if name != "length")]
+    key = ["only_in", "trial", *(name for name in CELL if name != "length")]
     lengths = comparison.only.sort_values("length").groupby(key, sort=False)["length"]
     frame = lengths.agg(lambda group: ", ".join(map(str, group))).reset_index()
-    columns = [Column("trial", "measured", kind="text"), Column("side", "only in", kind="text")]
+    columns = [Column("trial", "measured", kind="text"), Column("only_in", "only in", kind="text")]
     return Table("only-in-one", "Only in one run", frame, [*axes(frame), *columns])
 
 

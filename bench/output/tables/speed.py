@@ -1,4 +1,4 @@
-"""Tables of speed: what `bench.analysis.speed` found, with headings and notes. Nothing is computed here."""
+"""Tables of speed: the figures of `bench.analysis.speed` with headings and notes."""
 
 from collections.abc import Callable
 
