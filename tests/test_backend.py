@@ -1,5 +1,8 @@
-"""Backend: what is proved about the process, and that a wrong claim is refused."""
+"""Backend: what is read about the process, what is refused, and rows shared between devices."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,23 +11,22 @@ import pytest
 pytestmark = pytest.mark.backend
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def backend() -> Any:
     return pytest.importorskip("seqsum_core.nn.backend", exc_type=ImportError)
 
 
-def running() -> str:
-    import keras
-
-    return str(keras.backend.backend())
+@pytest.fixture(scope="module")
+def running(backend: Any) -> str:
+    return str(backend.keras.backend.backend())
 
 
 @pytest.fixture
-def _as_before(backend: Any) -> Iterator[None]:
-    """Undo what `prove` switches: other tests run in this process too."""
+def _as_before(backend: Any, running: str) -> Iterator[None]:
+    """Undo what `check_backend` switches: other tests run in this process too."""
     yield
-    backend.prove(backend=running(), device="cpu")
-    match running():
+    backend.check_backend(backend=running, device="cpu")
+    match running:
         case "torch":
             import torch
 
@@ -35,48 +37,38 @@ def _as_before(backend: Any) -> Iterator[None]:
             config.disable_op_determinism()
 
 
-def test_running_backend_and_device_are_proved(backend: Any) -> None:
-    proof = backend.prove(backend=running(), device="cpu")
-    assert (proof.backend, proof.device, proof.float32_precision) == (running(), "cpu", "float32")
-    assert {"keras", "numpy", running()} <= set(proof.versions)
+def test_backend_and_device(backend: Any, running: str) -> None:
+    info = backend.check_backend(backend=running, device="cpu")
+    assert (info.backend, info.device, info.float32_precision, info.deterministic) == (running, "cpu", "float32", False)
+    assert {"keras", "numpy", running} <= set(info.versions)
+    assert backend.peak_device_bytes("cpu") is None
+    backend.synchronize("cpu")
 
 
-def test_another_backend_than_asked_for_is_refused(backend: Any) -> None:
-    other = "torch" if running() == "jax" else "jax"
-    with pytest.raises(ValueError, match=f"runs on {running()}, not on {other}"):
-        backend.prove(backend=other, device="cpu")
+def test_another_backend_or_device_is_refused(backend: Any, running: str) -> None:
+    other = "torch" if running == "jax" else "jax"
+    with pytest.raises(ValueError, match=f"runs on {running}, not on {other}"):
+        backend.check_backend(backend=other, device="cpu")
+    with pytest.raises(ValueError, match=r"puts its tensors on cpu .*-gpu"):  # the tests hide every GPU
+        backend.check_backend(backend=running, device="gpu")
 
 
-def test_cpu_when_gpu_was_asked_for_is_refused_with_the_environment(backend: Any) -> None:
-    if backend.prove(backend=running(), device="cpu").device != "cpu":
-        pytest.skip("this machine has a GPU")
-    with pytest.raises(ValueError, match=r"puts its tensors on cpu .*-gpu"):
-        backend.prove(backend=running(), device="gpu")
+def test_tf32_is_set_but_claimed_on_a_gpu_only(backend: Any, running: str, _as_before: None) -> None:
+    assert backend.check_backend(backend=running, device="cpu", tf32=True).float32_precision == "float32"
+    match running:
+        case "jax":
+            import jax
+
+            assert jax.config.jax_default_matmul_precision == "tensorfloat32"
+        case "torch":
+            import torch
+
+            assert torch.backends.cuda.matmul.fp32_precision == "tf32"
 
 
-def test_precision_and_determinism_that_are_not_asked_for_are_off(backend: Any) -> None:
-    proof = backend.prove(backend=running(), device="cpu")
-    assert (proof.float32_precision, proof.deterministic) == ("float32", False)
-
-
-def test_tf32_is_set_but_claimed_on_a_gpu_only(backend: Any, _as_before: None) -> None:
-    assert backend.prove(backend=running(), device="cpu", tf32=True).float32_precision == "float32"
-    asked = {
-        "jax": lambda: __import__("jax").config.jax_default_matmul_precision,
-        "torch": lambda: __import__("torch").backends.cuda.matmul.fp32_precision,
-    }.get(running())
-    if asked:
-        assert asked() == {"jax": "tensorfloat32", "torch": "tf32"}[running()]
-        backend.prove(backend=running(), device="cpu")
-        assert asked() == {"jax": "float32", "torch": "ieee"}[running()]
-    else:
-        pytest.skip("TensorFlow is asked on a GPU only")
-
-
-def test_deterministic_operations_are_asked_for(backend: Any, _as_before: None) -> None:
-    proof = backend.prove(backend=running(), device="cpu", deterministic=True)
-    assert proof.deterministic
-    match running():
+def test_deterministic_operations(backend: Any, running: str, _as_before: None) -> None:
+    assert backend.check_backend(backend=running, device="cpu", deterministic=True).deterministic
+    match running:
         case "torch":
             import torch
 
@@ -87,5 +79,43 @@ def test_deterministic_operations_are_asked_for(backend: Any, _as_before: None) 
             assert config.is_op_determinism_enabled()
 
 
-def test_no_device_memory_is_claimed_on_a_cpu(backend: Any) -> None:
-    assert backend.peak_device_bytes("cpu") is None
+def test_more_devices_than_there_are(backend: Any, running: str) -> None:
+    backend.share_rows("cpu", count=1, batches=(7,))
+    assert backend.keras.distribution.distribution() is None
+    message = "those that are here, 1" if running == "jax" else f"on jax only. Received: '{running}'"
+    with pytest.raises(ValueError, match=message):
+        backend.share_rows("cpu", count=2, batches=(100,))
+
+
+TRAIN = """
+import sys
+from seqsum_core.nn import backend, models
+from seqsum_core.nn.training import fit_for_accuracy
+from seqsum_core.settings import TaskSettings, TrainingSettings
+from seqsum_core.task import draw, split
+
+try:
+    backend.share_rows("cpu", count=2, batches=(100, 21))
+except ValueError as error:
+    print(error)
+data = split(draw(TaskSettings(), length=4), TaskSettings())
+for count in (1, 2):
+    backend.share_rows("cpu", count=count, batches=(100, 20))
+    model = models.build("lstm", length=4)
+    models.set_start(model, seed=0)
+    (trained,) = fit_for_accuracy(model, data, TrainingSettings(epochs=2), seed=0)
+    print(len(model.weights[0].value.devices()), *trained.loss, *trained.val_loss)
+"""
+
+
+def test_two_devices_train_as_one_does(running: str) -> None:
+    if running != "jax":
+        pytest.skip("Keras shares rows on JAX only")
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    process = subprocess.run(
+        [sys.executable, "-c", TRAIN], env=os.environ | flags, capture_output=True, text=True, check=True
+    )
+    refusal, *lines = process.stdout.splitlines()
+    assert "also that of 21 rows" in refusal
+    (one, *alone), (two, *together) = ([float(value) for value in line.split()] for line in lines)
+    assert (one, two) == (1, 2) and together == pytest.approx(alone, rel=1e-5)

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqsum_core.stopping import Stops, stop_epoch
+from seqsum_core.stopping import StopTracker, stop_epoch
 
 LOSSES = st.lists(st.floats(0, 1e6), min_size=1, max_size=30)
+NAN = float("nan")
 
 
 @pytest.mark.parametrize(
@@ -20,25 +21,23 @@ LOSSES = st.lists(st.floats(0, 1e6), min_size=1, max_size=30)
         ([3, 2, 2.5, 2.1, 1], 2, 4),
         ([3, 2, 2, 1], 0, 3),
         ([3, 4, 5], -1, None),
-        ([1, float("nan")], 0, 2),
-        ([float("nan"), 1, 2], 0, 3),
+        ([1, NAN], 0, 2),
+        ([NAN, 1, 2], 0, 3),
         ([1], 0, None),
     ],
 )
-def test_training_stops_at_the_epoch_that_exhausts_patience(
-    val_loss: list[float], patience: int, epoch: int | None
-) -> None:
+def test_stop_epoch(val_loss: list[float], patience: int, epoch: int | None) -> None:
     assert stop_epoch(val_loss, patience) == epoch
 
 
 @given(LOSSES, st.integers(0, 8))
 def test_more_patience_never_stops_earlier(val_loss: list[float], patience: int) -> None:
-    short, long = (stop_epoch(val_loss, one) or 10**9 for one in (patience, patience + 1))
+    short, long = (stop_epoch(val_loss, epochs) or 10**9 for epochs in (patience, patience + 1))
     assert short <= long
 
 
 @given(LOSSES, st.integers(0, 8))
-def test_where_training_stops_no_later_epoch_counts(val_loss: list[float], patience: int) -> None:
+def test_later_epochs_do_not_matter(val_loss: list[float], patience: int) -> None:
     stop = stop_epoch(val_loss, patience)
     if stop is not None:
         assert stop_epoch(val_loss[:stop], patience) == stop
@@ -48,19 +47,18 @@ def test_where_training_stops_no_later_epoch_counts(val_loss: list[float], patie
 
 @given(st.lists(st.lists(st.floats(0, 9), min_size=3, max_size=3), min_size=1, max_size=20))
 def test_trainings_side_by_side_stop_as_each_would_alone(epochs: list[list[float]]) -> None:
-    stops = Stops(3, (0, 2, -1))
+    stops, patiences = StopTracker(3, (0, 2, -1)), (0, 2, -1)
     ended: dict[tuple[int, int], int] = {}
     for number, val_loss in enumerate(epochs, 1):
         ended |= dict.fromkeys(stops.add([0, 0, 0], val_loss), number)
-    for training in range(3):
-        for patience in (0, 2, -1):
-            alone = stop_epoch([epoch[training] for epoch in epochs], patience)
-            assert ended.get((training, patience)) == alone
-            assert ((training, patience) in stops.running) == (alone is None)
+    for training, patience in [(training, patience) for training in range(3) for patience in patiences]:
+        alone = stop_epoch([epoch[training] for epoch in epochs], patience)
+        assert ended.get((training, patience)) == alone
+        assert ((training, patience) in stops.running) == (alone is None)
 
 
-def test_losses_of_each_training_are_kept_apart() -> None:
-    stops = Stops(2, (0,))
+def test_losses_of_each_training() -> None:
+    stops = StopTracker(2, (0,))
     stops.add([1, 2], [3, 4])
     stops.add(np.array([5, 6], np.float32), [7, 8])
     assert stops.losses(0) == ([1, 5], [3, 7]) and stops.losses(1) == ([2, 6], [4, 8])

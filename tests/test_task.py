@@ -1,4 +1,4 @@
-"""Task: the article's rows to the bit, generated rows of any size, and how rows are split."""
+"""Task: the article's rows to the bit, generated rows of any size, and how rows are split and ordered."""
 
 import hashlib
 from typing import Any
@@ -32,11 +32,6 @@ def generated(**fields: Any) -> TaskSettings:
     return TaskSettings(source="generated", **fields)
 
 
-def numbered(rows: int) -> Sequences:
-    """Return rows whose sum is their own index, so that a split can be traced back."""
-    return Sequences(np.zeros((rows, 1), np.int8), np.ones(rows, np.int32), np.arange(rows))
-
-
 @st.composite
 def tasks(draw_value: st.DrawFn) -> tuple[TaskSettings, int]:
     """Draw settings of any generated data set, and a length that it allows."""
@@ -53,34 +48,37 @@ def tasks(draw_value: st.DrawFn) -> tuple[TaskSettings, int]:
 
 
 @pytest.mark.parametrize("length", ARTICLE_HASHES)
-def test_article_data_are_equal_to_the_bit(length: int) -> None:
+def test_article_rows_to_the_bit(length: int) -> None:
     data = draw(TaskSettings(), length=length)
     assert (fingerprint(data.digits, "int8"), fingerprint(data.sums, "int16")) == ARTICLE_HASHES[length]
 
 
-def test_article_rows_are_split_as_in_2017() -> None:
+def test_article_split_to_the_bit() -> None:
     test, train = split_rows(TaskSettings())
     assert (fingerprint(train, "int16"), fingerprint(test, "int16")) == (ARTICLE_TRAIN_ROWS, ARTICLE_TEST_ROWS)
-
-
-def test_article_split_has_1620_180_and_200_rows() -> None:
     parts = split(draw(TaskSettings(), length=4), TaskSettings())
     assert (len(parts.fitted), len(parts.validation), len(parts.test)) == (1620, 180, 200)
 
 
-def test_padding_behind_holds_the_same_rows_as_padding_before() -> None:
-    before = draw(TaskSettings(padding="pre"), length=12)
-    behind = draw(TaskSettings(padding="post"), length=12)
-    assert np.array_equal(before.sums, behind.sums)
-    for row in range(50):
-        true_length = before.lengths[row]
-        assert np.array_equal(before.digits[row, 12 - true_length :], behind.digits[row, :true_length])
-        assert not behind.digits[row, true_length:].any()
+@pytest.mark.parametrize(("length", "repeated"), [(4, 191), (12, 66), (25, 19), (50, 4)])
+def test_test_rows_that_equal_fitted_rows(length: int, repeated: int) -> None:
+    """The docstring of `Split` says how many: short sequences repeat."""
+    parts = split(draw(TaskSettings(), length=length), TaskSettings())
+    fitted = {row.tobytes() for row in parts.fitted.digits}
+    assert sum(row.tobytes() in fitted for row in parts.test.digits) == repeated
+
+
+def test_post_padding_has_the_same_rows() -> None:
+    pre, post = (draw(TaskSettings(padding=padding), length=12) for padding in ("pre", "post"))
+    assert np.array_equal(pre.sums, post.sums)
+    for before, after, length in zip(pre.digits, post.digits, pre.lengths, strict=True):
+        assert np.array_equal(before[12 - length :], after[:length]) and not after[length:].any()
 
 
 @settings(deadline=None)  # a busy machine is no failure
 @given(tasks())
-def test_generated_rows_keep_every_promise(task_and_length: tuple[TaskSettings, int]) -> None:
+def test_generated_rows(task_and_length: tuple[TaskSettings, int]) -> None:
+    """Shape, lengths, digits, padding and sums are as asked, and the same seed draws them again."""
     task, length = task_and_length
     data = draw(task, length=length)
     low, high = task.digits
@@ -91,15 +89,7 @@ def test_generated_rows_keep_every_promise(task_and_length: tuple[TaskSettings, 
     assert not data.digits[~inside].any()
     assert low <= data.digits[inside].min() and data.digits[inside].max() <= high
     assert np.array_equal(data.sums, data.digits.astype(np.int64).sum(axis=1))
-
-
-@settings(deadline=None, max_examples=25)
-@given(tasks())
-def test_same_seed_draws_the_same_rows(task_and_length: tuple[TaskSettings, int]) -> None:
-    task, length = task_and_length
-    first, second = draw(task, length=length), draw(task, length=length)
-    assert np.array_equal(first.digits, second.digits)
-    assert np.array_equal(first.lengths, second.lengths)
+    assert np.array_equal(data.digits, draw(task, length=length).digits)
 
 
 @settings(deadline=None, max_examples=25)
@@ -109,26 +99,17 @@ def test_another_seed_draws_other_rows(seed: int, step: int) -> None:
     assert not np.array_equal(first.digits, second.digits)
 
 
-def test_every_length_and_every_digit_occurs() -> None:
+def test_every_length_and_digit_occurs() -> None:
     data = draw(generated(digits=(-2, 5), min_length=3), length=9)
     assert set(data.lengths.tolist()) == set(range(3, 10))
     assert set(data.digits.ravel().tolist()) == set(range(-2, 6))
 
 
 @pytest.mark.parametrize(
-    ("digits", "dtype"),
-    [
-        ((0, 9), np.int8),
-        ((-128, 127), np.int8),
-        ((0, 128), np.int16),
-        ((-129, 0), np.int16),
-        ((-32768, 32767), np.int16),
-    ],
+    ("digits", "dtype"), [((-128, 127), np.int8), ((0, 128), np.int16), ((-129, 0), np.int16), ((0, 32767), np.int16)]
 )
-def test_digits_take_one_byte_each_where_they_fit(digits: tuple[int, int], dtype: type[np.generic]) -> None:
-    data = draw(generated(digits=digits), length=12)
-    assert data.digits.dtype == dtype
-    assert data.digits.nbytes == 2000 * 12 * np.dtype(dtype).itemsize
+def test_digits_take_a_byte_each_where_they_fit(digits: tuple[int, int], dtype: type[np.generic]) -> None:
+    assert draw(generated(digits=digits), length=12).digits.dtype == dtype
 
 
 def test_wide_sums_do_not_overflow() -> None:
@@ -136,65 +117,39 @@ def test_wide_sums_do_not_overflow() -> None:
     assert set(data.sums.tolist()) == {200 * 32767}
 
 
-def test_inputs_and_targets_are_float32_with_a_last_axis() -> None:
+def test_inputs_and_targets() -> None:
     data = draw(TaskSettings(), length=4)
     assert (data.inputs().shape, data.inputs().dtype.name) == ((2000, 4, 1), "float32")
     assert (data.targets().shape, data.targets().dtype.name) == ((2000, 1), "float32")
     assert np.array_equal(data.inputs().sum(axis=1), data.targets())
 
 
-def test_taken_rows_keep_the_given_order() -> None:
-    data = draw(TaskSettings(), length=4)
-    rows = np.array([7, 3, 3])
-    taken = data.take(rows)
-    assert np.array_equal(taken.digits, data.digits[[7, 3, 3]])
-    assert taken.sums.tolist() == data.sums[[7, 3, 3]].tolist()
-    assert taken.lengths.tolist() == data.lengths[[7, 3, 3]].tolist()
-
-
 @settings(deadline=None)
 @given(st.integers(3, 400), st.floats(0.01, 0.6), st.floats(0.01, 0.99))
-def test_split_is_scikit_learns_with_the_last_rows_for_validation(
-    rows: int, test_share: float, validation_share: float
-) -> None:
+def test_split_is_that_of_scikit_learn_and_keras(rows: int, test_share: float, validation_share: float) -> None:
     task = generated(sequences=rows, test_share=test_share, validation_share=validation_share)
-    parts = split(numbered(rows), task)
+    numbered = Sequences(np.zeros((rows, 1), np.int8), np.ones(rows, np.int32), np.arange(rows))
+    parts = split(numbered, task)
     train, test = train_test_split(np.arange(rows), test_size=test_share, random_state=0)
     kept = int(len(train) * (1 - validation_share))  # what Keras' validation_split fits
     assert parts.test.sums.tolist() == test.tolist()
     assert parts.fitted.sums.tolist() == train[:kept].tolist()
     assert parts.validation.sums.tolist() == train[kept:].tolist()
+    counts = (len(parts.fitted), len(parts.validation), len(parts.test))
+    assert counts == (task.fitted_rows, task.validation_rows, task.test_rows) and sum(counts) == rows
 
 
-@settings(deadline=None)
-@given(st.integers(3, 400), st.floats(0.001, 0.999), st.floats(0.001, 0.999))
-def test_split_is_disjoint_and_exhaustive(rows: int, test_share: float, validation_share: float) -> None:
-    task = generated(sequences=rows, test_share=test_share, validation_share=validation_share)
-    parts = split(numbered(rows), task)
-    found = np.concatenate([parts.fitted.sums, parts.validation.sums, parts.test.sums])
-    assert sorted(found.tolist()) == list(range(rows))
-    assert (len(parts.fitted), len(parts.validation), len(parts.test)) == (
-        task.fitted_rows,
-        task.validation_rows,
-        task.test_rows,
-    )
-
-
-@pytest.mark.parametrize("length", [0, -3])
-def test_length_below_one_is_refused(length: int) -> None:
-    with pytest.raises(ValueError, match=rf"^`length` must be at least 1\. Received: {length}\. Ask for .+\."):
-        draw(generated(min_length=1), length=length)
-
-
-@pytest.mark.parametrize("task", [TaskSettings(), generated()])
-def test_length_below_the_shortest_sequence_is_refused(task: TaskSettings) -> None:
-    with pytest.raises(ValueError, match=r"^`length` must be at least `min_length`, which is 2\. Received: 1\. Ask"):
-        draw(task, length=1)
-
-
-def test_length_equal_to_the_shortest_sequence_leaves_no_padding() -> None:
-    data = draw(generated(min_length=5, digits=(1, 9)), length=5)
-    assert (data.digits > 0).all()
+@pytest.mark.parametrize(
+    ("task", "length", "message"),
+    [
+        (generated(min_length=1), 0, r"^`length` must be at least 1\. Received: 0\. Ask for .+\."),
+        (TaskSettings(), 1, r"^`length` must be at least `min_length`, which is 2\. Received: 1\. Ask"),
+        (generated(), 1, r"^`length` must be at least `min_length`, which is 2\. Received: 1\. Ask"),
+    ],
+)
+def test_impossible_length_is_refused(task: TaskSettings, length: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw(task, length=length)
 
 
 def test_batch_order_is_a_new_permutation_each_epoch() -> None:
