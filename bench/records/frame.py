@@ -35,36 +35,13 @@ CELL = ["environment", "device", "model", "length", "threads", "variant"]
 SETTINGS = ["backend", *(field.name for field in fields(VariantSettings))]
 """What else is known of a cell: its backend, and what its variant consists of."""
 TURNS = [
-    "process",
-    "is_control",
-    "round",
-    "counted",
-    "epoch_s",
-    "epochs",
-    "warmup_epochs",
-    "seconds",
-    "started_after_s",
-    "disturbed",
-    "others_cpu_s",
-    "steal_s",
-    "involuntary_switches",
-    "device_lag_s",
-    "energy_j",
-    "process_start_s",
-    "import_s",
-    "build_s",
-    "first_epoch_s",
-    "start_s",
-    "validation_s",
-    "rows_per_epoch",
-    "steps_per_epoch",
-    "padding_share",
-    "peak_rss_bytes",
-    "peak_device_bytes",
-    "recurrence",
-    "xla",
-    "compilations",
+    *("process", "is_control", "round", "counted", "epoch_s", "epochs", "warmup_epochs", "seconds", "started_after_s"),
+    *("disturbed", "others_cpu_s", "steal_s", "involuntary_switches", "device_lag_s", "energy_j", "process_start_s"),
+    *("import_s", "build_s", "first_epoch_s", "start_s", "validation_s", "rows_per_epoch", "steps_per_epoch"),
+    *("padding_share", "peak_rss_bytes", "peak_device_bytes", "recurrence", "xla", "compilations"),
 ]
+TRAINING = [*RUN, *CELL, *SETTINGS, "seed", "patience"]
+FAILURE = ["trial", "index", "is_control", "phase", "fault", "reason", "exit_code"]
 TEST = ["test_mse", "test_mae", "exact_sum_rate"]
 GRADIENTS = ["gradient_start_h", "gradient_h", "gradient_start_c", "gradient_c"]
 
@@ -74,31 +51,26 @@ Kind = Literal[
 KINDS: tuple[str, ...] = get_args(Kind)
 COLUMNS: dict[str, list[str]] = {
     "turns": [*RUN, *CELL, *SETTINGS, *TURNS],
-    "trainings": [
-        *[*RUN, *CELL, *SETTINGS, "seed", "patience", "epochs", "stopped_early", "val_mse"],
-        *[*TEST, "start", "trained_as"],
-    ],
-    "losses": [*RUN, *CELL, *SETTINGS, "seed", "patience", "epoch", "loss", "val_loss"],
-    "lengths": [*RUN, *CELL, *SETTINGS, "seed", "patience", "true_length", "rows", "mse", "mae", "exact_sum_rate"],
-    "memory": [*RUN, *CELL, *SETTINGS, "seed", "patience", "steps_back", "rows", "moved", *GRADIENTS],
-    "predictions": [*RUN, *CELL, *SETTINGS, "seed", "patience", "row", "prediction", "true_sum"],
+    "trainings": [*TRAINING, "epochs", "stopped_early", "val_mse", *TEST, "start", "trained_as"],
+    "losses": [*TRAINING, "epoch", "loss", "val_loss"],
+    "lengths": [*TRAINING, "true_length", "rows", "mse", "mae", "exact_sum_rate"],
+    "memory": [*TRAINING, "steps_back", "rows", "moved", *GRADIENTS],
+    "predictions": [*TRAINING, "row", "prediction", "true_sum"],
     "baselines": [*RUN, "name", "length", *TEST],
-    "failures": [
-        *[*RUN, *CELL, *SETTINGS, "trial", "index", "is_control", "phase", "fault", "reason", "exit_code"],
-    ],
+    "failures": [*RUN, *CELL, *SETTINGS, *FAILURE],
 }
 """Columns of each frame."""
-FLAGS = {"is_control", "counted", "disturbed", "stopped_early", "unroll"}
-COUNTS = {
+FLAGS = ["is_control", "counted", "disturbed", "stopped_early", "unroll"]
+COUNTS = [
     *("protocol_version", "length", "steps_per_execution", "devices", "process", "round", "epochs", "warmup_epochs"),
     *("involuntary_switches", "rows_per_epoch", "steps_per_epoch", "peak_rss_bytes", "seed", "patience", "epoch"),
     *("true_length", "rows", "steps_back", "row", "true_sum", "index"),
-}
-FIGURES = {
-    *("batch_size", "units", "loss", "val_loss", "mse", "mae", "moved", "prediction", *TEST, *GRADIENTS, "val_mse"),
-    *("exit_code", "compilations", "peak_device_bytes", "energy_j", "padding_share", "seconds"),
-    *(name for name in TURNS if name.endswith("_s")),
-}
+]
+FIGURES = [
+    *("batch_size", "units", "loss", "val_loss", "val_mse", "mse", "mae", "moved", "prediction", "exit_code"),
+    *("compilations", "peak_device_bytes", "energy_j", "padding_share", "seconds"),
+]
+FIGURES += [*TEST, *GRADIENTS, *(name for name in TURNS if name.endswith("_s"))]
 DTYPES = dict.fromkeys(FIGURES, "float64") | dict.fromkeys(COUNTS, "int64") | dict.fromkeys(FLAGS, "bool")
 """Types of columns that are no words; a frame without rows has them, too. What may be unknown is NaN, so a float."""
 
@@ -232,8 +204,7 @@ class Frames:
     def failures(self) -> pd.DataFrame:
         """A row for each trial that left no numbers."""
         records = self._records(Failure)
-        names = ("trial", "index", "is_control", "phase", "fault", "reason", "exit_code")
-        return self._frame("failures", Failure, _stored(records, *names))
+        return self._frame("failures", Failure, _stored(records, *FAILURE))
 
     def of(self, kind: str) -> pd.DataFrame:
         """Return a frame by its name; "speed" is the turns that count, "accuracy" is another name of trainings.
