@@ -2,8 +2,8 @@
 
 Played workers do in every phase, on every backend, what real ones have done: crash, hang, run out of memory, babble.
 Coordinators are killed, interrupted, and meet a full disk. After each fault the run must hold everything that was
-measured, name what failed, leave no process behind, and be complete after `seqsum run --resume`. What frameworks really
-do when they break is not played here: the end-to-end tests kill real workers.
+measured, name what failed, leave no process behind, and be complete after `seqsum run --resume`. How frameworks really
+break is not played here: the end-to-end tests kill real workers.
 """
 
 import json
@@ -25,7 +25,7 @@ from factories import make_sweep
 from fake_worker import FAULTS, fake_python
 from rich.console import Console
 
-from bench.measure.local import ThisMachine
+from bench.measure.executor import ThisMachine
 from bench.measure.progress import Progress
 from bench.measure.run import resume_run, run_sweep
 from bench.plan.cells import BACKENDS
@@ -35,7 +35,7 @@ from bench.records.schema import Failure
 from bench.records.store import HEADER, load_run
 from bench.records.verify import verify_run
 
-PHASES = ("import", "build", "first epoch", "turns", "witness", "validation", "fit")
+PHASES = ("import", "build", "first epoch", "turn", "execution path", "validation", "fit")
 RECORDED = {
     "exits": "crashed",
     "quits": "crashed",
@@ -49,7 +49,7 @@ RECORDED = {
     "babbles": "garbled",
 }
 AT_IMPORT = {"raises": "crashed", "diverges": "crashed", "babbles": "silent"}
-"""An error ends a worker that cannot be asked yet, and what it prints goes to stderr."""
+"""An error ends a worker that is not ready yet, and what it prints goes to stderr."""
 SWEEP = """
 models = ["lstm"]
 lengths = [4, 5]
@@ -61,17 +61,17 @@ processes = 1
 rounds = 2
 warmup_epochs = 1
 warmup_s = 0.0
-slice_epochs = 3
-slice_s = 0.0
+turn_epochs = 3
+turn_s = 0.0
 control = "none"
 """
-TIMING = Timing(processes=1, rounds=2, warmup_epochs=1, warmup_s=0, slice_epochs=3, slice_s=0, control="none")
+TIMING = Timing(processes=1, rounds=2, warmup_epochs=1, warmup_s=0, turn_epochs=3, turn_s=0, control="none")
 TRIALS = len(BACKENDS) * 2 * (1 + 2)
 
 
 @dataclass(frozen=True)
-class Counted:
-    """What faults of one kind in one phase did.
+class Damage:
+    """What faults of a kind in a phase did.
 
     Args:
         kind: what was done.
@@ -91,9 +91,14 @@ class Counted:
     not_resumed: int
     orphans: int
 
+    @property
+    def harmless(self) -> bool:
+        """Tell whether every fault was named and nothing else was lost."""
+        return self.survived == self.injected and not (self.records_lost or self.not_resumed or self.orphans)
 
-def break_workers(folder: Path, kind: str, phase: str, *, silence_s: float = 8.0) -> Counted:
-    """Let a worker of each backend break in a phase; the run goes on, and is then asked for what failed.
+
+def break_workers(folder: Path, kind: str, phase: str, *, silence_s: float = 8.0) -> Damage:
+    """Let a worker of each backend break in a phase; the run goes on, and what failed is then measured again.
 
     The folder should be where temporary files lie, so that the machine's lock is this run's alone.
     """
@@ -106,7 +111,7 @@ def break_workers(folder: Path, kind: str, phase: str, *, silence_s: float = 8.0
         profile="faults",
         command="seqsum run",
         results=folder / "results",
-        site=ThisMachine(pythons),
+        executor=ThisMachine(pythons),
         progress=quiet,
     )
     run = load_run(written.folder)
@@ -117,7 +122,7 @@ def break_workers(folder: Path, kind: str, phase: str, *, silence_s: float = 8.0
     lost = count_missing(sweep, run.records)
     orphans = _workers_of(folder)
     resumed = _resumes(written.folder, pythons)
-    return Counted(kind, phase, len(BACKENDS), len(named - wrong), lost, int(not resumed), orphans)
+    return Damage(kind, phase, len(BACKENDS), len(named - wrong), lost, int(not resumed), orphans)
 
 
 def _own_copy(script: str, folder: Path, backend: str) -> str:
@@ -130,27 +135,30 @@ def _own_copy(script: str, folder: Path, backend: str) -> str:
 
 def _resumes(run: Path, pythons: dict[str, str]) -> bool:
     """Complete a run, what failed included, and say whether nothing is missing or damaged then."""
-    resume_run(run, command="seqsum run", site=ThisMachine(pythons), progress=Progress(Console(quiet=True)), retry=True)
+    resume_run(
+        run, command="seqsum run", executor=ThisMachine(pythons), progress=Progress(Console(quiet=True)), retry=True
+    )
     failed = any(isinstance(record, Failure) for record in load_run(run).records)
     return not failed and verify_run(run).holds
 
 
-def _workers_of(folder: Path, patience_s: float = 10.0) -> int:
+def _workers_of(folder: Path, wait_s: float = 10.0) -> int:
     """Count the workers of a folder that outlive their run, after a while."""
-    until_s = time.monotonic() + patience_s
+    deadline_s = time.monotonic() + wait_s
     while True:
-        alive = [one for one in psutil.process_iter(["cmdline", "status"]) if _is_worker(one.info, folder)]
-        if not alive or time.monotonic() > until_s:
+        processes = psutil.process_iter(["cmdline", "status"])
+        alive = [process for process in processes if _is_worker(process.info, folder)]
+        if not alive or time.monotonic() > deadline_s:
             return len(alive)
         time.sleep(0.1)
 
 
 def _is_worker(info: dict[str, object], folder: Path) -> bool:
     words = info["cmdline"] or []
-    return "bench.worker.__main__" in words and str(folder) in " ".join(words) and info["status"] != "zombie"  # type: ignore[arg-type, operator]
+    return "bench.worker" in words and str(folder) in " ".join(words) and info["status"] != "zombie"  # type: ignore[arg-type, operator]
 
 
-def break_coordinator(folder: Path, kind: str, *, moment: float) -> Counted:
+def break_coordinator(folder: Path, kind: str, *, moment: float) -> Damage:
     """Kill a coordinator, interrupt it, or give it a disk that is full, and go on afterwards.
 
     Args:
@@ -177,15 +185,15 @@ def break_coordinator(folder: Path, kind: str, *, moment: float) -> Counted:
             _wait_for_trials(folder, moment, coordinator)
             coordinator.send_signal(getattr(signal, kind))
         code = coordinator.wait(120)
-    said = (folder / "stderr").read_text("utf-8")
+    printed = (folder / "stderr").read_text("utf-8")
     orphans = _workers_of(folder)
     headers = list((folder / "results").glob(f"*/{HEADER}"))
     if not headers:  # a disk too full for the first file, which the command line says
-        return Counted(kind, "run", 1, int(code == 2 and "cannot be" in said), 0, 0, orphans)
+        return Damage(kind, "run", 1, int(code == 2 and "cannot be" in printed), 0, 0, orphans)
     run = headers[0].parent
-    told = said.count("] speed ") + 2 * said.count("] accuracy ")
+    reported = printed.count("] speed ") + 2 * printed.count("] accuracy ")
     kept = len([record for record in load_run(run).records if record.kind != "baseline"])
-    clean = "Traceback" not in said and code == {"SIGKILL": -9, "SIGTERM": 130, "SIGINT": 130, "full disk": 2}[kind]
+    clean = "Traceback" not in printed and code == {"SIGKILL": -9, "SIGTERM": 130, "SIGINT": 130, "full disk": 2}[kind]
     again = subprocess.run(
         [sys.executable, "-m", "bench", "run", f"--resume={run}", *where],
         cwd=folder,
@@ -194,11 +202,11 @@ def break_coordinator(folder: Path, kind: str, *, moment: float) -> Counted:
         text=True,
     )
     resumed = again.returncode == 0 and verify_run(run).holds
-    return Counted(kind, "run", 1, int(clean), max(0, told - kept), int(not resumed), orphans + _workers_of(folder))
+    return Damage(kind, "run", 1, int(clean), max(0, reported - kept), int(not resumed), orphans + _workers_of(folder))
 
 
 def _prepare(most_bytes: int | None) -> None:
-    """Let a process be interrupted, whoever started it, and write no file longer than that."""
+    """Let a process be interrupted, whoever started it, and write no file longer than so many bytes."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if most_bytes is not None:
         import resource
@@ -209,8 +217,8 @@ def _prepare(most_bytes: int | None) -> None:
 def _wait_for_trials(folder: Path, share: float, coordinator: "subprocess.Popen[bytes]") -> None:
     """Wait until a run has measured a share of its trials, and a moment more."""
     wanted = int(share * TRIALS)
-    until_s = time.monotonic() + 60
-    while time.monotonic() < until_s and coordinator.poll() is None:
+    deadline_s = time.monotonic() + 60
+    while time.monotonic() < deadline_s and coordinator.poll() is None:
         lines = sum(path.read_bytes().count(b"\n") for path in (folder / "results").glob("*/trials.jsonl"))
         if list((folder / "results").glob(f"*/{HEADER}")) and lines >= wanted:
             return
@@ -220,7 +228,7 @@ def _wait_for_trials(folder: Path, share: float, coordinator: "subprocess.Popen[
 COORDINATOR_FAULTS = {"SIGKILL": 6, "SIGTERM": 3, "SIGINT": 3, "full disk": 6}
 
 
-def matrix() -> Iterator[Counted]:
+def matrix() -> Iterator[Damage]:
     """Break everything in every way."""
     for kind in FAULTS:
         for phase in PHASES:
@@ -234,14 +242,15 @@ def matrix() -> Iterator[Counted]:
 
 
 def main() -> None:
-    """Print what was counted as one JSON document; exit 1 if anything was lost."""
-    counted = []
-    for one in matrix():
-        counted.append(one)
-        print(one, file=sys.stderr, flush=True)
-    print(json.dumps([asdict(one) for one in counted], indent=1))
-    bad = [one for one in counted if one.survived < one.injected or one.records_lost or one.not_resumed or one.orphans]
-    sys.exit(1 if bad else 0)
+    """Print the damages as a JSON document; exit 1 if anything was lost."""
+    harmless = True
+    damages = []
+    for damage in matrix():
+        damages.append(asdict(damage))
+        harmless &= damage.harmless
+        print(damage, file=sys.stderr, flush=True)
+    print(json.dumps(damages, indent=1))
+    sys.exit(0 if harmless else 1)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from itertools import count, product
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -22,21 +23,19 @@ from factories import make_accuracy, make_cell, make_header, make_speed, make_sw
 from fake_worker import fake_python
 from rich.console import Console
 
-from bench.analysis.selection import select
-from bench.commands.reading import load
-from bench.measure.local import ThisMachine
+from bench.analysis.select import select
+from bench.measure.executor import ThisMachine
 from bench.measure.progress import Progress
 from bench.measure.run import run_sweep
-from bench.output.printing.output import DEFAULT
-from bench.output.tables.catalog import TABLES
+from bench.output.tables import TABLES
+from bench.output.text import DEFAULT
 from bench.plan.cells import BACKENDS, Group, Trial
 from bench.plan.timing import Timing
-from bench.records.checksums import checksum, seal
 from bench.records.schema import Record
-from bench.records.store import HEADER, TRIALS, start_run
+from bench.records.store import TRIALS, load_run, seal, start_run
 from bench.records.verify import verify_run
 
-TIMING = Timing(rounds=1, warmup_epochs=0, warmup_s=0, slice_epochs=1, slice_s=0, control="none")
+TIMING = Timing(rounds=1, warmup_epochs=0, warmup_s=0, turn_epochs=1, turn_s=0, control="none")
 
 
 class Watched(Progress):
@@ -64,7 +63,12 @@ def soak(folder: Path, *, processes: int, seeds: int) -> dict[str, Any]:
     progress = Watched()
     pythons: dict[str, str] = {backend: fake_python(folder) for backend in BACKENDS}
     written = run_sweep(
-        sweep, profile="soak", command="soak", results=folder / "results", site=ThisMachine(pythons), progress=progress
+        sweep,
+        profile="soak",
+        command="soak",
+        results=folder / "results",
+        executor=ThisMachine(pythons),
+        progress=progress,
     )
     timed = processes * len(BACKENDS)
     return {
@@ -85,46 +89,42 @@ def _quarters(seen: list[tuple[float, int, int]]) -> dict[str, Any]:
         "trials": len(seen),
         "first_quarter_s": seconds(first),
         "last_quarter_s": seconds(last),
-        "first_quarter_rss_mib": median(one[1] for one in first) / 2**20,
-        "last_quarter_rss_mib": median(one[1] for one in last) / 2**20,
-        "first_quarter_files": median(one[2] for one in first),
-        "last_quarter_files": median(one[2] for one in last),
+        "first_quarter_rss_mib": median(rss for _, rss, _ in first) / 2**20,
+        "last_quarter_rss_mib": median(rss for _, rss, _ in last) / 2**20,
+        "first_quarter_files": median(files for _, _, files in first),
+        "last_quarter_files": median(files for _, _, files in last),
     }
 
 
-def many_records(results: Path, count: int) -> Path:
+def many_records(results: Path, size: int) -> Path:
     """Write a run of so many records, half of them of speed, half of accuracy, as the store would."""
     models, lengths = ("simple_rnn", "lstm"), (4, 12)
-    cells = [make_cell(backend, model, length) for backend in BACKENDS for model in models for length in lengths]
-    processes = count // 2 // len(cells)
+    cells = [make_cell(*axes) for axes in product(BACKENDS, models, lengths)]
+    processes = size // 2 // len(cells)
     sweep = make_sweep(models=models, seeds=processes, timing={"processes": processes})
-    writer = start_run(results, make_header(f"soak-{count}", sweep=sweep))
+    writer = start_run(results, make_header(f"soak-{size}", sweep=sweep))
     writer.close()
-    after = checksum((writer.folder / HEADER).read_bytes())
-    with (writer.folder / TRIALS).open("wb") as lines:
-        for number in range(processes):
-            for cell in cells:
-                records: list[Record] = [
-                    make_speed(cell, steady_s=[0.01] * 10, rounds=3, process=number),
-                    make_accuracy(cell, seed=number, val_loss=[1.0 / (1 + epoch) for epoch in range(20)]),
-                ]
-                for record in records:
-                    line, after = seal(record.model_dump_json(), after=after)
-                    lines.write(line)
+    losses = [1.0 / (1 + epoch) for epoch in range(20)]
+    lines = count(1)
+    with (writer.folder / TRIALS).open("wb") as file:
+        for number, cell in product(range(processes), cells):
+            speed = make_speed(cell, counted_s=[0.01] * 10, rounds=3, process=number)
+            for record in (speed, make_accuracy(cell, seed=number, val_loss=losses)):
+                file.write(seal(record.model_dump_json(), next(lines), writer.folder.name))
     return writer.folder
 
 
 def read(folder: Path) -> dict[str, Any]:
     """Time reading a run, making the tables that `seqsum table` prints, and then all the others."""
     begin = perf_counter()
-    (run,), _ = load([folder], folder)
+    run = load_run(folder)
     loaded = perf_counter()
-    chosen = select([run])
+    selection = select([run])
     for name in DEFAULT:
-        TABLES[name](chosen)
+        TABLES[name](selection)
     made = perf_counter()
     for name in TABLES.keys() - set(DEFAULT):
-        TABLES[name](chosen)
+        TABLES[name](selection)
     return {
         "records": len(run.records),
         "load_s": loaded - begin,
@@ -136,13 +136,13 @@ def read(folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Print what was measured as one JSON document."""
     with TemporaryDirectory() as folder, patch.object(tempfile, "tempdir", folder):
-        found = soak(Path(folder), processes=100, seeds=1000)
-        print(found, file=sys.stderr)
-    found["read"] = []
-    for count in (25_000, 50_000, 100_000):
+        document = soak(Path(folder), processes=100, seeds=1000)
+        print(document, file=sys.stderr)
+    document["read"] = []
+    for size in (25_000, 50_000, 100_000):
         with TemporaryDirectory() as folder, ProcessPoolExecutor(1, get_context("spawn")) as fresh:  # as a command is
-            found["read"].append(fresh.submit(read, many_records(Path(folder), count)).result())
-    print(json.dumps(found, indent=1))
+            document["read"].append(fresh.submit(read, many_records(Path(folder), size)).result())
+    print(json.dumps(document, indent=1))
 
 
 if __name__ == "__main__":

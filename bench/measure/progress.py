@@ -109,9 +109,14 @@ def summary(*records: Record) -> str:
     trained = [record for record in records if isinstance(record, Accuracy)]
     if trained:
         val_mse = median(record.val_loss[-1] for record in trained)
-        return f"val_mse {val_mse:.3g} after {max(len(record.loss) for record in trained)} epochs"
+        return f"val_mse {_number(val_mse)} after {max(len(record.loss) for record in trained)} epochs"
     turns = [turn for record in records if isinstance(record, Speed) for turn in record.counted_turns.values()]
-    return f"{1e3 * median(turn.epoch_s for turn in turns):.3g} ms an epoch" if turns else "done"
+    return f"{_number(1e3 * median(turn.epoch_s for turn in turns))} ms an epoch" if turns else "done"
+
+
+def _number(value: float) -> str:
+    """Write three digits; whoever reads a log wants no more."""
+    return f"{float(f'{value:.3g}'):g}"
 
 
 def expected_s(trial: Trial | Group) -> float:
