@@ -14,7 +14,7 @@ from dataclasses import asdict, fields
 from functools import cached_property
 from itertools import chain
 from math import nan
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args
 
@@ -123,7 +123,7 @@ class Frames:
             *("round", "epochs_s", "epoch_s", "warmup_epochs", "started_after_s", "disturbed", "others_cpu_s"),
             *("steal_s", "involuntary_switches", "device_lag_s", "energy_j"),
         )
-        epochs_s = turn["epochs_s"]
+        epochs_s = turn.pop("epochs_s")
         turn |= {
             "counted": counted,
             "epochs": [len(epochs) - warmup for epochs, warmup in zip(epochs_s, turn["warmup_epochs"], strict=True)],
@@ -234,14 +234,17 @@ class Frames:
             counts: how many parts each record has.
         """
         groups = [(key[0], group) for key, group in self._groups.items() if key[1] == kind.model_fields["kind"].default]
-        constants = pd.DataFrame([self._constants(number, group[0]) for number, group in groups])
+        if not groups:
+            types = {column: DTYPES[column] for column in COLUMNS[name] if column in DTYPES}
+            return pd.DataFrame(columns=COLUMNS[name]).astype(types)
+        rows = pd.DataFrame([self._constants(number, group[0]) for number, group in groups])
+        constants = {column: _typed(str(column), rows[column]) for column in rows}
         of_record = np.repeat(np.arange(len(groups)), [len(group) for _, group in groups])
         record = np.arange(len(of_record)) if inner is None else np.repeat(np.arange(len(of_record)), counts)
-        frame = {column: constants[column].array.take(of_record[record]) for column in constants}
-        frame |= {column: pd.Series(values).array.take(record) for column, values in columns.items()}
-        return pd.DataFrame(frame | (inner or {}), columns=COLUMNS[name]).astype(
-            {column: DTYPES[column] for column in COLUMNS[name] if column in DTYPES}
-        )
+        whole = {str(column): values.take(of_record[record]) for column, values in constants.items()}
+        whole |= {column: _typed(column, values).take(record) for column, values in columns.items()}
+        whole |= {column: _typed(column, values) for column, values in (inner or {}).items()}
+        return pd.DataFrame({column: whole[column] for column in COLUMNS[name]})
 
     def _constants(self, number: int, record: Record) -> Columns:
         """Return the columns of a run and a cell."""
@@ -303,8 +306,13 @@ def _test_columns(records: Sequence[Accuracy] | Sequence[Baseline]) -> Columns:
 
 def _stored(things: Sequence[Any], *names: str) -> Columns:
     """Return attributes as columns, read in one pass: most of the time goes into fetching the objects from memory."""
-    values = zip(*map(attrgetter(*names), things), strict=True) if things else ((),) * len(names)
-    return dict(zip(names, values, strict=True))
+    rows = list(map(attrgetter(*names), things))
+    return {name: list(map(itemgetter(place), rows)) for place, name in enumerate(names)}
+
+
+def _typed(column: str, values: Any) -> Any:
+    """Return an array of the type of a column; None becomes NaN."""
+    return np.asarray(values, DTYPES[column]) if column in DTYPES else pd.Series(values).array
 
 
 def _flat(parts: Iterable[Iterable[float]]) -> list[float]:
