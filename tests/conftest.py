@@ -38,6 +38,15 @@ def installed_backends() -> list[str]:
     return [backend for backend in BACKENDS if find_spec(backend) and find_spec("keras")]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let backend tests compile quickly: programs of JAX are kept between runs, and XLA does not optimize them."""
+    if os.environ.get("KERAS_BACKEND") and config.cache is not None:
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs a backend where there is none."""
     if installed_backends():

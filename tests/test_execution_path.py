@@ -84,7 +84,7 @@ def test_path_of_keras_layers(models: Any, name: str, variant: dict[str, Any], e
 
 def test_recurrent_layer_inside_another_layer(models: Any) -> None:
     layers = models.keras.layers
-    inner = layers.Bidirectional(layers.GRU(3, unroll=True))
+    inner = layers.Bidirectional(layers.SimpleRNN(3, unroll=True))
     model = models.keras.Sequential([models.keras.Input((LENGTH, 1)), inner, layers.Dense(1)])
     model.compile(loss="mean_squared_error")
     assert path_of(model).recurrence == ("python_loop" if running() == "torch" else "unrolled")

@@ -1,4 +1,4 @@
-"""Memory: a perfect adder's output grows by 1 at every k, a model of the last digit forgets, rows are counted rightly."""
+"""Memory: what a linear recurrence keeps, which digits count, and every figure once more from single rows."""
 
 from typing import Any
 

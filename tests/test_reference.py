@@ -1,4 +1,4 @@
-"""The runs of 2017: their random stream, the package's references, and a user's file read or refused in a clear line."""
+"""The runs of 2017: their random stream, the package's references, and users' files, read or refused in a line."""
 
 import hashlib
 import io

@@ -89,7 +89,7 @@ def test_gradients_of_states(model: str, layers: int, mask: bool) -> None:
 
 
 def test_state_gradient_of_a_simple_rnn_by_hand() -> None:
-    """h1 = tanh(k x1), h2 = tanh(k x2 + r h1), output d h2: the gradient at h1 is 2 (output - target) d (1 - h2^2) r."""
+    """With h1 = tanh(k x1), h2 = tanh(k x2 + r h1) and output d h2 it is 2 (d h2 - target) d (1 - h2^2) r at h1."""
     k, r, d, (x1, x2) = 0.4, -0.7, 1.5, (1.0, 2.0)
     weights = [np.array([[k]]), np.array([[r]]), np.zeros(1), np.array([[d]]), np.zeros(1)]
     h2 = np.tanh(k * x2 + r * np.tanh(k * x1))
