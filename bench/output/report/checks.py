@@ -49,8 +49,8 @@ def _decided(answers: Sequence[Answer]) -> Iterator[Check]:
 def _timed(turns: pd.DataFrame) -> Iterator[Check]:
     processes = int(speed.epoch_times(turns)["processes"].min()) if not turns["is_control"].all() else 0
     if processes > 0 and not order_rank(processes)[0]:
-        count = f"{processes} process{'es' * (processes > 1)}"
-        yield Check(False, f"A cell has only {count}; an interval needs 6.")
+        text = f"A cell has only {processes} process{'es' * (processes > 1)}; an interval needs 6."
+        yield Check(False, text)
     yield _controls(turns)
     disturbed, count = int(turns["disturbed"].sum()), len(turns)
     if not disturbed:

@@ -23,15 +23,19 @@ PLACE = ["device", "model", "length", "threads", "variant"]
 
 
 class Ratio(NamedTuple):
-    """A ratio of epoch times with its interval; NaN where it is not known."""
+    """A ratio of epoch times, its interval (NaN where it is not known), and its range over processes."""
 
     value: float
     low: float
     high: float
+    least: float
+    greatest: float
 
     def __str__(self) -> str:
-        ends = interval(self.low, self.high)
-        return number(self.value) + (f" ({ends})" if ends else ", no interval")
+        if ends := interval(self.low, self.high):
+            return f"{number(self.value)} ({ends})"
+        span = f"from {interval(self.least, self.greatest)}, " if self.least < self.greatest else ""
+        return f"{number(self.value)}, {span}no interval"
 
 
 @dataclass(frozen=True)
@@ -117,8 +121,9 @@ def _both_ways(ratios: pd.DataFrame | None) -> dict[tuple[str, str], Ratio]:
     """Return the ratio of every two environments, in both orders."""
     known: dict[tuple[str, str], Ratio] = {}
     for row in _rows(ratios):
-        known[row.first, row.second] = Ratio(row.ratio, row.ratio_low, row.ratio_high)
-        known[row.second, row.first] = Ratio(1 / row.ratio, 1 / row.ratio_high, 1 / row.ratio_low)
+        ratio = Ratio(row.ratio, row.ratio_low, row.ratio_high, row.ratio_least, row.ratio_greatest)
+        known[row.first, row.second] = ratio
+        known[row.second, row.first] = Ratio(*(1 / ratio[place] for place in (0, 2, 1, 4, 3)))
     return known
 
 
