@@ -160,6 +160,17 @@ def test_compare_takes_the_newest_run_of_a_folder(seqsum: Caller, tmp_path: Path
     assert "NEW: 2030-01-02" in answer.out
 
 
+def test_the_newest_run_is_the_one_that_started_last(seqsum: Caller, tmp_path: Path) -> None:
+    """Folders named before and after: by name, before would be the newest."""
+    for name, day in (("before", 2), ("after", 3)):
+        header = make_header(name, started_at=f"2030-01-0{day}T00:00:00+00:00")
+        write_run(tmp_path / "runs", header, make_processes(make_cell(), seconds=SECONDS))
+    assert "NEW: after" in seqsum("compare", "runs/before", "runs").out
+    answer = seqsum("compare", "runs/after", "runs")
+    assert answer.code == 2
+    assert "must be two runs" in answer.err
+
+
 def pythons(folder: Path, behaviour: str = "good") -> list[str]:
     """Return options that let played workers run every backend."""
     python = fake_python(folder, behaviour)

@@ -179,6 +179,8 @@ def compare(
 
     gate = None if fail_on is None else output.parse_gate(fail_on)
     runs = [_newest(path, name) for path, name in ((base, "BASE"), (new, "NEW"))]
+    if (runs[0].header, runs[0].records) == (runs[1].header, runs[1].records):
+        raise UserError(f"BASE and NEW must be two runs. Received: {runs[0].header.run} twice. Name both folders.")
     comparison = compare_runs(*(select([run]) for run in runs))
     judgement = output.judge(comparison, gate) if gate else None
     output.print_comparison(comparison, judgement, form=format, console=screen())
@@ -226,7 +228,8 @@ def _newest(path: Path, name: str) -> "Run":
     folders = [path] if (path / store.HEADER).exists() else [header.parent for header in path.glob(f"*/{store.HEADER}")]
     if not folders:
         raise UserError(f"`{name}` must be a folder of a run or of runs. Received: {path}. Measure first: seqsum run")
-    run = store.load_run(max(folders))  # names begin with the time
+    newest = max(folders, key=lambda folder: (store.load_header(folder).started_at, folder.name))
+    run = store.load_run(newest)
     for problem in run.problems:
         say(problem)
     return run
