@@ -1,7 +1,8 @@
 """Publish results: measure what is published, and write the tables and pictures made of it.
 
     python docs/scripts/publish.py measure reference target   # on a quiet machine, then packs
-    python docs/scripts/publish.py write                      # results/*/tables.md, the README's table, docs/pictures
+    python docs/scripts/publish.py write                      # results/*/tables.md and the README's table
+    python docs/scripts/publish.py pictures                   # docs/pictures
     python docs/scripts/publish.py check                      # exit 1, naming them, if texts are not what `write` makes
 
 A folder of results is measured by the commands in MEASURE. Delete its older run first.
@@ -78,20 +79,21 @@ def texts() -> dict[Path, str]:
 
 
 def main(action: str, *names: str) -> int:
-    """Measure, write or check."""
+    """Measure, write, draw or check."""
     if action == "measure":
         measure(list(names) or list(MEASURE))
+        return 0
+    if action == "pictures":
+        for name, charts in PICTURES.items():
+            write_charts(read(name), PROJECT / "docs" / "pictures", "png", list(charts))
         return 0
     changed = {path: text for path, text in texts().items() if not path.exists() or path.read_text("utf-8") != text}
     for path, text in changed.items():
         print(path.relative_to(PROJECT))
         if action == "write":
             path.write_text(text, "utf-8")
-    if action == "write":
-        for name, charts in PICTURES.items():
-            write_charts(read(name), PROJECT / "docs" / "pictures", "png", list(charts))
     return int(action == "check" and bool(changed))
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]) if sys.argv[1:2] in (["measure"], ["write"], ["check"]) else __doc__)
+    sys.exit(main(*sys.argv[1:]) if sys.argv[1:2] in (["measure"], ["write"], ["pictures"], ["check"]) else __doc__)
