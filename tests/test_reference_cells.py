@@ -40,7 +40,7 @@ def random_weights(model: str, *, units: int = 3, layers: int = 1) -> list[NDArr
     """Return weights without zeros, so that no gradient vanishes by chance."""
     random = np.random.default_rng(5)
     *layer, dense, dense_bias = draw_start(model, units=units, seed=0)
-    upper = [np.zeros((units, units * GATES[model])), *layer[1:]]
+    upper: list[NDArray[np.float32]] = [np.zeros((units, units * GATES[model]), np.float32), *layer[1:]]
     shapes = [weight.shape for weight in [*layer, *upper * (layers - 1), dense, dense_bias]]
     return [random.normal(0, 0.5, shape) for shape in shapes]
 

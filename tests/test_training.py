@@ -58,7 +58,8 @@ def test_batches_by_length_train_as_the_equations_do(training: Any) -> None:
     model = models.build("lstm", length=6, network=network, variant=VariantSettings(batching="exact"))
     models.set_start(model, seed=0)
     (trained,) = training.fit_for_accuracy(model, data, settings, seed=0, batching="exact")
-    weights, optimizer, losses = draw_start("lstm", units=4, seed=0), RMSprop(0.001), []
+    weights = [weight.astype(np.float64) for weight in draw_start("lstm", units=4, seed=0)]
+    optimizer, losses = RMSprop(0.001), []
     for epoch in islice(draw_epochs(data.fitted, "exact", batch_size=120, seed=0), 2):
         squares = 0.0
         for batch in epoch:
