@@ -111,7 +111,7 @@ for count in (1, 2):
 def test_two_devices_train_as_one_does(running: str) -> None:
     if running != "jax":
         pytest.skip("Keras shares rows on JAX only")
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    flags = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"}
     process = subprocess.run(
         [sys.executable, "-c", TRAIN], env=os.environ | flags, capture_output=True, text=True, check=True
     )

@@ -124,6 +124,9 @@ def test_epoch_leaves_the_weights_and_losses_of_keras(
     """With two layers, so that gradients reach a layer's inputs too; and the execution path is detected."""
     from seqsum_core.nn.execution_path import detect_path
 
+    if running == "tensorflow" and name != "simple_rnn":
+        pytest.skip("on TensorFlow the layers are those of Keras")
+
     def layers(kind: Any) -> list[Any]:
         return [kind(5, return_sequences=True, name="lower"), kind(5, name="upper")]
 
@@ -196,8 +199,8 @@ def test_masked_timesteps_go_to_keras(fused: Any, fused_path: str) -> None:
 def test_other_settings_train_as_in_keras(
     fused: Any, keras: Any, running: str, settings: dict[str, Any], fit: dict[str, Any], path: str
 ) -> None:
-    ours = model_of(fused.Sequential, [fused.GRU(3)], **settings, **fused.settings_for(running))
-    theirs = model_of(keras.Sequential, [keras.layers.GRU(3)], **settings)
+    ours = model_of(fused.Sequential, [fused.SimpleRNN(3)], **settings, **fused.settings_for(running))
+    theirs = model_of(keras.Sequential, [keras.layers.SimpleRNN(3)], **settings)
     expected, history = train(theirs, **fit), train(ours, **fit)
     assert history.keys() == expected.keys()
     for name, values in expected.items():

@@ -71,8 +71,6 @@ STACK = NetworkSettings(units=5, layers=2, mask=True)
     [
         ("simple_rnn", ARTICLE, "adam"),
         ("simple_rnn", ARTICLE, "sgd"),
-        ("simple_rnn", STACK, "rmsprop"),
-        ("lstm", ARTICLE, "rmsprop"),
         ("lstm", STACK, "rmsprop"),
         ("gru", STACK, "rmsprop"),
     ],
@@ -132,9 +130,9 @@ def test_float64_replica_equals_the_seed_alone_almost_to_the_bit(replicas: Any, 
 
     training = TrainingSettings(epochs=2, patience=-1)
     with float64():
-        starts = draw_starts("gru", ARTICLE)
-        together = replicas.fit_replicas("gru", starts, data, training, seeds=SEEDS)
-        alone = train_alone("gru", starts[2], data, training, SEEDS[2], ARTICLE)
+        starts = draw_starts("simple_rnn", ARTICLE)
+        together = replicas.fit_replicas("simple_rnn", starts, data, training, seeds=SEEDS)
+        alone = train_alone("simple_rnn", starts[2], data, training, SEEDS[2], ARTICLE)
     assert together[2][0].weights[0].dtype == np.float64
     check_equal(together[2][0], alone, 1e-7)
 
