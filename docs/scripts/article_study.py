@@ -163,9 +163,10 @@ def write_tables(folder: Path) -> None:
     order = sorted(documents, key=lambda one: (one["length"], MODELS.index(one["model"]), one["scale"] != 1))
     rows = [row for document in order for row in summary(document)]
     (folder / "tables.md").write_text(
-        "# The article's question\n\nWritten by `python docs/scripts/article_study.py results/article-study`.\n\n"
-        + pd.DataFrame(rows).to_markdown(index=False, floatfmt=".3g")
+        "# The article's question\n\nWritten by `python docs/scripts/article_study.py results/article-study`.\n\n```\n"
+        + pd.DataFrame(rows).to_string(index=False, float_format="{:.3g}".format)
         + f"""
+```
 
 Medians over seeds; least and greatest of the seeds. Errors are of {FRESH_ROWS:,} fresh rows, in the units of the sums.
 Learned: an error below half the variance of the sums, which a constant cannot reach. Output bound: the greatest output

@@ -162,5 +162,5 @@ def table(lengths_s: tuple[float, float]) -> pd.DataFrame:
 if __name__ == "__main__":
     print("# Protocol 3 on unsteady hosts\n\nWritten by `python docs/scripts/protocol_simulation.py`.")
     for lengths_s in ((0.25, 0.005), (0.005, 0.005)):
-        print(f"\nEpochs of {1e3 * lengths_s[0]:g} and {1e3 * lengths_s[1]:g} ms, {RUNS} simulated runs each.\n")
-        print(table(lengths_s).to_markdown(index=False, floatfmt=".2f"))
+        print(f"\nEpochs of {1e3 * lengths_s[0]:g} and {1e3 * lengths_s[1]:g} ms, {RUNS} simulated runs each.\n\n```")
+        print(table(lengths_s).to_string(index=False, float_format="{:.2f}".format) + "\n```")
