@@ -22,11 +22,7 @@ Padding = Literal["pre", "post"]
 
 
 def require(holds: bool, rule: str, received: object, remedy: str) -> None:
-    """Raise one line that names the rule, what was received and the remedy.
-
-    Raises:
-        ValueError: if `holds` is false.
-    """
+    """Raise a ValueError of one line, the rule, what was received and the remedy, unless `holds`."""
     if not holds:
         raise ValueError(f"{rule} Received: {received!r}. {remedy}")
 
@@ -36,16 +32,14 @@ class TaskSettings:
     """Which sequences are drawn and how they are split.
 
     Args:
-        source: "article" draws the 2017 data set bit for bit; "generated" draws a vectorised one
-            of any size and range.
+        source: "article" draws the 2017 data set bit for bit, "generated" one of any size and range.
         sequences: how many rows are drawn.
         min_length: length of the shortest sequence.
         digits: smallest and largest digit, both included.
         padding: zeros "pre" (before the digits, as Keras' `pad_sequences` does) or "post".
         seed: seed of the data (not of the weights).
         test_share: share of all rows kept for the test.
-        validation_share: share of the remaining rows used for validation: the last ones, as
-            Keras' `validation_split` takes them.
+        validation_share: share of the remaining rows for validation: the last ones, as Keras' `validation_split`.
     """
 
     source: Literal["article", "generated"] = "article"
@@ -102,8 +96,7 @@ class NetworkSettings:
     Args:
         units: width of every recurrent layer.
         layers: how many recurrent layers are stacked.
-        mask: put a `Masking` layer that hides padded timesteps before them. Zeros among the digits
-            are hidden too, which leaves the sum as it is.
+        mask: hide timesteps that are zero: padding, and digits that leave the sum as it is.
     """
 
     units: int = 16
@@ -170,7 +163,7 @@ class VariantSettings:
         mask: hide padded timesteps; None: as `NetworkSettings` says.
         batching: "padded": every row has as many timesteps as the longest; "bucketed", "exact": as many as the
             longest of its bucket, or its own, see `seqsum_core.batching`.
-        devices: how many share the rows of each step, see `seqsum_core.nn.devices`.
+        devices: how many share the rows of each step, see `seqsum_core.nn.backend.share_rows`.
     """
 
     implementation: Literal["keras", "fused", "ceiling"] = "keras"
@@ -187,7 +180,8 @@ class VariantSettings:
     def __post_init__(self) -> None:
         for name in ("steps_per_execution", "batch_size", "units", "devices"):
             value = getattr(self, name)
-            require(value is None or value >= 1, f"`{name}` must be at least 1.", value, "Use 1 or more.")
+            if value is not None and value < 1:  # no message is made for each of 100,000 records that are read
+                require(False, f"`{name}` must be at least 1.", value, "Use 1 or more.")
 
     def __str__(self) -> str:
         """Name what differs from the defaults, or say "default"."""
