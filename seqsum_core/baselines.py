@@ -18,14 +18,7 @@ BASELINES = {"mean": DummyRegressor, "linear_regression": LinearRegression}
 
 
 def baseline_errors(data: Split) -> Mapping[str, Errors]:
-    """Fit each baseline on the fitted rows and judge it on the test rows.
-
-    Args:
-        data: fitted and test rows.
-
-    Returns:
-        Errors on the test rows by name of the baseline.
-    """
+    """Fit each baseline on the fitted rows and judge it on the test rows."""
     return {name: _test_errors(regressor(), data) for name, regressor in BASELINES.items()}
 
 

@@ -18,12 +18,7 @@ BUCKETS = 4
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows that are trained on together.
-
-    Args:
-        rows: their indices.
-        length: the timesteps that they are padded to.
-    """
+    """Indices of rows that are trained on together, and the timesteps that they are padded to."""
 
     rows: NDArray[np.intp]
     length: int
@@ -46,12 +41,7 @@ def bucket_lengths(rows: Sequences, batching: Batching) -> NDArray[np.int64]:
 
 
 def whole_buckets(lengths: NDArray[np.integer], buckets: NDArray[np.int64]) -> list[Batch]:
-    """Return all rows of each bucket as one batch, the shortest first.
-
-    Args:
-        lengths: of the rows without padding, shape (rows,).
-        buckets: see `bucket_lengths`.
-    """
+    """Return all rows of each bucket (`bucket_lengths`) as one batch, the shortest first."""
     bucket_of_row = np.searchsorted(buckets, lengths)
     return [Batch(np.flatnonzero(bucket_of_row == index), length) for index, length in enumerate(buckets.tolist())]
 
@@ -99,11 +89,5 @@ def padding_share(rows: Sequences, batching: Batching) -> float:
 
 
 def cut(inputs: NDArray[np.float32], batch: Batch, *, padding: Padding) -> NDArray[np.float32]:
-    """Return what a model reads of a batch, shape (rows of the batch, length, 1).
-
-    Args:
-        inputs: of all rows, padded to the longest, shape (rows, longest, 1).
-        batch: its rows and length.
-        padding: the side on which the zeros are.
-    """
+    """Return what a model reads of a batch, (its rows, its length, 1), of inputs padded to the longest on one side."""
     return inputs[batch.rows, -batch.length :] if padding == "pre" else inputs[batch.rows, : batch.length]

@@ -80,17 +80,9 @@ def measure_memory(
 
 
 def output_changes(predict: Callable[[NDArray[Any]], Array], rows: Sequences, task: TaskSettings) -> dict[int, Array]:
-    """Measure how much the output changes when the digit k steps before the end grows by one.
+    """Measure how much the output changes when the digit k steps before the end grows by one: for each k, of each row.
 
     Only digits that can grow within the range of the task do, so that no row is unlike those that were trained on.
-
-    Args:
-        predict: from inputs (batch, timesteps, 1) to outputs (batch,).
-        rows: the rows to measure on.
-        task: the padding of the rows and the range of their digits.
-
-    Returns:
-        For each k that has such rows, the change in each of them.
     """
     inputs = rows.inputs()
     before = predict(inputs)

@@ -15,9 +15,6 @@ class Errors:
     """What a model's outputs are worth on some rows.
 
     Args:
-        rows: how many rows were judged.
-        mse: mean squared error.
-        mae: mean absolute error.
         exact_sum_rate: share of rows whose rounded output is the sum.
     """
 
@@ -28,14 +25,7 @@ class Errors:
 
 
 def errors(predictions: ArrayLike, sums: ArrayLike) -> Errors:
-    """Compare outputs with sums.
-
-    Args:
-        predictions: outputs, shape (rows,) or (rows, 1).
-        sums: targets, shape (rows,) or (rows, 1).
-
-    Returns:
-        The errors; every figure is NaN where an output is NaN.
+    """Compare outputs with sums, both of shape (rows,) or (rows, 1); every figure is NaN where an output is.
 
     Raises:
         ValueError: if the two differ in the number of rows, or there are none.
@@ -52,15 +42,6 @@ def errors(predictions: ArrayLike, sums: ArrayLike) -> Errors:
 
 
 def errors_by_length(predictions: ArrayLike, sums: ArrayLike, lengths: NDArray[np.integer]) -> Mapping[int, Errors]:
-    """Judge the rows of each true length on their own.
-
-    Args:
-        predictions: outputs, shape (rows,) or (rows, 1).
-        sums: targets, shape (rows,) or (rows, 1).
-        lengths: digits in each row without padding, shape (rows,).
-
-    Returns:
-        Errors by length, shortest first; lengths that no row has are left out.
-    """
+    """Judge the rows of each true length that occurs on their own, the shortest first; arrays as those of `errors`."""
     predicted, true = np.ravel(predictions), np.ravel(sums)
     return {int(length): errors(predicted[lengths == length], true[lengths == length]) for length in np.unique(lengths)}

@@ -29,15 +29,7 @@ GRADIENT_SIZES = np.array([1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0])
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCase:
-    """A model at a length: its first step and a short training.
-
-    Args:
-        model: "simple_rnn", "lstm" or "gru".
-        length: the padded time dimension.
-        network: units and mask; one layer.
-        training: RMSprop, batch size and epochs, never stopped early.
-        seed: of the weights and of the batch order.
-    """
+    """A model of one layer at a length: its first step and a short training, never stopped early."""
 
     kind: Literal["model"] = "model"
     model: str
@@ -55,10 +47,6 @@ class OptimizerCase:
     """The optimizer alone, on gradients of the sizes `GRADIENT_SIZES`.
 
     On the task's own gradients, most of which are large, two definitions of RMSprop hardly differ.
-
-    Args:
-        training: optimizer and learning rate.
-        steps: number of updates.
     """
 
     kind: Literal["optimizer"] = "optimizer"
@@ -79,8 +67,6 @@ class Quantity:
     Args:
         check: what it belongs to: the weights at the "start"; the first step's "loss" and "gradient"; the "update" by
             the optimizer; the "curve" of the losses; the "output" of the trained model.
-        name: of the array among these.
-        shape: its shape.
         values: its numbers in C order.
     """
 
@@ -95,11 +81,7 @@ class Quantity:
 
 
 def quantity(check: CheckName, name: str, values: Any) -> Quantity:
-    """Write down an array.
-
-    Raises:
-        ArithmeticError: if it holds a value that is not finite.
-    """
+    """Write down an array; an ArithmeticError if a value is not finite."""
     array = np.asarray(values, np.float64)
     if not np.isfinite(array).all():
         raise ArithmeticError(f"{check} {name} is not finite")
@@ -124,23 +106,17 @@ def batches(case: ModelCase, rows: Sequences) -> list[list[Sequences]]:
 
 
 def optimizer_batch() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return a row and its target for a `Dense(1)` without bias and with weights of zero.
+    """Return a row (1, sizes) and its target (1, 1) for a `Dense(1)` without bias and with weights of zero.
 
-    The gradient of its squared error in the first step is the row itself. Since the weights start at zero, they hold
-    the updates with all digits.
-
-    Returns:
-        Input of shape (1, sizes) and target of shape (1, 1).
+    The gradient of its squared error in the first step is the row itself, and the weights hold all digits of updates.
     """
     return GRADIENT_SIZES[np.newaxis].astype(np.float32), np.full((1, 1), -0.5, np.float32)
 
 
 def reference(case: Case) -> list[Quantity]:
     """Compute a case in float64."""
-    return _optimizer_reference(case) if isinstance(case, OptimizerCase) else _model_reference(case)
-
-
-def _optimizer_reference(case: OptimizerCase) -> list[Quantity]:
+    if isinstance(case, ModelCase):
+        return _model_reference(case)
     inputs, targets = (values.astype(np.float64) for values in optimizer_batch())
     optimizer, weights = RMSprop(case.training.learning_rate), [np.zeros((inputs.size, 1))]
     updates = []

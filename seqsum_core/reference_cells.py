@@ -33,10 +33,8 @@ class Cell:
 
     Args:
         states: how many arrays of shape (batch, units) it carries; the first is its output.
-        forward: from `from_input` and `from_state`, both (batch, units * gates), and the old state to the new state and
-            to what `backward` needs.
-        backward: from the gradient with respect to the new state, and that, to the gradients with respect to
-            `from_input`, to `from_state`, and directly to the old state.
+        forward: from `from_input`, `from_state` and the old state to the new state, and to what `backward` needs.
+        backward: from the gradient of the new state, and that, to those of `from_input`, `from_state` and old state.
     """
 
     states: int
@@ -109,11 +107,7 @@ def predict(model: str, weights: Weights, inputs: NDArray[Any], *, mask: bool) -
 def loss_and_gradients(
     model: str, weights: Weights, inputs: NDArray[Any], targets: NDArray[Any], *, mask: bool
 ) -> tuple[float, list[Array]]:
-    """Return the mean squared error of a batch and its gradient, by back-propagation through time; for one layer only.
-
-    Returns:
-        The loss, and a gradient of the shape of each weight.
-    """
+    """Return the mean squared error and its gradients, by back-propagation through time; for one layer only."""
     weights = _float64(weights)
     kernel, recurrent, bias, dense, _ = weights
     outputs, h, tape = _run(model, weights, inputs, mask)
@@ -135,10 +129,7 @@ def state_gradients(
     """Return the gradient of each row's squared error with respect to the last layer's states after each timestep.
 
     It is the total gradient, through all later timesteps. The h and c of an LSTM are differentiated apart, as what the
-    next timestep reads; so the last c has none.
-
-    Returns:
-        For each state an array of shape (batch, timesteps, units).
+    next timestep reads; so the last c has none. Each has the shape (batch, timesteps, units).
     """
     weights = _float64(weights)
     recurrent, _, dense, _ = weights[-4:]
@@ -154,8 +145,8 @@ def _through_time(
     """Walk back from the gradient with respect to the last output.
 
     Yields:
-        For each timestep its input, the output before it, and the gradients with respect to the states after it, to
-        `from_input` and to `from_state`.
+        Of each timestep its input, the output before it, the gradients of the states after it, `from_input`,
+        `from_state`.
     """
     d_state: State = (d_last, *(np.zeros_like(d_last) for _ in range(CELLS[model].states - 1)))
     for x, h_old, counts, kept in reversed(tape):
@@ -189,28 +180,20 @@ def _float64(weights: Weights) -> list[Array]:
 
 
 class RMSprop:
-    """RMSprop as Keras 3 defines it: epsilon under the root. Keras 2 added it to the root.
-
-    Args:
-        learning_rate: about the size of a step.
-        rho: share of the mean square that is kept at a step; Keras' default.
-        epsilon: Keras' default.
+    """RMSprop as Keras 3 defines it, with its defaults: epsilon under the root. Keras 2 added it to the root.
 
     Source: Tieleman and Hinton, 2012; keras.optimizers.RMSprop of Keras 3.
     """
 
     def __init__(self, learning_rate: float, *, rho: float = 0.9, epsilon: float = 1e-7) -> None:
         self._learning_rate, self._rho, self._epsilon = learning_rate, rho, epsilon
-        self._mean_squares: list[Array] = []
+        self._squares: list[Array] = []
 
     def step(self, weights: Sequence[Array], gradients: Sequence[Array]) -> list[Array]:
         """Return the weights after one step."""
-        squares = self._mean_squares or [np.zeros_like(weight) for weight in weights]
-        self._mean_squares = [
-            self._rho * square + (1 - self._rho) * gradient**2
-            for square, gradient in zip(squares, gradients, strict=True)
-        ]
+        rho, old = self._rho, self._squares or [np.zeros_like(weight) for weight in weights]
+        self._squares = [rho * square + (1 - rho) * g**2 for square, g in zip(old, gradients, strict=True)]
         return [
             weight - self._learning_rate * gradient / np.sqrt(square + self._epsilon)
-            for weight, gradient, square in zip(weights, gradients, self._mean_squares, strict=True)
+            for weight, gradient, square in zip(weights, gradients, self._squares, strict=True)
         ]

@@ -16,12 +16,9 @@ def stop_epoch(val_loss: ArrayLike, patience: int) -> int | None:
         stop_epoch([3, 2, 2.5, 1], patience=0)  # 3
 
     Args:
-        val_loss: of each epoch, shape (epochs,).
-        patience: epochs without a better val_loss that are endured; 0 and 1 stop at the first one, a negative number
-            never.
-
-    Returns:
-        A number of epochs, at least 2.
+        val_loss: of each epoch.
+        patience: epochs without a better val_loss that are endured; 0 and 1 stop at the first one (but never at the
+            first epoch), a negative number never.
 
     Source: keras.callbacks.EarlyStopping of Keras 3.15.1.
     """
@@ -35,12 +32,7 @@ def stop_epoch(val_loss: ArrayLike, patience: int) -> int | None:
 
 
 class StopTracker:
-    """The losses of trainings that run side by side, and when each patience ends each of them.
-
-    Args:
-        trainings: how many run.
-        patiences: each of them is judged at.
-    """
+    """The losses of trainings that run side by side, and when each patience ends each of them."""
 
     def __init__(self, trainings: int, patiences: Sequence[int]) -> None:
         self._losses: list[NDArray[np.float64]] = []
@@ -48,12 +40,7 @@ class StopTracker:
         self._running = {(training, patience) for training in range(trainings) for patience in patiences}
 
     def add(self, loss: ArrayLike, val_loss: ArrayLike) -> list[tuple[int, int]]:
-        """Add an epoch, and return the (training, patience) that it ends.
-
-        Args:
-            loss: of each training, shape (trainings,).
-            val_loss: of each training, shape (trainings,).
-        """
+        """Add the losses of an epoch, of shape (trainings,), and return the (training, patience) that it ends."""
         self._losses.append(np.asarray(loss, np.float64))
         self._val_losses.append(np.asarray(val_loss, np.float64))
         val_losses = np.stack(self._val_losses)

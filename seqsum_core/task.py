@@ -5,6 +5,7 @@ sees into float32.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,15 +58,7 @@ class Split:
 
 
 def draw(settings: TaskSettings, *, length: int) -> Sequences:
-    """Draw all rows of a task.
-
-    Args:
-        settings: which data, how many, from which range.
-        length: the longest sequence, which is the padded time dimension; at least
-            `settings.min_length`.
-
-    Returns:
-        `settings.sequences` rows of `length` timesteps.
+    """Draw `settings.sequences` rows, padded to `length` timesteps.
 
     Raises:
         ValueError: if `length` is below 1 or below the shortest sequence.
@@ -82,11 +75,7 @@ def draw(settings: TaskSettings, *, length: int) -> Sequences:
 
 
 def check_length(settings: TaskSettings, length: int) -> None:
-    """Refuse a time dimension that the task cannot have.
-
-    Raises:
-        ValueError: if `length` is below 1 or below the shortest sequence.
-    """
+    """Raise a ValueError if a length is below 1 or below the shortest sequence."""
     require(length >= 1, "`length` must be at least 1.", length, "Ask for a length such as 12.")
     require(
         length >= settings.min_length,
@@ -100,19 +89,11 @@ def _draw_vectorised(settings: TaskSettings, length: int) -> Sequences:
     """Draw a full rectangle in one call and blank its padding in place: one byte a digit."""
     random = np.random.default_rng(settings.seed)
     low, high = settings.digits
-    byte_sized = low >= -128 and high <= 127
-    shape = (settings.sequences, length)
+    dtype: type[np.int8] | type[np.int16] = np.int8 if low >= -128 and high <= 127 else np.int16
     lengths = random.integers(settings.min_length, length + 1, settings.sequences, dtype=np.int32)
-    digits: NDArray[np.int8] | NDArray[np.int16] = (
-        random.integers(low, high + 1, shape, dtype=np.int8)
-        if byte_sized
-        else random.integers(low, high + 1, shape, dtype=np.int16)
-    )
-    steps = np.arange(length, dtype=np.int32)
-    if settings.padding == "post":
-        digits *= steps < lengths[:, np.newaxis]
-    else:
-        digits *= steps >= length - lengths[:, np.newaxis]
+    digits: NDArray[Any] = random.integers(low, high + 1, (settings.sequences, length), dtype=dtype)
+    steps, ends = np.arange(length, dtype=np.int32), lengths[:, np.newaxis]
+    digits *= steps < ends if settings.padding == "post" else steps >= length - ends
     return Sequences(digits, lengths, digits.sum(axis=1, dtype=np.int64))
 
 
@@ -129,13 +110,6 @@ def split(data: Sequences, settings: TaskSettings) -> Split:
     The test rows are drawn at random (seed 0, the permutation that scikit-learn's
     `train_test_split` uses, so that the article's own rows come out); the validation rows are the
     last of what is left, taken before any shuffling, as Keras' `validation_split` takes them.
-
-    Args:
-        data: all rows.
-        settings: the shares.
-
-    Returns:
-        Fitted, validation and test rows.
     """
     test, train = split_rows(settings)
     fitted = settings.fitted_rows
@@ -149,10 +123,6 @@ def split_rows(settings: TaskSettings) -> tuple[NDArray[np.intp], NDArray[np.int
 
 
 def batch_order(rows: int, *, epochs: int, seed: int) -> NDArray[np.intp]:
-    """Draw the order in which each epoch visits the rows, the same on every backend.
-
-    Returns:
-        Row indices, shape (epochs, rows).
-    """
+    """Draw the order in which each epoch visits the rows, shape (epochs, rows); the same on every backend."""
     random = np.random.default_rng([seed, 1])
     return np.stack([random.permutation(rows) for _ in range(epochs)])

@@ -81,7 +81,6 @@ def test_float64_case_goes_on_past_the_same_stop(name: str) -> None:
 
 
 def test_unknown_case_is_refused() -> None:
-    assert (tuple(reference.cases()), tuple(reference.cases("float64"))) == (CASES, FLOAT64_CASES)
     with pytest.raises(ValueError, match=r"rnn-4, lstm-4.*Received: 'rnn-5'"):
         reference.case("rnn-5")
     with pytest.raises(ValueError, match="in float64"):

@@ -9,13 +9,8 @@ from bench.plan.cells import Trial
 from bench.records.schema import Failure, Fault
 
 OUT_OF_MEMORY = (
-    "memoryerror",
-    "bad_alloc",
-    "resource_exhausted",
-    "resourceexhausted",
-    "out of memory",
-    "outofmemory",
-    "cannot allocate memory",
+    *("memoryerror", "bad_alloc", "resource_exhausted", "resourceexhausted"),
+    *("out of memory", "outofmemory", "cannot allocate memory"),
 )
 """What Python, C++, XLA, TensorFlow, PyTorch and Linux print when there is no memory left; lower case."""
 KEPT_LINES, KEPT_CHARACTERS = 20, 300
@@ -46,13 +41,7 @@ def last_lines(printed: Sequence[str]) -> tuple[str, ...]:
 
 
 def ended(exit_code: int, printed: Sequence[str], *, phase: str = "") -> WorkerError:
-    """Describe how a process ended that nobody asked to end.
-
-    Args:
-        exit_code: the negative number of a signal, if one ended it.
-        printed: everything it wrote on stderr, line by line.
-        phase: what it was doing.
-    """
+    """Describe how a process ended that nobody asked to end, by its exit code and the lines it wrote on stderr."""
     name = ""
     if exit_code < 0:
         with suppress(ValueError):

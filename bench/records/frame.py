@@ -40,7 +40,8 @@ TURNS = [
     *("import_s", "build_s", "first_epoch_s", "start_s", "validation_s", "rows_per_epoch", "steps_per_epoch"),
     *("padding_share", "peak_rss_bytes", "peak_device_bytes", "recurrence", "xla", "compilations"),
 ]
-TRAINING = [*RUN, *CELL, *SETTINGS, "seed", "patience"]
+OF_CELL = [*RUN, *CELL, *SETTINGS]
+TRAINING = [*OF_CELL, "seed", "patience"]
 FAILURE = ["trial", "index", "is_control", "phase", "fault", "reason", "exit_code"]
 TEST = ["test_mse", "test_mae", "exact_sum_rate"]
 GRADIENTS = ["gradient_start_h", "gradient_h", "gradient_start_c", "gradient_c"]
@@ -50,14 +51,14 @@ Kind = Literal[
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 COLUMNS: dict[str, list[str]] = {
-    "turns": [*RUN, *CELL, *SETTINGS, *TURNS],
+    "turns": [*OF_CELL, *TURNS],
     "trainings": [*TRAINING, "epochs", "stopped_early", "val_mse", *TEST, "start", "trained_as"],
     "losses": [*TRAINING, "epoch", "loss", "val_loss"],
     "lengths": [*TRAINING, "true_length", "rows", "mse", "mae", "exact_sum_rate"],
     "memory": [*TRAINING, "steps_back", "rows", "moved", *GRADIENTS],
     "predictions": [*TRAINING, "row", "prediction", "true_sum"],
     "baselines": [*RUN, "name", "length", *TEST],
-    "failures": [*RUN, *CELL, *SETTINGS, *FAILURE],
+    "failures": [*OF_CELL, *FAILURE],
 }
 """Columns of each frame."""
 FLAGS = ["is_control", "counted", "disturbed", "stopped_early", "unroll"]
@@ -135,25 +136,15 @@ class Frames:
     def trainings(self) -> pd.DataFrame:
         """A row for each training: a cell, a seed and where one patience ends it."""
         records = self._records(Accuracy)
-        figures = {
-            **_stored(records, "seed", "patience", "stopped_early", "start", "trained_as"),
-            **_test_columns(records),
-            "epochs": [len(record.loss) for record in records],
-            "val_mse": [record.val_loss[-1] for record in records],
-        }
+        figures = _stored(records, "seed", "patience", "stopped_early", "start", "trained_as") | _test_columns(records)
+        figures["epochs"] = [len(record.loss) for record in records]
+        figures["val_mse"] = [record.val_loss[-1] for record in records]
         return self._frame("trainings", Accuracy, figures)
 
     @cached_property
     def losses(self) -> pd.DataFrame:
         """A row for each epoch of each training."""
-        records = self._records(Accuracy)
-        counts = [len(record.loss) for record in records]
-        epochs = {
-            "epoch": _flat(range(1, count + 1) for count in counts),
-            "loss": _flat(record.loss for record in records),
-            "val_loss": _flat(record.val_loss for record in records),
-        }
-        return self._frame("losses", Accuracy, _training(records), epochs, counts)
+        return self._numbered("losses", "epoch", loss="loss", val_loss="val_loss")
 
     @cached_property
     def lengths(self) -> pd.DataFrame:
@@ -185,14 +176,7 @@ class Frames:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """A row for each of the first test rows of each training."""
-        records = self._records(Accuracy)
-        counts = [len(record.predictions) for record in records]
-        rows = {
-            "row": _flat(range(1, count + 1) for count in counts),
-            "prediction": _flat(record.predictions for record in records),
-            "true_sum": _flat(record.sums for record in records),
-        }
-        return self._frame("predictions", Accuracy, _training(records), rows, counts)
+        return self._numbered("predictions", "row", prediction="predictions", true_sum="sums")
 
     @cached_property
     def baselines(self) -> pd.DataFrame:
@@ -217,9 +201,23 @@ class Frames:
             return self.turns[self.turns["counted"]].reset_index(drop=True)
         return cast(pd.DataFrame, getattr(self, "trainings" if kind == "accuracy" else kind))
 
-    def _records(self, kind: type[R]) -> list[R]:
+    def _groups_of(self, kind: type[R]) -> list[tuple[int, list[R]]]:
+        """Return the records of each cell, with the number of their run."""
         name = kind.model_fields["kind"].default
-        return cast(list[R], [record for key, group in self._groups.items() if key[1] == name for record in group])
+        groups = [(key[0], records) for key, records in self._groups.items() if key[1] == name]
+        return cast(list[tuple[int, list[R]]], groups)
+
+    def _records(self, kind: type[R]) -> list[R]:
+        return [record for _, group in self._groups_of(kind) for record in group]
+
+    def _numbered(self, name: str, number: str, **fields: str) -> pd.DataFrame:
+        """Return a row for each value of fields of the trainings, numbered from 1."""
+        records = self._records(Accuracy)
+        parts = {column: [getattr(record, field) for record in records] for column, field in fields.items()}
+        counts = [len(values) for values in next(iter(parts.values()))]
+        numbers = {number: _flat(range(1, count + 1) for count in counts)}
+        rows = numbers | {column: _flat(values) for column, values in parts.items()}
+        return self._frame(name, Accuracy, _training(records), rows, counts)
 
     def _frame(
         self, name: str, kind: type[R], columns: Columns, inner: Columns | None = None, counts: Sequence[int] = ()
@@ -233,7 +231,7 @@ class Frames:
             inner: a value for each part of each record: a turn, an epoch, a length.
             counts: how many parts each record has.
         """
-        groups = [(key[0], group) for key, group in self._groups.items() if key[1] == kind.model_fields["kind"].default]
+        groups = self._groups_of(kind)
         if not groups:
             types = {column: DTYPES[column] for column in COLUMNS[name] if column in DTYPES}
             return pd.DataFrame(columns=COLUMNS[name]).astype(types)
@@ -256,19 +254,9 @@ class Frames:
 def cell_columns(cell: Cell) -> Columns:
     """Return the columns of a cell, `CELL` and `SETTINGS`: a word where it may be a word or a number, NaN for None."""
     variant = cell.variant
-    return {
-        "environment": cell.environment,
-        "device": cell.device,
-        "model": cell.model,
-        "length": cell.length,
-        "threads": str(cell.threads),
-        "variant": str(variant),
-        "backend": cell.backend,
-        **asdict(variant),
-        "jit_compile": str(variant.jit_compile),
-        "batch_size": nan if variant.batch_size is None else variant.batch_size,
-        "units": nan if variant.units is None else variant.units,
-    }
+    columns = {name: getattr(cell, name) for name in CELL} | {"backend": cell.backend} | asdict(variant)
+    columns |= {name: str(columns[name]) for name in ("threads", "jit_compile")} | {"variant": str(variant)}
+    return columns | {name: nan for name in ("batch_size", "units") if columns[name] is None}
 
 
 def load(results: str | Path, *, kind: Kind = "turns") -> pd.DataFrame:

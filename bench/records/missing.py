@@ -62,13 +62,7 @@ def missing_groups(sweep: Sweep, records: Iterable[Record]) -> list[Group]:
 def missing_trials(
     sweep: Sweep, records: Sequence[Record], blocks: list[list[Cell]] | None = None
 ) -> list[Trial | Group]:
-    """Return everything of a sweep that has left no record, in the order of measuring.
-
-    Args:
-        sweep: what is measured.
-        records: what there is.
-        blocks: what takes turns with what, if not all cells of a length do.
-    """
+    """Return everything of a sweep that has left no record, in the order of measuring; blocks as `speed_trials`."""
     timed = timed_places(records)
     trials = [trial for trial in sweep.speed_trials(blocks) if place_of(trial) not in timed]
     return [*trials, *missing_groups(sweep, records)]
@@ -81,12 +75,7 @@ def count_missing(sweep: Sweep, records: Sequence[Record]) -> int:
 
 
 def stale_lines(run: Run, *, retry: bool) -> tuple[int, ...]:
-    """Return the lines of a run whose trials are measured again: those of blocks and seeds that are not complete.
-
-    Args:
-        run: as read back.
-        retry: whether what failed is measured again, too.
-    """
+    """Return the lines whose trials are measured again: of incomplete blocks and seeds; of failures to `retry`."""
     sweep, failures = run.header.sweep, not retry
     trained = trained_seeds(sweep, run.records, failures=failures)
     incomplete = _incomplete_processes(run, failures=failures)

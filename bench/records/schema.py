@@ -64,12 +64,7 @@ class Worker(Frozen):
 
 
 class Node(Frozen):
-    """One of several machines that a run was measured on; the header's machine describes each of them.
-
-    Args:
-        name: that its cluster gave it.
-        load_average: of the minute before the run began there.
-    """
+    """One of several machines that a run was measured on; the header's machine describes each of them."""
 
     name: str
     load_average: float
@@ -216,16 +211,7 @@ class Speed(Frozen):
 
 
 class Memory(Frozen):
-    """What a trained model keeps of the digit k steps before the end; one value for each k.
-
-    Args:
-        steps_back: the k: 0 is the last digit.
-        rows: test rows that have a digit there which can grow by one.
-        moved: mean change of the output when that digit grows by one; 1 is perfect memory.
-        gradient_start: mean norm of the loss gradient with respect to the hidden state k steps
-            back, with the starting weights, by name of the state: "h", for an LSTM also "c".
-        gradient: the same with the trained weights.
-    """
+    """What a trained model keeps of earlier digits: `seqsum_core.memory.Memory`, as it is stored."""
 
     steps_back: tuple[int, ...]
     rows: tuple[int, ...]

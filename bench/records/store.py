@@ -42,23 +42,16 @@ def checksum(text: bytes) -> str:
 
 
 def seal(document: str, number: int, run: str) -> bytes:
-    """Return a JSON object as a line of a run.
+    """Return a JSON object, not empty and without line breaks, as a numbered line.
 
-    Args:
-        document: a JSON object without line breaks, not empty.
-        number: of the line, from 1.
-        run: name of the run, which is part of the checksum, so that a line of another run is found.
+    The run's name is part of the checksum, so that a line of another run is found.
     """
     body = f'{document[:-1]},"line":{number}'.encode()
     return body + f',"sum":"{checksum(run.encode() + body)}"}}\n'.encode()
 
 
 def unseal(line: bytes, run: str) -> tuple[bytes, int]:
-    """Return the JSON object of a line, and the number of the line.
-
-    Raises:
-        ValueError: if the line is incomplete, altered, or of another run.
-    """
+    """Return the JSON object of a line, and its number; a ValueError if it is incomplete or altered."""
     end = LINE_END.search(line, max(0, len(line) - LONGEST_END))
     if end is None:
         raise ValueError("cut, or no record: it does not end in its checksum")
@@ -84,10 +77,8 @@ class Run:
     """A run as read back.
 
     Args:
-        header: what is true of all its records.
-        records: in the order of measuring.
+        records: in the order of measuring; `lines` are the numbers of their lines.
         problems: lines that are damaged, missing or moved, each with its place.
-        lines: number of each record's line.
         resumed: when it went on after an interruption.
     """
 
@@ -101,13 +92,8 @@ class Run:
 class RunWriter:
     """A run that is being measured, by this process only: it is locked until it is closed or the process ends.
 
-    A last line that an interruption cut is dropped.
-
-    Args:
-        folder: of the run; its header is there.
-
-    Raises:
-        UserError: if another process writes this run, or it cannot be read or written.
+    A last line that an interruption cut is dropped. All its methods raise a UserError if another process writes the
+    run, or the disk refuses it; what was written before is kept.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -126,20 +112,12 @@ class RunWriter:
             ) from None
 
     def append(self, record: Record) -> None:
-        """Put a record on the disk.
-
-        Raises:
-            UserError: if the disk refuses it; everything before is kept.
-        """
+        """Put a record on the disk."""
         self._write(record)
         self.records.append(record)
 
     def note(self, resumed: Resumed) -> None:
-        """Put on the disk that the run goes on from here.
-
-        Raises:
-            UserError: if the disk refuses it.
-        """
+        """Put on the disk that the run goes on from here."""
         self._write(resumed)
 
     def close(self) -> None:
@@ -188,11 +166,7 @@ def _drop_incomplete_line(path: Path, run: str) -> int:
 
 
 def check_writable(results: Path) -> None:
-    """Make the results folder, and check that files can be written there.
-
-    Raises:
-        UserError: if it cannot be made or written.
-    """
+    """Make the results folder; a UserError if files cannot be written there."""
     probe = results / ".writable"
     try:
         results.mkdir(parents=True, exist_ok=True)
@@ -210,34 +184,27 @@ def new_run_name(label: str) -> str:
 
 
 def start_run(results: Path, header: Header) -> RunWriter:
-    """Make the folder of a new run and write its header.
-
-    Raises:
-        UserError: if the folder exists already or cannot be written.
-    """
+    """Make the folder of a new run, which must not exist, and write its header; a UserError if that fails."""
     folder = results / header.run
+    unfinished = folder / f"{HEADER}.part"
+    made = False
     try:
         folder.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror}). Name another --results.") from None
-    unfinished = folder / f"{HEADER}.part"
-    try:
+        made = True
         with FileIO(unfinished, "w") as file:
             _append_whole(file, seal_header(header))
         unfinished.replace(folder / HEADER)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        folder.rmdir()
-        raise UserError(f"{folder}: cannot be written ({error.strerror}). Name another --results.") from None
+        if made:
+            unfinished.unlink(missing_ok=True)
+            folder.rmdir()
+        failed = "written" if made else "made"
+        raise UserError(f"{folder}: cannot be {failed} ({error.strerror}). Name another --results.") from None
     return RunWriter(folder)
 
 
 def load_resumable(folder: Path) -> Run:
-    """Read a run that is to go on.
-
-    Raises:
-        UserError: if it cannot be read, is packed, or was measured by an older protocol.
-    """
+    """Read a run that is to go on; a UserError if it is packed, or was measured by an older protocol."""
     if (folder / PACKED_TRIALS).exists():
         raise UserError(f"{folder}: is packed, as only a finished run should be. To go on: gunzip {PACKED_TRIALS}")
     run = load_run(folder)
@@ -250,11 +217,7 @@ def load_resumable(folder: Path) -> Run:
 
 
 def reopen_run(folder: Path) -> tuple[RunWriter, Run]:
-    """Go on with a run that was interrupted; a last line that was cut is dropped.
-
-    Raises:
-        UserError: if it cannot go on, be read or written, or another process writes it.
-    """
+    """Go on with a run that was interrupted; a last line that was cut is dropped."""
     load_resumable(folder)
     writer = RunWriter(folder)
     run = load_run(folder)
@@ -263,11 +226,7 @@ def reopen_run(folder: Path) -> tuple[RunWriter, Run]:
 
 
 def load_header(folder: Path) -> Header:
-    """Read what is true of a whole run.
-
-    Raises:
-        UserError: if it is missing, damaged, or of another version.
-    """
+    """Read what is true of a whole run; a UserError if it is missing, damaged, or of another version."""
     path = folder / HEADER
     try:
         fields = json.loads(path.read_text("utf-8"))
@@ -286,11 +245,7 @@ def load_header(folder: Path) -> Header:
 
 
 def load_run(folder: Path) -> Run:
-    """Read a run; lines that are damaged, missing or moved are named in its `problems`.
-
-    Raises:
-        UserError: if the header is missing, damaged, or of another version.
-    """
+    """Read a run; lines that are damaged, missing or moved are named in its `problems`, a bad header is a UserError."""
     header = load_header(folder)
     records: dict[int, Record] = {}
     resumed: list[Resumed] = []
@@ -324,9 +279,8 @@ def _read_lines(path: Path, run: str, problems: list[str]) -> Iterator[tuple[int
         if number < next_number:
             problems.append(f"{path}, line {place}: moved: it was written as line {number}")
         elif number > next_number:
-            missing = (
-                f"line {next_number} is" if number == next_number + 1 else f"lines {next_number} to {number - 1} are"
-            )
+            several = f"lines {next_number} to {number - 1} are"
+            missing = f"line {next_number} is" if number == next_number + 1 else several
             problems.append(f"{path}, line {place}: {missing} missing before it")
         next_number = max(next_number, number + 1)
         seen.add(number)
@@ -359,11 +313,7 @@ def without_collecting() -> Iterator[None]:
 
 
 def load_runs(results: Path) -> tuple[list[Run], list[str]]:
-    """Read all runs in a folder, oldest first, and name those that could not be read.
-
-    Raises:
-        UserError: if there are none.
-    """
+    """Read all runs in a folder, oldest first, and name those that could not be read; a UserError without any."""
     if not results.is_dir():
         raise UserError(f"`--results` must be a folder. Received: {results}. Measure first: seqsum run")
     runs, problems = [], []

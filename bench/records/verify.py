@@ -15,9 +15,7 @@ class Verified:
 
     Args:
         records: number of those that are in force: neither damaged nor measured again.
-        problems: what is damaged, missing, moved or inserted, each with its place.
-        missing: number of planned trials without a record; None: this version would plan it otherwise, so that the
-            two are not compared.
+        missing: number of planned trials without a record; None: this version would plan it otherwise.
     """
 
     records: int

@@ -11,19 +11,9 @@ from numpy.typing import NDArray
 from seqsum_core.settings import ARTICLE_DIGITS, ARTICLE_MIN_LENGTH, ARTICLE_SEED, ARTICLE_SEQUENCES
 
 
-def draw_rows(length: int) -> list[NDArray[np.int64]]:
-    """Draw the article's sequences, unpadded.
-
-    Args:
-        length: the longest sequence.
-
-    Returns:
-        2,000 rows of 2 to `length` digits from 0 to 3.
-    """
-    return _draw_rows(np.random.RandomState(ARTICLE_SEED), length)
-
-
-def _draw_rows(stream: np.random.RandomState, length: int) -> list[NDArray[np.int64]]:
+def draw_rows(length: int, stream: np.random.RandomState | None = None) -> list[NDArray[np.int64]]:
+    """Draw the article's 2,000 sequences, unpadded: 2 to `length` digits from 0 to 3; by default from a new stream."""
+    stream = stream or np.random.RandomState(ARTICLE_SEED)
     low, high = ARTICLE_DIGITS
     return [
         stream.randint(low, high + 1, stream.randint(ARTICLE_MIN_LENGTH, length + 1)) for _ in range(ARTICLE_SEQUENCES)
@@ -47,7 +37,7 @@ def batch_order(length: int, *, epochs: int, rows: int, recurrent_shape: tuple[i
         Row indices, shape (epochs, rows).
     """
     stream = np.random.RandomState(ARTICLE_SEED)
-    _draw_rows(stream, length)
+    draw_rows(length, stream)
     stream.randint(1, 10_000_000)
     stream.normal(0.0, 1.0, recurrent_shape)
     stream.randint(1, 10_000_000)

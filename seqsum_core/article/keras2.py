@@ -27,13 +27,6 @@ class RMSprop(keras.optimizers.Optimizer):  # type: ignore[misc]
     inside the root. Keras 2 held rho in a backend variable, so 1 - rho is rounded from rho as the weights' dtype has
     it: 0.10000002, not 0.1, in float32.
 
-    Args:
-        learning_rate: size of a step.
-        rho: share of the running mean of squared gradients that is kept.
-        epsilon: keeps the denominator from zero.
-        name: of the optimizer.
-        **kwargs: what every Keras optimizer takes, such as `clipnorm`.
-
     Source: keras 2.0.7, optimizers.py, RMSprop.
     """
 

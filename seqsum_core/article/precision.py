@@ -43,7 +43,7 @@ def float64() -> Iterator[None]:
 
 @contextmanager
 def _float64_result_type() -> Iterator[None]:
-    """Take float64 out of Keras' table of demotions while inside; without that table nothing is needed."""
+    """Take float64 out of Keras' table of demotions while inside, if there is that table."""
     from keras.src.backend.common import dtypes
 
     table = getattr(dtypes, "BIT64_TO_BIT32_DTYPE", {})
@@ -73,11 +73,6 @@ def check_float64(model: keras.Model, inputs: NDArray[np.float64], targets: NDAr
     A dtype alone proves nothing, for a value rounded to float32 may be cast back. Hence the last check: the first
     weights grow by 2**-40 of themselves, and the loss must follow by about as much. A float32 anywhere on the only way
     from there to the loss swallows the change or makes a jump of it.
-
-    Args:
-        model: built and compiled, its optimizer built.
-        inputs: rows to score, shape (rows, timesteps, 1).
-        targets: their sums, shape (rows, 1).
 
     Raises:
         RuntimeError: if anything is not float64.

@@ -12,7 +12,7 @@ import zipfile
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,15 +44,12 @@ class Reference:
 
     Args:
         name: the case, such as "rnn-4", or the file's name, such as "rnn_004.npz".
-        inputs: padded digits, shape (rows, timesteps).
-        targets: their sums, shape (rows,).
+        inputs: padded digits, shape (rows, timesteps); `targets`: their sums.
         train_rows: rows of the training set in their order; the last ones are for validation.
         test_rows: rows that the fit did not get (short ones may equal a row that it got).
         order: position in `train_rows` of each fitted row, shape (epochs, fitted rows).
         weights: initial weights in the order of `start.WEIGHT_NAMES`, in the run's dtype.
-        loss: training loss of each epoch, shape (epochs,).
-        val_loss: validation loss after each epoch, shape (epochs,).
-        test_predictions: predictions after the last epoch, shape (test rows,).
+        test_predictions: predictions after the last epoch.
         printed: the first predictions as the article prints them; empty where it prints none.
     """
 
@@ -115,20 +112,8 @@ def last_epoch(val_loss: NDArray[np.float64]) -> int | None:
     return None if epochs is None else epochs - 1
 
 
-def cases(dtype: Dtype = "float32") -> dict[str, Reference]:
-    """Read the package's own references by name; of the six cases four ran in float64 as well."""
-    return {name: case(name, dtype) for name in (CASES if dtype == "float32" else FLOAT64_CASES)}
-
-
 def case(name: str, dtype: Dtype = "float32") -> Reference:
-    """Read one of the package's own references.
-
-    Args:
-        name: one of `CASES`.
-        dtype: precision of the run.
-
-    Returns:
-        The run, with its rows and batch order drawn again.
+    """Read one of the package's own references, of `CASES` or, in float64, of `FLOAT64_CASES`.
 
     Raises:
         ValueError: if there is no such case, or none in this precision.
@@ -165,12 +150,8 @@ def load(path: Path) -> Reference:
     Args:
         path: an .npz file with the arrays of `RULES`, as `numpy.savez` writes it.
 
-    Returns:
-        The run that the file captures, with its own rows and batch order.
-
     Raises:
-        ValueError: if the file is no .npz, needs pickle, lacks an array, or holds one of a wrong dtype or shape, with
-            values that are not finite, or with rows that do not exist.
+        ValueError: if an array is missing or breaks its rule, or the file is none.
     """
     arrays = _read(path)
     _check_dtypes(arrays)
@@ -190,35 +171,28 @@ def load(path: Path) -> Reference:
     )
 
 
-class Rule(NamedTuple):
-    """What an array of a file must be: a kind of number, and its axes by name (equal names, equal sizes)."""
-
-    kind: str
-    axes: tuple[str, ...]
-
-
 INTEGER, SINGLE_OR_DOUBLE, DOUBLE = "integers", "float32 or float64", "float64"
 DTYPES = {INTEGER: "bhilqBHILQ", SINGLE_OR_DOUBLE: "fd", DOUBLE: "d"}
-RULES: dict[str, Rule] = {
-    "X_pad": Rule(INTEGER, ("rows", "length")),
-    "y": Rule(INTEGER, ("rows",)),
-    "train_idx": Rule(INTEGER, ("train",)),
-    "test_idx": Rule(INTEGER, ("test",)),
-    "perms": Rule(INTEGER, ("epochs", "fitted")),
-    "init_kernel": Rule(SINGLE_OR_DOUBLE, ("1", "gates x units")),
-    "init_recurrent_kernel": Rule(SINGLE_OR_DOUBLE, ("units", "gates x units")),
-    "init_bias": Rule(SINGLE_OR_DOUBLE, ("gates x units",)),
-    "init_dense_kernel": Rule(SINGLE_OR_DOUBLE, ("units", "1")),
-    "init_dense_bias": Rule(SINGLE_OR_DOUBLE, ("1",)),
-    "loss": Rule(DOUBLE, ("epochs",)),
-    "val_loss": Rule(DOUBLE, ("epochs",)),
-    "stopped_epoch": Rule(INTEGER, ()),
-    "test_pred": Rule(SINGLE_OR_DOUBLE, ("test",)),
+RULES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "X_pad": (INTEGER, ("rows", "length")),
+    "y": (INTEGER, ("rows",)),
+    "train_idx": (INTEGER, ("train",)),
+    "test_idx": (INTEGER, ("test",)),
+    "perms": (INTEGER, ("epochs", "fitted")),
+    "init_kernel": (SINGLE_OR_DOUBLE, ("1", "gates x units")),
+    "init_recurrent_kernel": (SINGLE_OR_DOUBLE, ("units", "gates x units")),
+    "init_bias": (SINGLE_OR_DOUBLE, ("gates x units",)),
+    "init_dense_kernel": (SINGLE_OR_DOUBLE, ("units", "1")),
+    "init_dense_bias": (SINGLE_OR_DOUBLE, ("1",)),
+    "loss": (DOUBLE, ("epochs",)),
+    "val_loss": (DOUBLE, ("epochs",)),
+    "stopped_epoch": (INTEGER, ()),
+    "test_pred": (SINGLE_OR_DOUBLE, ("test",)),
 }
+"""What each array of a file must be: a kind of number, and its axes by name (equal names, equal sizes)."""
 
 
 def _check(holds: bool, rule: str, received: object) -> None:
-    """Refuse a file whose content breaks a rule."""
     require(holds, f"`reference`{rule}", received, "Write the file again from the run it captures.")
 
 
@@ -241,23 +215,23 @@ def _read(path: Path) -> Arrays:
 
 
 def _check_dtypes(arrays: Arrays) -> None:
-    for name, rule in RULES.items():
+    for name, (kind, _) in RULES.items():
         dtype = arrays[name].dtype
-        _check(dtype.char in DTYPES[rule.kind], f": `{name}` must hold {rule.kind}.", str(dtype))
-    dtypes = sorted({str(arrays[name].dtype) for name, rule in RULES.items() if rule.kind == SINGLE_OR_DOUBLE})
+        _check(dtype.char in DTYPES[kind], f": `{name}` must hold {kind}.", str(dtype))
+    dtypes = sorted({str(arrays[name].dtype) for name, (kind, _) in RULES.items() if kind == SINGLE_OR_DOUBLE})
     _check(len(dtypes) == 1, ": weights and `test_pred` must be of one dtype, that of the run.", dtypes)
 
 
 def _check_shapes(arrays: Arrays) -> None:
     """Compare every shape with its rule; an axis gets its size from the first array that has it."""
     sizes = {"1": 1}
-    for name, rule in RULES.items():
+    for name, (_, axes) in RULES.items():
         shape = arrays[name].shape
-        fits = len(shape) == len(rule.axes)
-        for axis, size in zip(rule.axes, shape, strict=False):
+        fits = len(shape) == len(axes)
+        for axis, size in zip(axes, shape, strict=False):
             fits &= size == sizes.setdefault(axis, size)
-        axes = [f"{axis}={sizes[axis]}" if axis != "1" and axis in sizes else axis for axis in rule.axes]
-        _check(fits, f": `{name}` must have the shape ({', '.join(axes)}).", shape)
+        known = [f"{axis}={sizes[axis]}" if axis != "1" and axis in sizes else axis for axis in axes]
+        _check(fits, f": `{name}` must have the shape ({', '.join(known)}).", shape)
     _check(min(sizes.values()) > 0, ": no array may be empty.", sizes)
     _check(
         sizes["gates x units"] in (sizes["units"], 4 * sizes["units"]),
@@ -272,8 +246,8 @@ def _check_shapes(arrays: Arrays) -> None:
 
 
 def _check_values(arrays: Arrays) -> None:
-    for name, rule in RULES.items():
-        bad = 0 if rule.kind == INTEGER else int(np.count_nonzero(~np.isfinite(arrays[name])))
+    for name, (kind, _) in RULES.items():
+        bad = 0 if kind == INTEGER else int(np.count_nonzero(~np.isfinite(arrays[name])))
         _check(not bad, f": `{name}` must be finite.", f"{bad} values that are NaN or infinite")
     rows, fitted = len(arrays["X_pad"]), arrays["perms"].shape[1]
     used = np.concatenate([arrays["train_idx"], arrays["test_idx"]]).astype(np.int64)

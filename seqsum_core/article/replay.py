@@ -29,9 +29,6 @@ def replay(reference: Reference, dtype: Dtype = "float32", *, report: Report = l
         dtype: precision of everything that is computed.
         report: called with a line when an epoch begins.
 
-    Returns:
-        Losses of each epoch and predictions.
-
     Raises:
         RuntimeError: if `dtype` is "float64" and Keras computes in anything less.
     """
@@ -71,11 +68,7 @@ def replay(reference: Reference, dtype: Dtype = "float32", *, report: Report = l
 
 
 class WeightsAfter(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keep the weights as they are after an epoch.
-
-    Args:
-        epoch: that epoch, counted from 0; None keeps none.
-    """
+    """Keep the weights as they are after an epoch, counted from 0; None keeps none."""
 
     def __init__(self, epoch: int | None) -> None:
         super().__init__()
@@ -89,14 +82,7 @@ class WeightsAfter(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def build(reference: Reference) -> keras.Model:
-    """Build the reference's network with its initial weights and Keras 2's RMSprop.
-
-    Args:
-        reference: the run, which decides layer, units and length.
-
-    Returns:
-        A compiled model whose optimizer is built.
-    """
+    """Build the reference's network, compiled with Keras 2's RMSprop, with its initial weights."""
     if reference.model == "lstm":
         recurrent = keras.layers.LSTM(reference.units, recurrent_activation=keras2.hard_sigmoid)
     else:

@@ -28,13 +28,10 @@ class Replayed:
     """What a replay on a backend gave.
 
     Args:
-        backend: the backend's name.
-        dtype: precision of the replay.
-        loss: training loss of each epoch, shape (epochs,).
-        val_loss: validation loss after each epoch, shape (epochs,).
-        test_predictions: predictions after the last epoch, shape (test rows,).
-        stop_predictions: predictions after the reference's stop epoch, shape (test rows,); the same as
-            `test_predictions` where training ended there or earlier, or the reference has none.
+        loss: training loss of each epoch; `val_loss` likewise.
+        test_predictions: for the test rows, after the last epoch.
+        stop_predictions: after the reference's stop epoch; the same where training ended there or earlier, or the
+            reference has none.
     """
 
     backend: str
@@ -52,13 +49,7 @@ class Replayed:
 
 @dataclass(frozen=True)
 class Check:
-    """A difference that was measured, and the largest that passes.
-
-    Args:
-        name: what was measured, with its unit.
-        measured: the difference.
-        limit: the largest that passes.
-    """
+    """A difference that was measured, and the largest that passes; the name has its unit."""
 
     name: str
     measured: float
@@ -72,11 +63,9 @@ class Check:
 
 @dataclass(frozen=True)
 class Limits:
-    """How far a float32 replay may be off at the reference's stop.
+    """How far a float32 replay may be off at the reference's stop: relative, and in units of the sum (None: any).
 
     Args:
-        val_loss: relative.
-        predictions: of the first predictions; None checks none.
         stop: whether the stop epoch is checked.
         printed: whether the predictions are compared with those that the article printed, too.
     """
@@ -104,16 +93,13 @@ WIDENING = 3
 
 
 def verdict(reference: Reference, replayed: Replayed, other_dtype: Replayed | None = None) -> tuple[Check, ...]:
-    """Measure a replay against its reference.
+    """Measure a replay against its reference; it is right if all checks passed.
 
     Args:
         reference: the run that was repeated.
         replayed: its replay.
         other_dtype: the replay in the other precision, where `needs_other_dtype` says so; without it the limits of a
             user's file cannot include how much rounding changes this run.
-
-    Returns:
-        The checks; the replay is right if all passed.
     """
     epoch = compared_epoch(reference, replayed)
     stops = abs(_stop(reference) - _stop(replayed))
@@ -132,7 +118,7 @@ def verdict(reference: Reference, replayed: Replayed, other_dtype: Replayed | No
         checks = [Check("margin of a stop at another epoch, relative", margin, limits.val_loss)]
     early = min(EARLY_EPOCHS, epoch + 1)
     early_loss = _worst(replayed.val_loss, reference.val_loss, early)
-    at_stop = float(_relative(replayed.val_loss[epoch], reference.val_loss[epoch]))
+    at_stop = _worst(replayed.val_loss[epoch:], reference.val_loss[epoch:], 1)
     checks += [
         Check(f"val_loss of the first {early} epochs, relative", early_loss, EARLY_LIMIT),
         Check("val_loss at the stop, relative", at_stop, limits.val_loss),
@@ -152,15 +138,7 @@ def needs_other_dtype(reference: Reference, replayed: Replayed) -> bool:
 
 
 def compared_epoch(reference: Reference, replayed: Reference | Replayed) -> int:
-    """Return the epoch, counted from 0, whose val_loss and predictions are compared.
-
-    Args:
-        reference: the run that was repeated.
-        replayed: its replay, or the reference itself.
-
-    Returns:
-        The reference's stop epoch or its last, or the replay's last where that ended before.
-    """
+    """Return the epoch, counted from 0, whose val_loss and predictions are compared: the first that ends either run."""
     return min(_stop(reference), reference.epochs - 1, len(replayed.val_loss) - 1)
 
 
@@ -188,7 +166,7 @@ def _missed_margin(reference: Reference, replayed: Replayed) -> float:
     epoch = min(_stop(replayed), _stop(reference))
     if _stop(replayed) == _stop(reference):
         return 0.0
-    return float(_relative(reference.val_loss[:epoch].min(), reference.val_loss[epoch]))
+    return _worst(reference.val_loss[:epoch].min(keepdims=True), reference.val_loss[epoch:], 1)
 
 
 def _largest_difference(replayed: Replayed, predictions: NDArray[np.floating]) -> float:
@@ -196,8 +174,6 @@ def _largest_difference(replayed: Replayed, predictions: NDArray[np.floating]) -
 
 
 def _worst(ours: Values, theirs: Values, epochs: int) -> float:
-    return float(_relative(ours[:epochs], theirs[:epochs]).max())
-
-
-def _relative(ours: Values, theirs: Values) -> Values:
-    return np.abs(ours - theirs) / np.maximum(np.abs(theirs), np.finfo(np.float64).tiny)
+    """Return the largest relative difference of the first epochs."""
+    ours, theirs = ours[:epochs], theirs[:epochs]
+    return float((np.abs(ours - theirs) / np.maximum(np.abs(theirs), np.finfo(np.float64).tiny)).max())

@@ -27,14 +27,11 @@ Build = Callable[..., keras.Model]
 
 
 def compute(case: Case, *, build: Build = models.build) -> list[Quantity]:
-    """Compute a case on this process' backend.
+    """Compute on this process' backend what `parity_case.reference` computes in float64.
 
     Args:
         case: what to compute.
-        build: builds and compiles the model, called as `models.build`; the tests pass wrong ones.
-
-    Returns:
-        The arrays that are compared, as `parity_case.reference` returns them.
+        build: called as `models.build`; the tests pass wrong ones.
 
     Raises:
         ArithmeticError: if a value is not finite.
@@ -42,7 +39,14 @@ def compute(case: Case, *, build: Build = models.build) -> list[Quantity]:
     keras.utils.clear_session()
     if isinstance(case, OptimizerCase):
         return _optimizer_updates(case, build)
-    return [*_first_step(case, build), *_training(case, build)]
+    first_step = _first_step(case, build)
+    (trained,) = fit_for_accuracy(_started(case, build), case_rows(case), case.training, seed=case.seed)
+    return [
+        *first_step,
+        quantity("curve", "loss", trained.loss),
+        quantity("curve", "val_loss", trained.val_loss),
+        quantity("output", "test rows", trained.predictions),
+    ]
 
 
 def _started(case: ModelCase, build: Build) -> keras.Model:
@@ -64,15 +68,6 @@ def _first_step(case: ModelCase, build: Build) -> list[Quantity]:
         *weight_quantities("start", before),
         quantity("loss", "first step", [loss]),
         *weight_quantities("gradient", gradients),
-    ]
-
-
-def _training(case: ModelCase, build: Build) -> list[Quantity]:
-    (trained,) = fit_for_accuracy(_started(case, build), case_rows(case), case.training, seed=case.seed)
-    return [
-        quantity("curve", "loss", trained.loss),
-        quantity("curve", "val_loss", trained.val_loss),
-        quantity("output", "test rows", trained.predictions),
     ]
 
 
