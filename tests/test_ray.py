@@ -18,11 +18,10 @@ from fake_worker import fake_python
 from rich.console import Console
 
 from bench.errors import UserError
-from bench.measure.executor import ThisMachine
+from bench.measure.executor import Prepared, ThisMachine
 from bench.measure.progress import Progress
 from bench.measure.ray.cluster import ClusterNode, RayCluster, TaskLostError
 from bench.measure.ray.executor import RayExecutor, missing_units
-from bench.measure.ray.node import Report
 from bench.measure.run import resume_run, run_sweep
 from bench.plan.sweep import Sweep
 from bench.plan.timing import Limits, Timing
@@ -48,7 +47,7 @@ class PlayedCluster:
         nodes: list[ClusterNode],
         *,
         dies: str = "",
-        reports: Callable[[ClusterNode, Report], Report] | None = None,
+        reports: Callable[[ClusterNode, Prepared], Prepared] | None = None,
     ) -> None:
         self._nodes, self._dies, self._reports = list(nodes), dies, reports
         self._tasks: deque[Any] = deque()
@@ -79,7 +78,7 @@ class PlayedCluster:
             raise TaskLostError("The node died")
         answer: str = function(argument)
         if function.__name__ == "describe" and self._reports:
-            return self._reports(node, Report.model_validate_json(answer)).model_dump_json()
+            return self._reports(node, Prepared.model_validate_json(answer)).model_dump_json()
         return answer
 
 
@@ -118,7 +117,7 @@ def content(records: tuple[Record, ...]) -> list[str]:
 class TestPlayedNodes:
     """Nodes that are played by this machine."""
 
-    def test_cluster_leaves_what_this_machine_leaves(self, tmp_path: Path) -> None:
+    def test_as_on_this_machine(self, tmp_path: Path) -> None:
         """And every record knows its node; what takes turns is measured on one node, which it has to itself."""
         cluster: Any = PlayedCluster(NODES)
         by_ray = run(tmp_path, RayExecutor(cluster, pythons_of(tmp_path)))
@@ -134,7 +133,7 @@ class TestPlayedNodes:
         assert {record.node for record in by_ray.records if isinstance(record, Accuracy)} == {"one", "two"}
         assert {record.node for record in local.records if isinstance(record, Speed)} == {None}
 
-    def test_lost_node_costs_its_unit_and_resume_measures_it_again(self, tmp_path: Path) -> None:
+    def test_lost_node(self, tmp_path: Path) -> None:
         shown = StringIO()
         cluster: Any = PlayedCluster(NODES, dies="two")
         begun = run(tmp_path, RayExecutor(cluster, pythons_of(tmp_path)), shown)
@@ -154,7 +153,7 @@ class TestPlayedNodes:
         assert [node.name for node in whole.resumed[0].nodes] == ["one"]
         assert len([record for record in whole.records if isinstance(record, Baseline)]) == 4
 
-    def test_run_without_nodes_can_go_on(self, tmp_path: Path) -> None:
+    def test_no_node_left(self, tmp_path: Path) -> None:
         shown = StringIO()
         cluster: Any = PlayedCluster(NODES[:1], dies="one")
         begun = run(tmp_path, RayExecutor(cluster, pythons_of(tmp_path)), shown)
@@ -165,7 +164,7 @@ class TestPlayedNodes:
     def test_only_equal_nodes_take_part(self, tmp_path: Path) -> None:
         """Some pages of memory more or less are equal, another processor is not."""
 
-        def reports(node: ClusterNode, report: Report) -> Report:
+        def reports(node: ClusterNode, report: Prepared) -> Prepared:
             machine = report.machine
             changes: dict[str, dict[str, Any]] = {
                 "two": {"memory_bytes": 2**30 * round(machine.memory_bytes / 2**30) + 4096},
@@ -182,7 +181,7 @@ class TestPlayedNodes:
         assert {node for node, _ in cluster.measured} == {"one", "two"}
 
     def test_resume_refuses_other_nodes(self, tmp_path: Path) -> None:
-        def reports(_: ClusterNode, report: Report) -> Report:
+        def reports(_: ClusterNode, report: Prepared) -> Prepared:
             return report.model_copy(update={"machine": report.machine.model_copy(update={"cpu": "another"})})
 
         lost: Any = PlayedCluster(NODES, dies="two")
@@ -194,7 +193,7 @@ class TestPlayedNodes:
             resume_run(folder, command="x", executor=executor, progress=Progress(Console(quiet=True)))
         assert load_run(folder).records == begun.records
 
-    def test_nodes_that_cannot_measure_say_why(self, tmp_path: Path) -> None:
+    def test_useless_nodes(self, tmp_path: Path) -> None:
         shown = StringIO()
         cluster: Any = PlayedCluster(NODES)
         with pytest.raises(UserError, match="No node of the cluster can measure this"):
@@ -204,7 +203,7 @@ class TestPlayedNodes:
             run(tmp_path, RayExecutor(cluster, pythons_of(tmp_path)), shown, device="gpu")
         assert shown.getvalue().count("Ray knows no GPU of it") == 2
 
-    def test_worker_that_fails_on_a_node_is_a_failure_there(self, tmp_path: Path) -> None:
+    def test_failing_worker(self, tmp_path: Path) -> None:
         cluster: Any = PlayedCluster(NODES[:1])
         begun = run(tmp_path, RayExecutor(cluster, pythons_of(tmp_path, "crashes at 12")))
         failures = [record for record in begun.records if isinstance(record, Failure)]
@@ -278,7 +277,7 @@ class TestRealRay:
         # a lock of its own; Ray needs short paths
         return {"args": words, "text": True, "env": {**os.environ, "TMPDIR": str(folder), "RAY_TMPDIR": "/tmp"}}
 
-    def test_it_leaves_what_a_local_run_leaves(self, tmp_path: Path) -> None:
+    def test_as_a_local_run(self, tmp_path: Path) -> None:
         by_ray = subprocess.run(**self.command(tmp_path, "--executor", "ray"), capture_output=True)
         assert by_ray.returncode == 0, by_ray.stderr
         assert "Measuring on 1 node" in by_ray.stderr
@@ -308,7 +307,7 @@ class TestRealRay:
         assert again.returncode == 0, again.stderr
         assert count_missing(whole.header.sweep, whole.records) == 0
 
-    def test_no_worker_outlives_a_killed_coordinator(self, tmp_path: Path) -> None:
+    def test_killed_coordinator(self, tmp_path: Path) -> None:
         command = self.command(tmp_path, "--executor", "ray", behaviour="slow")
         running = subprocess.Popen(**command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(lambda: any((tmp_path / "results").glob("*/trials.jsonl")) and workers_of(tmp_path) != [])
@@ -317,7 +316,7 @@ class TestRealRay:
         wait_until(lambda: not workers_of(tmp_path))
 
     @pytest.mark.parametrize("address", ["127.0.0.1:9", "auto"])
-    def test_address_that_does_not_answer_is_refused(self, address: str) -> None:
+    def test_wrong_address(self, address: str) -> None:
         begin_s = time.monotonic()
         with pytest.raises(UserError, match=rf"`--address` must be .* Received: {address}"), RayCluster(address):
             pass

@@ -1,5 +1,7 @@
 """Train for accuracy: nothing is timed, so workers share the cores, one on each. Never imports a framework."""
 
+from collections.abc import Callable, Iterable
+
 from bench.measure.pool import WorkerPool
 from bench.measure.progress import Progress
 from bench.measure.worker_process import WorkerProcess
@@ -13,29 +15,43 @@ from bench.worker.messages import Train, Trained
 from seqsum_core import task
 from seqsum_core.baselines import baseline_errors
 
+Result = tuple[Accuracy | Failure, ...]
+
 
 def train_for_accuracy(sweep: Sweep, pool: WorkerPool, writer: RunWriter, progress: Progress) -> None:
     """Run the accuracy trials that a run lacks, and judge what models without recurrence get; nothing without seeds."""
 
-    def train(worker: WorkerProcess, group: Group) -> tuple[Accuracy | Failure, ...]:
-        progress.trial_begins(group)
-        return worker.ask(Train(group=group), Trained).records
-
-    def keep(group: Group, result: tuple[Accuracy | Failure, ...] | WorkerError) -> None:
-        records = group_records(group, result)
+    def ends(group: Group, records: Result) -> None:
         for record in records:
             writer.append(record)
         progress.trial_ends(group, *records)
 
     append_baselines(sweep, writer)
-    pool.map(missing_groups(sweep, writer.records), train, cell_of=lambda group: group.cell, on_done=keep)
+    train_groups(missing_groups(sweep, writer.records), pool, begins=progress.trial_begins, ends=ends)
 
 
-def group_records(group: Group, result: tuple[Accuracy | Failure, ...] | WorkerError) -> tuple[Accuracy | Failure, ...]:
-    """Return the records of a group, a failure of each seed if its worker was lost."""
-    if isinstance(result, WorkerError):
-        return tuple(failure(trial, result) for trial in group.trials)
-    return result
+def train_groups(
+    groups: Iterable[Group], pool: WorkerPool, *, begins: Callable[[Group], None], ends: Callable[[Group, Result], None]
+) -> None:
+    """Train groups of seeds, as many at once as there are cores.
+
+    Args:
+        groups: in the order of training.
+        pool: starts the workers.
+        begins: told each group that begins.
+        ends: told each group with its records, a failure of each seed if its worker was lost.
+    """
+
+    def train(worker: WorkerProcess, group: Group) -> Result:
+        begins(group)
+        return worker.ask(Train(group=group), Trained).records
+
+    def keep(group: Group, result: Result | WorkerError) -> None:
+        if isinstance(result, WorkerError):
+            result = tuple(failure(trial, result) for trial in group.trials)
+        ends(group, result)
+
+    pool.map(groups, train, cell_of=lambda group: group.cell, on_done=keep)
 
 
 def append_baselines(sweep: Sweep, writer: RunWriter) -> None:

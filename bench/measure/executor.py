@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import psutil
 
 from bench.errors import UserError
+from bench.frozen import Frozen
 from bench.host import Machine, code_commit, describe_machine, load_average, other_gpu_users, usable_cores
 from bench.measure.accuracy import train_for_accuracy
 from bench.measure.environments import check_keras_backend, find_interpreters
@@ -18,31 +17,35 @@ from bench.measure.pool import WorkerPool
 from bench.measure.progress import Progress
 from bench.measure.turns import fitting_blocks, time_cells
 from bench.measure.worker_process import WorkerProcess
-from bench.plan.cells import Trial
+from bench.plan.cells import Cell, Trial
 from bench.plan.sweep import Sweep
 from bench.records.failures import WorkerError
 from bench.records.missing import missing_trials
 from bench.records.schema import Header, Node, Worker
 from bench.records.store import RunWriter
 from bench.worker.messages import Check, Checked
+from seqsum_core import __version__
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(Frozen):
     """What is known of a place before anything is measured there.
 
     Args:
         workers: what each environment's process reported.
         machine: what it runs on; each machine, if there are several.
         commit: of the code there.
+        seqsum_version: the same.
         load_average: of the minute before; the highest, if there are several machines.
+        available_bytes: memory that is free.
         nodes: the machines, if they are not this one.
     """
 
     workers: tuple[Worker, ...]
     machine: Machine
     commit: str
+    seqsum_version: str = __version__
     load_average: float
+    available_bytes: int
     nodes: tuple[Node, ...] = ()
 
 
@@ -62,16 +65,10 @@ class Executor(AbstractContextManager["Executor"], Protocol):
         """
 
     def measure(self, header: Header, writer: RunWriter, progress: Progress) -> None:
-        """Measure what a run lacks: all of it if it is new.
-
-        Args:
-            header: of the run, whose sweep was prepared.
-            writer: the run.
-            progress: told what happens.
-        """
+        """Measure what a run lacks, whose sweep was prepared: all of it if it is new."""
 
 
-class ThisMachine:
+class ThisMachine(ExitStack):
     """Where `seqsum run` measures unless it is told otherwise.
 
     Args:
@@ -79,23 +76,15 @@ class ThisMachine:
     """
 
     def __init__(self, pythons: Mapping[str, str]) -> None:
+        super().__init__()
         self._pythons = pythons
-        self._open = ExitStack()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._open.close()
 
     def prepare(self, sweep: Sweep, progress: Progress, *, like: Header | None = None) -> Prepared:
         """Lock this machine and start each environment once: see `Executor`."""
         check_keras_backend(sweep.backends)
         check_devices(sweep)
         interpreters = find_interpreters(sweep.backends, device=sweep.device, pythons=self._pythons)
-        self._pool = self._open.enter_context(WorkerPool(interpreters, limits=sweep.limits, runtime=sweep.runtime))
+        self._pool = self.enter_context(WorkerPool(interpreters, limits=sweep.limits, runtime=sweep.runtime))
         progress.say(f"Starting {', '.join(interpreters)} ...")
         return prepare_pool(self._pool, sweep)
 
@@ -117,11 +106,7 @@ def begun_s(header: Header) -> float:
 
 
 def check_devices(sweep: Sweep) -> None:
-    """Refuse a GPU that others use, and more devices made of the CPU than it has cores.
-
-    Raises:
-        UserError: naming who uses it, or how many there can be.
-    """
+    """Raise `UserError` where others use the GPU, or more devices are made of the CPU than it has cores."""
     if sweep.device == "gpu" and (users := other_gpu_users()):
         raise UserError(
             f"`device` gpu must be free to be measured. Received: one that process {', '.join(map(str, users))} uses. "
@@ -140,10 +125,12 @@ def prepare_pool(pool: WorkerPool, sweep: Sweep) -> Prepared:
     """
     load = round(load_average(), 2)  # before the workers add theirs
     trials: dict[str, list[Trial]] = {}
-    first_cells = {cell.environment: cell for cell in reversed(sweep.cells())}
+    cells: dict[str, Cell] = {}
     for cell in sweep.cells():
-        own = [Trial(kind="accuracy", cell=cell, index=0, settings=sweep.settings)] if ":" in cell.model else []
-        trials[cell.environment] = trials.get(cell.environment, []) + own
+        cells.setdefault(cell.environment, cell)
+        own = trials.setdefault(cell.environment, [])
+        if ":" in cell.model:
+            own.append(Trial(kind="accuracy", cell=cell, index=0, settings=sweep.settings))
     workers: dict[str, Worker] = {}
 
     def check(worker: WorkerProcess, environment: str) -> Worker:
@@ -160,6 +147,11 @@ def prepare_pool(pool: WorkerPool, sweep: Sweep) -> Prepared:
             python = pool.pythons[environment]
             raise UserError(f"Environment {environment} does not start: {result}. Its interpreter is {python}.")
 
-    pool.map(trials, check, cell_of=first_cells.__getitem__, on_done=keep, cores=pool.cores)
-    ordered = tuple(workers[environment] for environment in trials)
-    return Prepared(ordered, describe_machine(), code_commit(), load)
+    pool.map(trials, check, cell_of=cells.__getitem__, on_done=keep, cores=pool.cores)
+    return Prepared(
+        workers=tuple(workers[environment] for environment in trials),
+        machine=describe_machine(),
+        commit=code_commit(),
+        load_average=load,
+        available_bytes=psutil.virtual_memory().available,
+    )

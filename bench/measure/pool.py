@@ -14,8 +14,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -32,10 +31,7 @@ Result = TypeVar("Result")
 
 @contextmanager
 def machine_lock(*, wait: bool = False) -> Iterator[None]:
-    """Let one command at a time measure on this machine.
-
-    Args:
-        wait: until the others have ended.
+    """Let one command at a time measure on this machine; `wait` until the others have ended.
 
     Raises:
         UserError: naming the process that measures already, if it is not waited for.
@@ -61,7 +57,7 @@ def worker_cores(cell: Cell, cores: Sequence[int]) -> list[int]:
     return list(cores[-cell.threads * cell.variant.devices :])
 
 
-class WorkerPool:
+class WorkerPool(ExitStack):
     """All workers of a command, on a machine that it has to itself.
 
         with WorkerPool({"jax": python}) as pool:
@@ -87,27 +83,20 @@ class WorkerPool:
         runtime: Runtime = Runtime(),  # noqa: B008
         wait: bool = False,
     ) -> None:
+        super().__init__()
         self.pythons = pythons
         self.cores = usable_cores()
         self._limits, self._runtime, self._wait = limits, runtime, wait
-        self._open = ExitStack()
         self._workers: set[WorkerProcess] = set()
         self._ended = False
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        self._open.enter_context(machine_lock(wait=self._wait))
+        self.enter_context(machine_lock(wait=self._wait))
         self.cores = usable_cores()
-        self._open.enter_context(pinned(self.cores))
+        self.enter_context(pinned(self.cores))
+        self.callback(self._end_workers, close=True)
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end_workers()
-        for worker in self._workers:
-            worker.close()
-        self._open.close()
 
     def slots(self, device: Device) -> int:
         """Return how many workers run at once where nothing is timed: one a core, but only one on a GPU."""
@@ -181,71 +170,53 @@ class WorkerPool:
             cell = cell_of(job)
             waiting[cell.environment, cell.device, cell.threads, cell.variant.devices].append(job)
             slots = min(slots, self.slots(cell.device))
-        places = [cores or [core] for core in self.cores]
-        sharing = _Sharing(self, places, list(waiting.values()), do, cell_of, on_done)
+        queues = list(waiting.values())
+        lock, stopped = threading.Lock(), threading.Event()
+
+        def take(queue: deque[Job]) -> Job | None:
+            with lock:
+                return queue.popleft() if queue and not stopped.is_set() else None
+
+        def finish(job: Job, result: Result | WorkerError) -> None:
+            with lock:
+                if not stopped.is_set():
+                    on_done(job, result)
+
+        def serve(queue: deque[Job], slot: int) -> None:
+            """Do the jobs of a queue with one worker after another, each until it is lost."""
+            worker: WorkerProcess | None = None
+            with ExitStack() as workers:
+                while (job := take(queue)) is not None:
+                    result: Result | WorkerError
+                    try:
+                        if worker is None or not worker.alive:
+                            started = self.start(cell_of(job), cores=cores or [self.cores[slot]])
+                            worker = workers.enter_context(started)
+                        result = do(worker, job)
+                    except WorkerError as error:
+                        result = error
+                    finish(job, result)
+
+        def fill(slot: int) -> None:
+            """Keep a slot busy; each begins with another queue."""
+            first = slot % max(1, len(queues))
+            for queue in [*queues[first:], *queues[:first]]:
+                serve(queue, slot)
+
         with ThreadPoolExecutor(slots) as threads:
-            futures = [threads.submit(sharing.fill, slot) for slot in range(slots)]
+            futures = [threads.submit(fill, slot) for slot in range(slots)]
             try:
                 for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                     future.result()
             except BaseException:
-                sharing.stopped.set()
+                stopped.set()
                 self._end_workers()
                 raise
 
-    def _end_workers(self) -> None:
+    def _end_workers(self, *, close: bool = False) -> None:
         with self._lock:
             self._ended = True
             for worker in self._workers:
                 worker.end()
-
-
-class _Sharing(Generic[Job, Result]):
-    """Jobs that wait for workers, a queue for each kind of worker."""
-
-    def __init__(
-        self,
-        pool: WorkerPool,
-        places: Sequence[Sequence[int]],
-        queues: Sequence[deque[Job]],
-        do: Callable[[WorkerProcess, Job], Result],
-        cell_of: Callable[[Job], Cell],
-        on_done: Callable[[Job, Result | WorkerError], None],
-    ) -> None:
-        self._pool, self._places, self._queues = pool, places, queues
-        self._do, self._cell_of, self._on_done = do, cell_of, on_done
-        self._lock = threading.Lock()
-        self.stopped = threading.Event()
-
-    def fill(self, slot: int) -> None:
-        """Keep one place busy: serve the queues one after another, each slot beginning with another one."""
-        first = slot % max(1, len(self._queues))
-        for queue in [*self._queues[first:], *self._queues[:first]]:
-            while jobs := self._take(queue):
-                self._serve(queue, jobs[0], self._places[slot])
-
-    def _serve(self, queue: deque[Job], job: Job, cores: Sequence[int]) -> None:
-        """Start a worker and let it do jobs of a queue, until there are none or it is lost."""
-        try:
-            worker = self._pool.start(self._cell_of(job), cores=cores)
-        except WorkerError as error:
-            return self._finish(job, error)
-        with worker:
-            jobs = [job]
-            while jobs:
-                try:
-                    result: Result | WorkerError = self._do(worker, jobs[0])
-                except WorkerError as error:
-                    result = error
-                self._finish(jobs[0], result)
-                jobs = self._take(queue) if worker.alive else []
-
-    def _take(self, queue: deque[Job]) -> list[Job]:
-        """Return the next job of a queue in a list, or an empty list."""
-        with self._lock:
-            return [queue.popleft()] if queue and not self.stopped.is_set() else []
-
-    def _finish(self, job: Job, result: Result | WorkerError) -> None:
-        with self._lock:
-            if not self.stopped.is_set():
-                self._on_done(job, result)
+        for worker in self._workers if close else ():
+            worker.close()

@@ -10,8 +10,6 @@ from contextlib import ExitStack, contextmanager
 from math import isinf, isnan
 from time import monotonic
 
-import pandas as pd
-
 from bench.analysis.speed import widest_interval
 from bench.measure.pool import WorkerPool
 from bench.measure.progress import Progress
@@ -35,13 +33,7 @@ def time_cells(
 
     With a precision to reach, blocks whose intervals are wider get more processes until the budget is spent.
 
-    Args:
-        header: of the run.
-        blocks: its cells, those that take turns with each other together.
-        pool: starts the workers.
-        writer: the run.
-        progress: told what happens.
-        begun_s: when the run began, by the monotonic clock.
+    `begun_s` is when the run began, by the monotonic clock.
     """
     sweep = header.sweep
     timing, timed = sweep.timing, timed_places(writer.records)
@@ -78,7 +70,7 @@ def _narrow(
     deadline_s = monotonic() + timing.budget_s
     process = timing.processes
     while monotonic() < deadline_s:
-        wide = [block for block in blocks if widest_interval(_turns(header, writer, block)) > precision]
+        wide = [block for block in blocks if _width(header, writer, block) > precision]
         if not wide:
             break
         for block in wide:
@@ -87,17 +79,17 @@ def _narrow(
                 measure(block, process)
         process += 1
     for block in blocks:
-        width = widest_interval(_turns(header, writer, block))
+        width = _width(header, writer, block)
         reached = f"{'reached' if width <= precision else 'missed'}, {width:.1%}"
         verdict = "nothing was measured" if isnan(width) else "too few processes" if isinf(width) else reached
         progress.say(f"Precision {precision:.1%} at length {block[0].length}: {verdict}")
 
 
-def _turns(header: Header, writer: RunWriter, block: list[Cell]) -> pd.DataFrame:
-    """Return the turns of a block so far."""
+def _width(header: Header, writer: RunWriter, block: list[Cell]) -> float:
+    """Return the share that the widest interval of a block reaches to either side so far."""
     cells = set(block)
     records = [record for record in writer.records if isinstance(record, Speed) and record.cell in cells]
-    return Frames([Run(header, tuple(records))]).turns
+    return widest_interval(Frames([Run(header, tuple(records))]).turns)
 
 
 def fitting_blocks(blocks: list[list[Cell]], available_bytes: int) -> list[list[Cell]]:

@@ -8,10 +8,9 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
-from types import TracebackType
 from typing import Any, Self
 
 from bench.errors import UserError
@@ -49,7 +48,7 @@ class TaskLostError(Exception):
     """A task left no answer, because its process or its node has ended."""
 
 
-class RayCluster:
+class RayCluster(ExitStack):
     """A Ray cluster, connected to until the `with` statement is left.
 
     Args:
@@ -62,6 +61,7 @@ class RayCluster:
     def __init__(self, address: str | None) -> None:
         if find_spec("ray") is None:
             raise UserError("`--executor` ray needs Ray. Received: a Python without it. Install it: pip install ray")
+        super().__init__()
         self._address = address
         self._running: list[Any] = []
 
@@ -84,11 +84,10 @@ class RayCluster:
                 f"`--address` must be HOST:PORT of a running Ray cluster, or auto. Received: {self._address or 'none'} "
                 f"({_first_line(error)}). Correct it, or start a cluster: ray start --head"
             ) from None
+        self.callback(self._leave)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def _leave(self) -> None:
         import ray
 
         for task in self._running:
@@ -108,31 +107,19 @@ class RayCluster:
         return nodes
 
     def call(self, function: Callable[[str], str], argument: str, node: ClusterNode, *, cpus: int, gpus: int) -> Any:
-        """Let a node call a function of an installed module in a fresh process.
-
-        Args:
-            function: JSON in, JSON out.
-            argument: for it.
-            node: where.
-            cpus: how many of the node's it takes.
-            gpus: the same.
+        """Let a node call a function of an installed module in a fresh process, JSON in and JSON out.
 
         Returns:
-            The task, for `wait`.
+            The task, which `wait` returns again when it has ended.
         """
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        remote = ray.remote(
-            num_cpus=cpus,
-            num_gpus=gpus,
-            max_retries=0,
-            max_calls=1,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node.ray_id, soft=False),
-        )(function)
-        task = remote.remote(argument)
-        self._running.append(task)
-        return task
+        there = NodeAffinitySchedulingStrategy(node.ray_id, soft=False)
+        options = {"max_retries": 0, "max_calls": 1, "scheduling_strategy": there}
+        remote = ray.remote(num_cpus=cpus, num_gpus=gpus, **options)(function)
+        self._running.append(remote.remote(argument))
+        return self._running[-1]
 
     def wait(self) -> Any:
         """Wait until any task has ended, and return it."""

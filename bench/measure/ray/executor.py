@@ -6,7 +6,7 @@ measuring and gets no more; `seqsum run --resume` measures them again.
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from types import TracebackType
+from contextlib import ExitStack
 from typing import Any, Self
 
 from bench.errors import UserError
@@ -15,7 +15,7 @@ from bench.measure.environments import check_keras_backend
 from bench.measure.executor import Prepared
 from bench.measure.progress import Progress
 from bench.measure.ray.cluster import ClusterNode, RayCluster, TaskLostError
-from bench.measure.ray.node import RECORDS, Order, Records, Report, Unit, describe, measure
+from bench.measure.ray.node import RECORDS, Order, Records, Unit, describe, measure
 from bench.measure.turns import fitting_blocks
 from bench.names import say_count
 from bench.plan.cells import Cell, Group
@@ -29,7 +29,7 @@ UNITS_PER_NODE = 2
 """How many parts each node's share of the trainings has: more cost more starts, fewer let nodes wait for the last."""
 
 
-class RayExecutor:
+class RayExecutor(ExitStack):
     """The equal nodes of a Ray cluster: see `bench.measure.executor.Executor`.
 
     Args:
@@ -38,17 +38,13 @@ class RayExecutor:
     """
 
     def __init__(self, cluster: RayCluster, pythons: Mapping[str, str]) -> None:
+        super().__init__()
         self._cluster, self._pythons = cluster, dict(pythons)
-        self._reports: dict[ClusterNode, Report] = {}
+        self._nodes: dict[ClusterNode, Prepared] = {}
 
     def __enter__(self) -> Self:
-        self._cluster.__enter__()
+        self.enter_context(self._cluster)
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._cluster.__exit__(kind, error, trace)
 
     def prepare(self, sweep: Sweep, progress: Progress, *, like: Header | None = None) -> Prepared:
         """Ask every node, and keep those that are like the run that goes on, if any is, else the largest group."""
@@ -58,27 +54,32 @@ class RayExecutor:
                 "`precision` cannot be reached on a cluster yet. Received: --executor ray with it. Ask for more "
                 "--processes, or measure with --executor local."
             )
-        reports = self._ask(sweep, progress)
-        if not reports:
+        nodes = self._ask(sweep, progress)
+        if not nodes:
             raise UserError("No node of the cluster can measure this; the reasons are above. Fix one, or name another.")
-        identities = [report.identity for report in reports.values()]
-        wanted = max(identities, key=identities.count)
-        machine = next(report.machine for report in reports.values() if report.identity == wanted)
-        if like is not None:
-            begun = Report(workers=like.workers, machine=like.machine, commit=like.commit, version=like.seqsum_version)
-            if begun.identity in identities:
-                wanted, machine = begun.identity, like.machine
-        self._reports = {node: report for node, report in reports.items() if report.identity == wanted}
-        for node, report in reports.items():
-            differs = [name for name, value in report.identity.items() if value != wanted[name]]
-            if differs:
+        identities = {node: identity(prepared) for node, prepared in nodes.items()}
+        every = list(identities.values())
+        wanted = max(every, key=every.count)
+        if like is not None and identity(like) in every:
+            wanted = identity(like)
+        for node, own in identities.items():
+            if differs := [name for name, value in own.items() if value != wanted[name]]:
                 progress.say(f"{node}: left out, since it is not like the others ({', '.join(differs)})")
-        progress.say(f"Measuring on {say_count(len(self._reports), 'node')}: {', '.join(map(str, self._reports))}")
-        nodes = [Node(name=node.name, load_average=report.load_average) for node, report in self._reports.items()]
-        first = next(iter(self._reports.values()))
-        return Prepared(first.workers, machine, first.commit, max(node.load_average for node in nodes), tuple(nodes))
+        self._nodes = {node: prepared for node, prepared in nodes.items() if identities[node] == wanted}
+        progress.say(f"Measuring on {say_count(len(self._nodes), 'node')}: {', '.join(map(str, self._nodes))}")
+        first = next(iter(self._nodes.values()))
+        alike = like if like is not None and identity(like) == wanted else first  # but for some pages of memory
+        return first.model_copy(
+            update={
+                "machine": alike.machine,
+                "load_average": max(prepared.load_average for prepared in self._nodes.values()),
+                "nodes": tuple(
+                    Node(name=node.name, load_average=prepared.load_average) for node, prepared in self._nodes.items()
+                ),
+            }
+        )
 
-    def _ask(self, sweep: Sweep, progress: Progress) -> dict[ClusterNode, Report]:
+    def _ask(self, sweep: Sweep, progress: Progress) -> dict[ClusterNode, Prepared]:
         """Return what the nodes report that can measure a sweep, and say why the others cannot."""
         tasks = {}
         for node in self._cluster.nodes():
@@ -91,7 +92,7 @@ class RayExecutor:
         for _ in tasks:
             task = self._cluster.wait()
             try:
-                reports[tasks[task]] = Report.model_validate_json(self._cluster.answer(task))
+                reports[tasks[task]] = Prepared.model_validate_json(self._cluster.answer(task))
             except (TaskLostError, UserError) as error:
                 progress.say(f"{tasks[task]}: left out: {error}")
         return {node: reports[node] for node in tasks.values() if node in reports}
@@ -104,12 +105,12 @@ class RayExecutor:
     def measure(self, header: Header, writer: RunWriter, progress: Progress) -> None:
         """Measure what a run lacks, a unit at a time on each node; a lost node gets nothing more."""
         sweep = header.sweep
-        blocks = fitting_blocks(sweep.blocks(), min(report.available_bytes for report in self._reports.values()))
-        cpus = sum(1 if sweep.device == "gpu" else node.cpus for node in self._reports)
-        progress.begin(missing_trials(sweep, writer.records, blocks), slots=cpus, timed_at_once=len(self._reports))
+        blocks = fitting_blocks(sweep.blocks(), min(node.available_bytes for node in self._nodes.values()))
+        cpus = sum(1 if sweep.device == "gpu" else node.cpus for node in self._nodes)
+        progress.begin(missing_trials(sweep, writer.records, blocks), slots=cpus, timed_at_once=len(self._nodes))
         append_baselines(sweep, writer)
-        waiting = deque(missing_units(sweep, writer.records, blocks, nodes=len(self._reports)))
-        free = deque(self._reports)
+        waiting = deque(missing_units(sweep, writer.records, blocks, nodes=len(self._nodes)))
+        free = deque(self._nodes)
         running: dict[Any, tuple[Unit, ClusterNode]] = {}
         while running or (waiting and free):
             while waiting and free:
@@ -126,11 +127,11 @@ class RayExecutor:
             except TaskLostError as error:
                 records = _failures(unit, WorkerError(f"its node was lost: {error}", "lost", phase="node"))
                 progress.say(f"{node}: lost, gets nothing more ({error})")
-                del self._reports[node]
-            if node in self._reports:
+                del self._nodes[node]
+            if node in self._nodes:
                 free.append(node)
-            for number, part in enumerate(unit.parts):
-                ended = [record.model_copy(update={"node": node.name}) for record in records.get(number, [])]
+            for part, left in zip(unit.parts, records, strict=True):
+                ended = [record.model_copy(update={"node": node.name}) for record in left]
                 for record in ended:
                     writer.append(record)
                 progress.trial_ends(part, *ended)
@@ -143,14 +144,7 @@ class RayExecutor:
 
 
 def missing_units(sweep: Sweep, records: Sequence[Record], blocks: list[list[Cell]], *, nodes: int) -> list[Unit]:
-    """Cut what a run lacks into units, what is timed first and the long ones before the short ones.
-
-    Args:
-        sweep: what is measured.
-        records: what there is.
-        blocks: cells that take turns with each other.
-        nodes: how many share the units.
-    """
+    """Cut what a run lacks into units for some nodes: what is timed first, and long lengths before short ones."""
     timed = timed_places(records)
     units = []
     for process in range(sweep.timing.processes):
@@ -166,8 +160,16 @@ def missing_units(sweep: Sweep, records: Sequence[Record], blocks: list[list[Cel
 
 def _failures(unit: Unit, error: WorkerError) -> Records:
     """Return a failure of every trial of a unit."""
-    records: Records = {}
-    for number, part in enumerate(unit.parts):
-        trials = part.trials if isinstance(part, Group) else [part]
-        records[number] = [failure(trial, error) for trial in trials]
-    return records
+    parts = [part.trials if isinstance(part, Group) else [part] for part in unit.parts]
+    return [[failure(trial, error) for trial in trials] for trials in parts]
+
+
+def identity(node: Prepared | Header) -> dict[str, str]:
+    """Return what must be the same on every node of a run, by what it is."""
+    memory_gib = round(node.machine.memory_bytes / 2**30)  # equal machines may differ by some pages
+    return {
+        "machine": node.machine.model_copy(update={"memory_bytes": memory_gib}).model_dump_json(),
+        "workers or their versions": str([worker.model_dump_json() for worker in node.workers]),
+        "commit": node.commit,
+        "version of seqsum": node.seqsum_version,
+    }
