@@ -57,12 +57,7 @@ def average_environments(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def merge_patiences(frame: pd.DataFrame, figures: list[str], *, by: Sequence[str] = CELL) -> pd.DataFrame:
-    """Keep one of several patiences whose trainings ended alike, seed by seed: the largest.
-
-    Args:
-        frame: a row for each seed and patience, or several.
-        figures: columns that are equal in every row where two patiences ended alike.
-        by: columns of what is trained.
+    """Keep one of several patiences whose trainings ended alike, seed by seed and figure by figure: the largest.
 
     Returns:
         The rows that are kept, with a column `patiences`, which names all that ended so: "0, 20".
@@ -105,7 +100,7 @@ def by_length(lengths: pd.DataFrame, *, most_bands: int | None = MOST_BANDS) -> 
     """Summarise errors by the true length of the test rows.
 
     Args:
-        lengths: a row for each training and true length.
+        lengths: the frame.
         most_bands: bands that the true lengths of a cell are put into, every row weighing the same; None: each true
             length is its own.
 
@@ -114,9 +109,8 @@ def by_length(lengths: pd.DataFrame, *, most_bands: int | None = MOST_BANDS) -> 
         test rows in it, `seeds`, and the means `mse` and `exact_sum_rate` with their 95 % intervals.
     """
     merged = merge_patiences(lengths, ["true_length", "mse", "exact_sum_rate"])
-    bands = pd.DataFrame(
-        list(_bands(merged, most_bands)), columns=["length", "true_length", "shortest", "longest"], dtype=int
-    )
+    names = ["length", "true_length", "shortest", "longest"]
+    bands = pd.DataFrame(list(_bands(merged, most_bands)), columns=names, dtype=int)
     figures, by = ["mse", "exact_sum_rate"], [*CELL, "patience", "patiences", "shortest", "longest"]
     weighted = merged.assign(**{figure: merged[figure] * merged["rows"] for figure in figures})
     weighted = weighted.merge(bands, on=["length", "true_length"])
@@ -166,11 +160,7 @@ def contrasts(trainings: pd.DataFrame, by: Literal["environment", "model"]) -> p
 
 
 def judge_pairs(pairs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Compare first and second by their pairs of seeds.
-
-    Args:
-        pairs: a row for each seed and patience, with the columns of `by` and `PAIRED`.
-        by: columns of what is compared.
+    """Compare first and second by their pairs of seeds: a row for each seed and patience, with `by` and `PAIRED`.
 
     Returns:
         The columns of `by`, `patience` and `patiences`, `pairs`: how many; `mse_ratio`: the geometric mean of first /
@@ -197,13 +187,9 @@ def stopping(trainings: pd.DataFrame) -> pd.DataFrame:
         stop; NaN if it stopped all.
     """
     ran_out = trainings["epochs"].where(~trainings["stopped_early"].astype(bool))
-    counts = (
-        trainings.assign(limit=ran_out)
-        .groupby("patience")
-        .agg(trainings=("seed", "size"), stopped_early=("stopped_early", "sum"), limit=("limit", "max"))
-        .reset_index()
-    )
-    return counts.sort_values("patience", key=patience_order, ignore_index=True)
+    groups = trainings.assign(limit=ran_out).groupby("patience")
+    counts = groups.agg(trainings=("seed", "size"), stopped_early=("stopped_early", "sum"), limit=("limit", "max"))
+    return counts.reset_index().sort_values("patience", key=patience_order, ignore_index=True)
 
 
 def loss_curves(losses: pd.DataFrame) -> pd.DataFrame:

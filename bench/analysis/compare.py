@@ -20,15 +20,8 @@ from bench.records.frame import CELL
 from bench.records.schema import Header
 
 HOW_MUCH = (
-    "timing.processes",
-    "timing.rounds",
-    "timing.repeats",
-    "timing.validations",
-    "timing.control",
-    "timing.precision",
-    "timing.budget_s",
-    "training.replicas",
-    "training.patience",
+    *("timing.processes", "timing.rounds", "timing.repeats", "timing.validations", "timing.control"),
+    *("timing.precision", "timing.budget_s", "training.replicas", "training.patience"),
 )
 """Settings that say how much is measured, or that stand in the rows: they do not change what a figure means."""
 
@@ -109,11 +102,7 @@ class Comparison:
 
 
 def compare(base: Selection, new: Selection) -> Comparison:
-    """Compare two runs.
-
-    Raises:
-        UserError: if their numbers mean different things, or they have no cell in common.
-    """
+    """Compare two runs; a UserError if their numbers mean different things, or they have no cell in common."""
     protocols = [selection.header.protocol_version for selection in (base, new)]
     if protocols[0] != protocols[1]:
         raise UserError(
@@ -123,17 +112,14 @@ def compare(base: Selection, new: Selection) -> Comparison:
     comparison = Comparison(base, new)
     if not (len(comparison.speed) or len(comparison.accuracy) or len(comparison.failures)):
         names = f"{base.header.run} and {new.header.run}"
-        raise UserError(
-            f"`BASE` and `NEW` must have a cell in common. Received: {names}. Measure the same cell in both."
-        )
+        raise UserError(f"`BASE` and `NEW` must have a cell in common. Received: {names}. Measure one in both.")
     return comparison
 
 
 def differences(base: Header, new: Header) -> pd.DataFrame:
     """Return all that differs between two runs and was recorded, but names, times and axes: what, base, new (texts)."""
     both = pd.DataFrame({"base": _conditions(base), "new": _conditions(new)}).fillna("none")
-    differing = both[both["base"] != both["new"]]
-    return differing.rename_axis("what").reset_index()
+    return both[both["base"] != both["new"]].rename_axis("what").reset_index()
 
 
 def _conditions(header: Header) -> "pd.Series[str]":
@@ -141,17 +127,13 @@ def _conditions(header: Header) -> "pd.Series[str]":
     workers = {worker.environment: worker.model_dump(mode="json") for worker in header.workers}
     for worker in workers.values():
         del worker["environment"], worker["device"]
-    return _flat(
-        {"commit": header.commit, "seqsum": header.seqsum_version, "harness": header.harness}
-        | {"protocol": header.protocol_version, "machine": header.machine.model_dump(mode="json")}
-        | {name: sweep[name] for name in (*type(header.sweep.settings).model_fields, "device", "variant")}
-        | workers
-    )
-
-
-def _flat(values: dict[str, Any]) -> "pd.Series[str]":
-    """Return nested values as one level, their names joined by points."""
-    flat = pd.json_normalize(values).iloc[0]
+    conditions: dict[str, Any] = {
+        **{"commit": header.commit, "seqsum": header.seqsum_version, "harness": header.harness},
+        **{"protocol": header.protocol_version, "machine": header.machine.model_dump(mode="json")},
+        **{name: sweep[name] for name in (*type(header.sweep.settings).model_fields, "device", "variant")},
+        **workers,
+    }
+    flat = pd.json_normalize(conditions).iloc[0]  # names of levels joined by points
     return flat.map(lambda value: ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value))
 
 

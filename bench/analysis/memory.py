@@ -18,9 +18,6 @@ GRADIENTS = ["gradient_start_h", "gradient_h", "gradient_start_c", "gradient_c"]
 def curves(memory: pd.DataFrame) -> pd.DataFrame:
     """Summarise the longest trainings of each cell over their seeds.
 
-    Args:
-        memory: a row for each training and number of steps back.
-
     Returns:
         The cell's columns, `patience`, `steps_back` from 0, the last digit, and:
         `rows`: test rows behind the point; `few_rows`: whether they are fewer than 20; `seeds`;

@@ -1,6 +1,6 @@
 """Which runs are comparable, and of each cell the newest figures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,8 +21,7 @@ class Selection:
     """Runs whose figures are comparable.
 
     Args:
-        runs: oldest first; of the same machine, settings, versions and protocol as the newest.
-        left_out: the other runs, oldest first.
+        runs: oldest first; `left_out`: the other runs, oldest first.
         target: the val_mse that trainings are to reach; only the time to it depends on it.
     """
 
@@ -54,24 +53,17 @@ class Selection:
     @cached_property
     def planned(self) -> pd.DataFrame:
         """Return what the runs were to measure: `trial` ("speed" or "accuracy") and the columns of the cell."""
-        cells = dict.fromkeys(planned for run in self.runs for planned in _planned(run))
+        cells: dict[tuple[str, Cell], None] = {}
+        for run in self.runs:
+            sweep = run.header.sweep
+            cells |= dict.fromkeys(("speed", cell) for cell in sweep.cells())
+            cells |= dict.fromkeys(("accuracy", cell) for cell in sweep.trained_cells())
         rows = [{"trial": trial, **cell_columns(cell)} for trial, cell in cells]
         return pd.DataFrame(rows, columns=["trial", *CELL])
 
 
-def _planned(run: Run) -> Iterator[tuple[str, Cell]]:
-    sweep = run.header.sweep
-    yield from (("speed", cell) for cell in sweep.cells())
-    yield from (("accuracy", cell) for cell in sweep.trained_cells())
-
-
 def select(runs: Sequence[Run], target: float = TARGET) -> Selection:
-    """Select the runs that are comparable with the newest: same machine, settings, versions and protocol.
-
-    Args:
-        runs: at least one, in any order.
-        target: the val_mse that trainings are to reach.
-    """
+    """Select of at least one run those that are comparable with the newest: machine, settings, versions, protocol."""
     runs = sorted(runs, key=lambda run: run.header.started_at)
     conditions = _conditions(runs[-1].header)
     comparable: list[Run] = []

@@ -8,6 +8,7 @@ that exchanging two cells inverts it exactly. Cells are compared within a run on
 known.
 """
 
+from collections.abc import Sequence
 from math import inf, nan
 from typing import Literal
 
@@ -23,18 +24,9 @@ ONLY_KERAS = ("implementation", "unroll", "jit_compile", "steps_per_execution")
 PARTS = ("process_start_s", "import_s", "build_s", "first_epoch_s")
 """Parts of the start, in their order."""
 OF_PROCESS = (
-    *PARTS,
-    "start_s",
-    "validation_s",
-    "compilations",
-    "padding_share",
-    "peak_rss_bytes",
-    "peak_device_bytes",
-    "rows_per_epoch",
-    "steps_per_epoch",
+    *(*PARTS, "start_s", "validation_s", "compilations", "padding_share"),
+    *("peak_rss_bytes", "peak_device_bytes", "rows_per_epoch", "steps_per_epoch"),
 )
-ENDS = (("low", "least"), ("high", "greatest"))
-"""Ends of an interval, and of the range that is shown where there is none."""
 Axis = Literal["environment", "model", "threads", "variant"]
 
 
@@ -51,8 +43,8 @@ def number_cells(turns: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the cells, and the turns with a number in place of their cell: numbers are grouped faster than names.
 
     Returns:
-        `KEY`, the settings of the variant and cell: a row for each cell, in their order in the frame, cell numbered
-        from 0. And the other columns of the turns and cell.
+        A row for each cell, in their order in the frame: `KEY`, `SETTINGS` and cell, its number from 0. And the other
+        columns of the turns with cell.
     """
     numbers = turns.groupby(KEY, sort=False).ngroup()
     cells = turns[[*KEY, *SETTINGS]].drop_duplicates(KEY, ignore_index=True)
@@ -98,10 +90,7 @@ def ratios(turns: pd.DataFrame, by: Axis, second: str | None = None) -> pd.DataF
 
     Example: ratios(bench.load("results"), by="environment")
 
-    Args:
-        turns: the turns.
-        by: the column.
-        second: compare with this value only; None: every two, later name / earlier name.
+    With `second` each is compared with this value only; else every two, later name / earlier name.
 
     Returns:
         run, the other columns of a cell, first, second (values of `by`), processes, ratio (first / second) with its
@@ -117,17 +106,9 @@ def ratios(turns: pd.DataFrame, by: Axis, second: str | None = None) -> pd.DataF
 
 
 def _ratios_of(pairs: pd.DataFrame, firsts: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
-    """Return the ratio of each pair of cells, first / second, of turns of the same process and round.
+    """Return the ratio, first / second, of each pair of cells (cell_x, cell_y) that have turns of a round in common.
 
     Rounds in which either turn is disturbed count only where a process has no other.
-
-    Args:
-        pairs: cell_x and cell_y, numbers of the cells, and what names the pair.
-        firsts: turns of the first cells.
-        seconds: turns of the second ones.
-
-    Returns:
-        A row for each pair with turns in common: what names it, processes, ratio, ...
     """
     pairs = pairs.reset_index(drop=True).rename_axis("pair").reset_index()
     columns = ["cell", "process", "round", "epoch_s", "disturbed"]
@@ -139,8 +120,8 @@ def _ratios_of(pairs: pd.DataFrame, firsts: pd.DataFrame, seconds: pd.DataFrame)
     of_process = both[~both["disturbed"] | all_disturbed].groupby(["pair", "process"])
     logs = of_process[["ratio", "epoch_s_x", "epoch_s_y"]].median().reset_index()
     figures = medians(logs, ["pair"], "ratio")
-    for name in ("ratio", "ratio_low", "ratio_high", "ratio_least", "ratio_greatest"):
-        figures[name] = np.exp(figures[name])
+    names = ["ratio", "ratio_low", "ratio_high", "ratio_least", "ratio_greatest"]
+    figures[names] = np.exp(figures[names])
     times = logs.groupby("pair")[["epoch_s_x", "epoch_s_y"]].median().set_axis(["first_s", "second_s"], axis=1)
     figures = figures.join(times, on="pair")
     return pairs.merge(figures, on="pair").drop(columns=["pair", "cell_x", "cell_y"])
@@ -175,9 +156,8 @@ def half_width(figures: pd.DataFrame, figure: str = "ratio") -> "pd.Series[float
 def widest_interval(turns: pd.DataFrame) -> float:
     """Return the half-width of the widest interval of a block, as a share of its figure.
 
-    Returns:
-        That of the ratios between environments and of the controls; of the epoch times where there is nothing to
-        compare. Infinite with too few processes, NaN without any.
+    Intervals are of the ratios between environments and of the controls; of the epoch times where there is nothing to
+    compare. Infinite with too few processes, NaN without any.
     """
     widths = pd.concat([half_width(ratios(turns, "environment")), half_width(controls(turns))])
     if not len(widths):
@@ -186,12 +166,9 @@ def widest_interval(turns: pd.DataFrame) -> float:
 
 
 def fastest(turns: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells that are faster than those of every other environment, by the intervals of their ratios.
+    """Return `KEY` of the cells that are faster than every other environment, by the intervals of their ratios.
 
     Cells of different runs have no ratio, so that none of them is the fastest.
-
-    Returns:
-        `KEY` of these cells.
     """
     rest = [name for name in CELL if name != "environment"]
     figures = ratios(turns, "environment")
@@ -234,26 +211,22 @@ def break_even(turns: pd.DataFrame) -> pd.DataFrame:
     by_process = processes(turns)[[*KEY, "process", "start_s", "epoch_s"]]
     cells = by_process.groupby(KEY, sort=False)[["start_s", "epoch_s"]].median().reset_index()
     pairs = cells.merge(cells, on=on, suffixes=("", "_other"))
-    slower = pairs["epoch_s"] > pairs["epoch_s_other"]
-    tie = (pairs["epoch_s"] == pairs["epoch_s_other"]) & (pairs["environment"] > pairs["environment_other"])
-    pairs = pairs[~slower & ~tie & (pairs["environment"] != pairs["environment_other"])]
-    pairs = pairs.rename(columns={"environment": "faster", "environment_other": "other"})
-    pairs = pairs.rename(columns={"start_s": "faster_start_s", "start_s_other": "other_start_s"})
+    is_faster = pairs["epoch_s"] < pairs["epoch_s_other"]
+    first_of_tie = (pairs["epoch_s"] == pairs["epoch_s_other"]) & (pairs["environment"] < pairs["environment_other"])
+    names = {"environment": "faster", "environment_other": "other"}
+    names |= {"start_s": "faster_start_s", "start_s_other": "other_start_s"}
+    pairs = pairs[is_faster | first_of_tie].rename(columns=names)
     pairs = pairs[[*on, "faster", "other", "faster_start_s", "other_start_s"]]
     both = pairs.merge(by_process.rename(columns={"environment": "faster"}), on=[*on, "faster"])
     others = by_process.rename(columns={"environment": "other"})
     both = both.merge(others, on=[*on, "other", "process"], suffixes=("", "_other"))
-    both["epoch"] = _epoch_ahead(both["start_s"] - both["start_s_other"], both["epoch_s_other"] - both["epoch_s"])
-    names = [*on, "faster", "other"]
-    figures = medians(both, names, "epoch")
+    lag_s, gain_s = both["start_s"] - both["start_s_other"], both["epoch_s_other"] - both["epoch_s"]
+    later = lag_s // gain_s.where(gain_s > 0) + 2  # the start has the first epoch in it
+    both["epoch"] = later.fillna(inf).mask(lag_s < 0, 1.0)
+    key = [*on, "faster", "other"]
+    figures = medians(both, key, "epoch")
     figures["epoch"] = np.ceil(figures["epoch"])  # the median of an even number may lie between two epochs
-    return pairs.merge(figures, on=names)
-
-
-def _epoch_ahead(lag_s: "pd.Series[float]", gain_s: "pd.Series[float]") -> "pd.Series[float]":
-    """Return the first epoch at whose end a lag is made up for, if each epoch but the first gains some seconds."""
-    later = lag_s // gain_s.where(gain_s > 0) + 2
-    return later.fillna(inf).mask(lag_s < 0, 1.0)
+    return pairs.merge(figures, on=key)
 
 
 def tax(turns: pd.DataFrame) -> pd.DataFrame:
@@ -264,18 +237,20 @@ def tax(turns: pd.DataFrame) -> pd.DataFrame:
         and second_s (epochs of both).
     """
     cells, timed = number_cells(counted(turns))
-    is_ceiling = cells["implementation"] == "ceiling"
-    shared = [*_without("variant"), *(name for name in SETTINGS if name not in ONLY_KERAS)]
-    pairs = cells[~is_ceiling].merge(cells.loc[is_ceiling, [*shared, "cell"]], on=shared)
+    pairs = _pairs(cells, cells["implementation"] == "ceiling", ONLY_KERAS)
     return _ratios_of(pairs[[*KEY, "cell_x", "cell_y"]], timed, timed)
+
+
+def _pairs(cells: pd.DataFrame, is_second: "pd.Series[bool]", differing: Sequence[str]) -> pd.DataFrame:
+    """Pair cells with the second ones that are equal in all but some settings."""
+    shared = [*_without("variant"), *(name for name in SETTINGS if name not in differing)]
+    return cells[~is_second].merge(cells.loc[is_second, [*shared, "cell"]], on=shared)
 
 
 def device_efficiency(turns: pd.DataFrame) -> pd.DataFrame:
     """Return `KEY` of the cells with several devices, and efficiency: speed-up over one device / devices."""
     cells, timed = number_cells(counted(turns))
-    several = cells["devices"] > 1
-    shared = [*_without("variant"), *(name for name in SETTINGS if name != "devices")]
-    pairs = cells[several].merge(cells.loc[~several, [*shared, "cell"]], on=shared)
+    pairs = _pairs(cells, cells["devices"] == 1, ["devices"])
     figures = _ratios_of(pairs[[*KEY, "devices", "cell_x", "cell_y"]], timed, timed)
     return figures[KEY].assign(efficiency=1 / (figures["ratio"] * figures["devices"]))
 
@@ -311,7 +286,8 @@ def changes_of_order(turns: pd.DataFrame) -> pd.DataFrame:
     """
     rest = _without("environment", "length")
     figures = ratios(turns, "environment").sort_values("length", kind="stable")
-    low, high = (figures[f"ratio_{name}"].fillna(figures[f"ratio_{end}"]) for name, end in ENDS)
+    low = figures["ratio_low"].fillna(figures["ratio_least"])
+    high = figures["ratio_high"].fillna(figures["ratio_greatest"])
     figures["certain"] = (low > 1) | (high < 1)
     following = figures.groupby([*rest, "first", "second"], sort=False)[["length", "ratio", "certain"]].shift(-1)
     figures = figures.assign(next_length=following["length"], next_ratio=following["ratio"])
@@ -323,16 +299,11 @@ def changes_of_order(turns: pd.DataFrame) -> pd.DataFrame:
 
 
 def execution_paths(turns: pd.DataFrame) -> pd.DataFrame:
-    """Return what the recurrent layers of each cell ran on.
-
-    Returns:
-        `KEY` and path: "scan, XLA", the paths of several processes joined by " or ".
-    """
+    """Return `KEY` and path, what the recurrent layers ran on: "scan, XLA"; those of several processes with " or "."""
     known = turns[turns["recurrence"].notna()]
     xla = known["xla"].map({True: ", XLA", False: ""})
     paths = known[KEY].assign(path=known["recurrence"].astype(str) + xla).drop_duplicates().groupby(KEY, sort=False)
-    joined: pd.DataFrame = paths["path"].agg(" or ".join).reset_index()
-    return joined
+    return pd.DataFrame(paths["path"].agg(" or ".join).reset_index())
 
 
 def noise(turns: pd.DataFrame) -> pd.DataFrame:

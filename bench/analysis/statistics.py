@@ -4,7 +4,7 @@ Knows no records. docs/methodology.md says why these methods, and how often each
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from math import inf, log, nan, sqrt
 from typing import Literal, NamedTuple
@@ -42,13 +42,8 @@ def order_interval(values: ArrayLike) -> OrderInterval:
     """Return the interval of a median by the order of its figures: right for every continuous distribution.
 
     It reaches from the k-th least to the k-th greatest figure, with the largest k whose level is at least 95 %: from
-    the 2nd to the 8th of 9 (96.1 %), from the least to the greatest of 6 (96.9 %). Fewer than 6 have none.
-
-    Args:
-        values: one figure for each process, in any order, shape (processes,); NaN is left out.
-
-    Source:
-        Conover, Practical Nonparametric Statistics (1999), section 3.2.
+    the 2nd to the 8th of 9 (96.1 %), from the least to the greatest of 6 (96.9 %). Fewer than 6 have none. NaN is left
+    out. Source: Conover, Practical Nonparametric Statistics (1999), section 3.2.
     """
     known = np.sort(np.asarray(values, np.float64))
     known = known[~np.isnan(known)]
@@ -67,16 +62,11 @@ def order_rank(count: int) -> tuple[int, float]:
 
 
 def medians(frame: pd.DataFrame, by: Sequence[str], figure: str) -> pd.DataFrame:
-    """Return the median of a figure over the processes of each group, with its interval.
-
-    Args:
-        frame: a row for each process; rows without the figure (NaN) are left out.
-        by: columns that name a group.
-        figure: the column.
+    """Return the median of a figure over the processes of each group, a row for each process, with its interval.
 
     Returns:
-        A row for each group, in their order in the frame: the columns of `by`, processes, the figure, <figure>_low
-        and <figure>_high (its interval), level, and <figure>_least and <figure>_greatest.
+        A row for each group, in their order in the frame: the columns of `by`, processes (those with the figure), the
+        figure, <figure>_low and <figure>_high (its interval), level, and <figure>_least and <figure>_greatest.
     """
     known = frame[[*by, figure]].dropna(subset=[figure])
     groups = known.groupby(list(by), sort=False, dropna=False).ngroup().to_numpy()
@@ -115,14 +105,13 @@ def mean_interval(values: ArrayLike, *, bounds: tuple[float, float] = (-inf, inf
     in every call. From `MANY_SEEDS` figures on the interval is Student's.
 
     Args:
-        values: one figure for each seed, in any order, shape (seeds,); those that are not finite are left out.
+        values: one figure for each seed, in any order; those that are not finite are left out.
         bounds: smallest and largest possible figure; the interval is cut there.
 
     Returns:
         The interval: NaN with fewer than 5 figures, of no width where all are the same.
 
-    Source:
-        Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 14.3; Hesterberg, The American
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 14.3; Hesterberg, The American
         Statistician 69 (2015), 371-386, section 5.3.
     """
     known = np.sort(np.asarray(values, np.float64))  # so that the order does not choose the resamples
@@ -165,10 +154,8 @@ class Contrast:
     """How far two cells differ in pairs of seeds.
 
     Args:
-        pairs: seeds that both have.
         value: geometric mean of the ratios, or mean of the differences; NaN without pairs.
-        low: lower end of its 95 % interval, for this contrast alone; NaN with fewer than 5 pairs.
-        high: the upper end.
+        low: of its 95 % interval, for this contrast alone; `high`: the other end; NaN with fewer than 5 pairs.
         p_value: of the test that there is no difference; NaN with fewer than 5 pairs.
         equivalent: whether the 90 % interval lies within the margins.
     """
@@ -184,36 +171,21 @@ class Contrast:
 def paired_ratio(first: ArrayLike, second: ArrayLike, *, margin: float = RATIO_MARGIN) -> Contrast:
     """Compare two cells by the ratio first / second of each seed; to exchange them inverts the value exactly.
 
-    Args:
-        first: positive figures of a cell, shape (seeds,).
-        second: those of the other cell, in the same order of seeds, shape (seeds,).
-        margin: ratios between 1 / margin and margin do not matter; above 1.
-
-    Returns:
-        The contrast; its value is the geometric mean. A pair with a figure that is not positive and finite is left
-        out.
+    A pair with a figure that is not positive and finite is left out. Ratios from 1 / margin to margin do not matter.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(np.asarray(first, np.float64)) - np.log(np.asarray(second, np.float64))
     contrast = paired_difference(logs, np.zeros_like(logs), margin=log(margin))
     with np.errstate(over="ignore"):
-        value, low, high = np.exp([contrast.value, contrast.low, contrast.high])
-    return Contrast(contrast.pairs, float(value), float(low), float(high), contrast.p_value, contrast.equivalent)
+        value, low, high = np.exp([contrast.value, contrast.low, contrast.high]).tolist()
+    return replace(contrast, value=value, low=low, high=high)
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike, *, margin: float = RATE_MARGIN) -> Contrast:
     """Compare two cells by the difference first - second of each seed, with Student's t and two one-sided tests.
 
-    Args:
-        first: figures of a cell, shape (seeds,).
-        second: those of the other cell, in the same order of seeds, shape (seeds,).
-        margin: differences from -margin to margin do not matter.
-
-    Returns:
-        The contrast; its value is the mean. A pair with a figure that is not finite is left out.
-
-    Source:
-        Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987), 657-680.
+    A pair with a figure that is not finite is left out. Differences from -margin to margin do not matter.
+    Source: Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987), 657-680.
     """
     with np.errstate(invalid="ignore"):
         differences = np.asarray(first, np.float64) - np.asarray(second, np.float64)
@@ -231,16 +203,9 @@ def paired_difference(first: ArrayLike, second: ArrayLike, *, margin: float = RA
 
 
 def holm(p_values: ArrayLike) -> Array:
-    """Raise p-values so that the chance of any false rejection among them is that of a single test.
+    """Raise p-values so that the chance of any false rejection among them is that of a single test; NaN is no test.
 
-    Args:
-        p_values: of tests that are read together, shape (tests,); NaN is no test, does not count and stays.
-
-    Returns:
-        The raised p-values in the same order, at most 1.
-
-    Source:
-        Holm, Scandinavian Journal of Statistics 6 (1979), 65-70.
+    Source: Holm, Scandinavian Journal of Statistics 6 (1979), 65-70.
     """
     raised = np.array(p_values, np.float64)
     order = np.argsort(raised)[: np.count_nonzero(~np.isnan(raised))]  # NaN come last
@@ -251,9 +216,6 @@ def holm(p_values: ArrayLike) -> Array:
 
 def verdicts(comparisons: Sequence[Sequence[Contrast]]) -> list[Verdict]:
     """Judge the comparisons of one table, each by all of its contrasts.
-
-    Args:
-        comparisons: the contrasts of each comparison, at least one.
 
     Returns:
         For each comparison "equal" if every contrast is within its margins, even if it differs significantly; else
@@ -274,18 +236,9 @@ def verdicts(comparisons: Sequence[Sequence[Contrast]]) -> list[Verdict]:
 def ratio_of_medians(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
     """Return first / second of the medians of two independent samples, with its 95 % interval by the bootstrap.
 
-    To exchange the samples inverts all three exactly. In simulations of 6 to 20 processes 3 to 6 % of the intervals
-    missed the ratio.
-
-    Args:
-        first: a positive figure for each process, shape (processes,).
-        second: those of the other sample, shape (processes,); the two are not paired.
-
-    Returns:
-        The ratio and the ends of its interval, NaN with fewer than 6 figures in a sample.
-
-    Source:
-        Efron and Tibshirani, An Introduction to the Bootstrap (1993), sections 8.3 and 13.3.
+    To exchange the samples, of a positive figure for each process and not paired, inverts all three exactly. The ends
+    are NaN with fewer than 6 figures in a sample. In simulations of 6 to 20 processes 3 to 6 % of the intervals missed
+    the ratio. Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), sections 8.3 and 13.3.
     """
     logs = [np.sort(np.log(np.asarray(sample, np.float64))) for sample in (first, second)]  # order draws no resamples
     ratio = float(np.exp(np.median(logs[0]) - np.median(logs[1])))

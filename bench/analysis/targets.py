@@ -18,11 +18,7 @@ from bench.records.frame import CELL
 
 
 def parse_target(value: float) -> float:
-    """Return a target that a training can reach.
-
-    Raises:
-        UserError: if it is not positive and finite.
-    """
+    """Return a target that a training can reach; a UserError if it is not positive and finite."""
     if 0 < value < inf:
         return value
     raise UserError(f"`--target` must be a val_mse, positive and finite. Received: {value:g}. Use 0.25, say.")
@@ -46,10 +42,6 @@ def time_to_target(turns: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
 
     Example: time_to_target(frames.turns, target_epochs(frames.losses, 0.25))
 
-    Args:
-        turns: the cells where they were timed; may be empty.
-        epochs: what `target_epochs` returns.
-
     Returns:
         The cell's columns, `seeds`, `reached`: the seeds that reached it, and over all seeds:
         `epochs`: the median, infinite if half of them missed, with the interval `epochs_low`, `epochs_high` by the
@@ -65,9 +57,8 @@ def time_to_target(turns: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
     columns = [*CELL, "seeds", "reached", "epochs", "epochs_low", "epochs_high", "level"]
     frame = pd.DataFrame(rows, columns=columns).merge(timed, on=CELL, how="left")
     frame["train_s"] = frame["epochs"] * frame["epoch_s"]
-    frame["total_s"] = (
-        frame["start_s"] + (frame["epochs"] - 1) * frame["epoch_s"] + frame["epochs"] * frame["validation_s"]
-    )
+    steady_s = (frame["epochs"] - 1) * frame["epoch_s"]  # the start has the first epoch in it
+    frame["total_s"] = frame["start_s"] + steady_s + frame["epochs"] * frame["validation_s"]
     return frame.drop(columns=["epoch_s", "start_s", "validation_s"])
 
 
