@@ -4,11 +4,12 @@ First every candidate is timed once, in a fresh process; then the fastest are ti
 the budget is spent. The time of a candidate is from starting the process to the end of the last epoch.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, nan
 from statistics import median
 from time import monotonic
+from typing import Any
 
 from bench.errors import UserError
 from bench.measure.environments import check_keras_backend, find_available
@@ -33,36 +34,19 @@ FINALIST_RATIO = 1.5
 TIMING = Timing(processes=1, rounds=1, turn_s=0.3, validations=2, control="none", repeats=1)
 
 STEPS = ceil(TaskSettings().fitted_rows / TrainingSettings().batch_size)
+FUSED, UNROLLED = VariantSettings(implementation="fused"), VariantSettings(unroll=True)
+XLA, ONE_CALL = VariantSettings(jit_compile=True), VariantSettings(steps_per_execution=STEPS)
 VARIANTS: Mapping[BackendName, tuple[VariantSettings, ...]] = {
-    "jax": (
-        VariantSettings(implementation="fused"),
-        VariantSettings(unroll=True),
-    ),
-    "torch": (
-        VariantSettings(implementation="fused"),
-        VariantSettings(jit_compile=True),
-    ),
-    "tensorflow": (
-        VariantSettings(implementation="fused"),
-        VariantSettings(steps_per_execution=STEPS),
-        VariantSettings(jit_compile=True),
-        VariantSettings(unroll=True),
-    ),
+    "jax": (FUSED, UNROLLED),
+    "torch": (FUSED, XLA),
+    "tensorflow": (FUSED, ONE_CALL, XLA, UNROLLED),
 }
 """What is tried besides Keras' defaults, the most promising first."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """The training that advice is asked for.
-
-    Args:
-        model: "simple_rnn", "lstm" or "gru".
-        length: the padded time dimension, in timesteps.
-        units: width of the recurrent layer.
-        device: "cpu" or "gpu".
-        epochs: of the training.
-    """
+    """The training that advice is asked for; `length` is in timesteps."""
 
     model: str = "lstm"
     length: int = 12
@@ -76,14 +60,7 @@ class Training:
 
 @dataclass
 class Candidate:
-    """An environment with its settings, and what was measured of it.
-
-    Args:
-        cell: environment and settings.
-        epochs: of the training that advice is asked for.
-        records: of each fresh process, by its number.
-        failure: why it was given up; empty if it was not.
-    """
+    """An environment with its settings: the record of each fresh process by its number, or why it was given up."""
 
     cell: Cell
     epochs: int
@@ -103,24 +80,27 @@ class Candidate:
     @property
     def start_s(self) -> float:
         """Return the median seconds to the end of the first epoch; NaN if nothing was measured."""
-        return median(record.start_s for record in self.records.values()) if self.records else nan
+        return _median(record.start_s for record in self.records.values())
 
     @property
     def epoch_s(self) -> float:
         """Return the median seconds of a steady epoch; NaN if nothing was measured."""
-        return median(map(epoch_s, self.records.values())) if self.records else nan
+        return _median(map(epoch_s, self.records.values()))
 
     @property
     def totals_s(self) -> dict[int, float]:
         """Return the seconds of the whole training, by process."""
-        return {
-            process: record.start_s + (self.epochs - 1) * epoch_s(record) for process, record in self.records.items()
-        }
+        steady = self.epochs - 1
+        return {process: record.start_s + steady * epoch_s(record) for process, record in self.records.items()}
 
     @property
     def total_s(self) -> float:
         """Return the median of them; NaN if nothing was measured."""
-        return median(self.totals_s.values()) if self.records else nan
+        return _median(self.totals_s.values())
+
+
+def _median(values: Iterable[float]) -> float:
+    return median(known) if (known := list(values)) else nan
 
 
 def epoch_s(record: Speed) -> float:
@@ -201,18 +181,12 @@ def _settings(training: Training, budget_s: float) -> Settings:
 
 def _cells(training: Training, environments: Sequence[str]) -> list[Cell]:
     """Return Keras' defaults in every environment, then the most promising others, and last what compiles longest."""
-    ranked = []
+    asked: dict[str, Any] = {"device": training.device, "model": training.model, "length": training.length}
+    ranks: dict[Cell, tuple[bool, int]] = {}
     for environment in environments:
         for rank, variant in enumerate((VariantSettings(), *VARIANTS[backend_of(environment)])):
-            cell = Cell(
-                environment=environment,
-                device=training.device,
-                model=training.model,
-                length=training.length,
-                variant=variant,
-            )
-            ranked.append(((variant.unroll, rank), cell))
-    return [cell for _, cell in sorted(ranked, key=lambda pair: pair[0])]
+            ranks[Cell(environment=environment, variant=variant, **asked)] = variant.unroll, rank
+    return sorted(ranks, key=ranks.__getitem__)
 
 
 class _Search:
@@ -266,17 +240,11 @@ class _Search:
                 worker.ask(messages.RunTurn(round=0), messages.TurnDone)
                 record = worker.ask(messages.CloseTrial(), messages.Closed).record
         except WorkerError as error:
-            candidate.failure = _failure(error)
-            self._say(f"{candidate.name}: {candidate.failure}")
-            return
+            ends = "given up" if error.fault == "silent" else "failed"
+            candidate.failure = str(error) if error.fault == "not available" else f"{ends} in {error.phase}: {error}"
+            return self._say(f"{candidate.name}: {candidate.failure}")
         candidate.records[process] = record
         self._say(
             f"{candidate.name}: {1e3 * epoch_s(record):.3g} ms an epoch, {record.start_s:.3g} s to start; "
             f"{candidate.totals_s[process]:.3g} s for {candidate.epochs} epochs"
         )
-
-
-def _failure(error: WorkerError) -> str:
-    if error.fault == "not available":
-        return str(error)
-    return f"{'given up' if error.fault == 'silent' else 'failed'} in {error.phase}: {error}"

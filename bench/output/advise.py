@@ -11,7 +11,6 @@ from bench.analysis.statistics import order_interval
 from bench.measure.advise import Advice, Candidate
 from bench.output.tables import Column, Table, with_interval
 from bench.output.text import interval, number, print_text
-from bench.plan.cells import BackendName
 from seqsum_core.settings import VariantSettings
 
 LAYERS = {"simple_rnn": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
@@ -73,15 +72,9 @@ def candidates_table(advice: Advice) -> Table:
     """Tabulate every candidate, the fastest first."""
     rows = []
     for candidate in advice.candidates:
-        row = {
-            "environment": candidate.cell.environment,
-            "variant": str(candidate.cell.variant),
-            "start_s": candidate.start_s,
-            "epoch_s": candidate.epoch_s,
-            "total_s": candidate.total_s,
-            "processes": len(candidate.records),
-            "status": candidate.failure,
-        }
+        row: dict[str, Any] = {name: getattr(candidate, name) for name in ("start_s", "epoch_s", "total_s")}
+        row |= {"environment": candidate.cell.environment, "variant": str(candidate.cell.variant)}
+        row |= {"processes": len(candidate.records), "status": candidate.failure}
         if candidate.records and advice.best not in (None, candidate):
             row |= ratio_to(candidate, advice.best)
         rows.append(row)
@@ -100,18 +93,23 @@ def candidates_table(advice: Advice) -> Table:
         "epochs; medians over fresh processes. Ratio: total / that of the fastest. Validation is not counted. Each "
         "worker has one core and one thread.",
     )
-    ratio = dict.fromkeys(("ratio", "ratio_low", "ratio_high", "level", "ratio_least", "ratio_greatest"), float("nan"))
-    frame = pd.DataFrame([ratio | row for row in rows])
-    return Table("advice", "Candidates", frame, columns, notes)
+    shown = [name for column in columns for name in (column.name, column.low, column.high) if name]
+    return Table("advice", "Candidates", pd.DataFrame(rows).reindex(columns=[*shown, "level"]), columns, notes)
 
 
 def snippet(advice: Advice) -> str:
     """Return code that builds and compiles what was asked for with the settings that are recommended."""
     if advice.best is None:
         return ""
-    cell, training = advice.best.cell, advice.training
-    fused = cell.variant.implementation == "fused"
-    unroll = ", unroll=True" if cell.variant.unroll else ""
+    cell, variant, training = advice.best.cell, advice.best.cell.variant, advice.training
+    fused = variant.implementation == "fused"
+    unroll = ", unroll=True" if variant.unroll else ""
+    compiled = ['optimizer="rmsprop"', 'loss="mean_squared_error"']
+    for name in ("jit_compile", "steps_per_execution"):
+        if (value := getattr(variant, name)) != getattr(VariantSettings(), name):
+            compiled.append(f"{name}={value!r}")
+    if fused:
+        compiled.append(f'**fused.settings_for("{cell.backend}")')
     lines = [
         "import os",
         f'os.environ["KERAS_BACKEND"] = "{cell.backend}"  # before keras is imported',
@@ -123,33 +121,23 @@ def snippet(advice: Advice) -> str:
         f"    {'fused' if fused else 'keras.layers'}.{LAYERS[training.model]}({training.units}{unroll}),",
         "    keras.layers.Dense(1),",
         "])",
-        f"model.compile({', '.join(_compile_arguments(cell.backend, cell.variant))})",
+        f"model.compile({', '.join(compiled)})",
     ]
     return "\n".join(lines)
 
 
-def _compile_arguments(backend: BackendName, variant: VariantSettings) -> list[str]:
-    default = VariantSettings()
-    settings = {"jit_compile": variant.jit_compile, "steps_per_execution": variant.steps_per_execution}
-    changed = [f"{name}={value!r}" for name, value in settings.items() if value != getattr(default, name)]
-    own = [f'**fused.settings_for("{backend}")'] if variant.implementation == "fused" else []
-    return ['optimizer="rmsprop"', 'loss="mean_squared_error"', *changed, *own]
-
-
 def document(advice: Advice) -> dict[str, Any]:
     """Return everything, for JSON."""
-    candidates = []
-    for candidate in advice.candidates:
-        records = [record.model_dump(mode="json") for record in candidate.records.values()]
-        candidates.append(
-            {
-                "environment": candidate.cell.environment,
-                "variant": str(candidate.cell.variant),
-                "failed": candidate.failure or None,
-                "totals_s": list(candidate.totals_s.values()),
-                "records": records,
-            }
-        )
+    candidates = [
+        {
+            "environment": candidate.cell.environment,
+            "variant": str(candidate.cell.variant),
+            "failed": candidate.failure or None,
+            "totals_s": list(candidate.totals_s.values()),
+            "records": [record.model_dump(mode="json") for record in candidate.records.values()],
+        }
+        for candidate in advice.candidates
+    ]
     return {
         "training": vars(advice.training),
         "recommended": advice.best.name if advice.best else None,
