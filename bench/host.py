@@ -31,9 +31,7 @@ class Machine(Frozen):
     """Where it was measured.
 
     Args:
-        cpu: model name of the processor.
         cores: logical cores this process may use.
-        memory_bytes: installed memory.
         system: operating system, its release and the architecture.
         governor: CPU frequency governor, or "unknown".
         gpus: name, driver, CUDA version, highest clock and power limit of each GPU.
@@ -49,14 +47,15 @@ class Machine(Frozen):
 
 def describe_machine() -> Machine:
     """Describe the hardware and the system."""
-    import cpuinfo  # takes half a second, which only those who ask shall pay
+    import cpuinfo  # takes half a second, which only those who ask must pay
 
+    governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     return Machine(
         cpu=cpuinfo.get_cpu_info().get("brand_raw", platform.processor() or "unknown"),
         cores=len(usable_cores()),
         memory_bytes=psutil.virtual_memory().total,
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
-        governor=_governor(),
+        governor=governor.read_text().strip() if governor.exists() else "unknown",
         gpus=tuple(describe_gpus()),
     )
 
@@ -110,25 +109,16 @@ PLACES = ("--results", "--resume", "--python", "--address", "-c")
 
 
 def typed_command(program: str) -> str:
-    """Return what was typed, but not where files and interpreters lie: records are read elsewhere.
-
-    Args:
-        program: the name that a user calls.
-    """
+    """Return what was typed after a program, but not where files and interpreters lie: records are read elsewhere."""
     words = iter(sys.argv[1:])
     kept = [program]
     for word in words:
         if word in PLACES:
             next(words, None)
         elif word.partition("=")[0] not in PLACES:
-            kept.append(_without_place(word))
+            option, sign, value = word.rpartition("=")
+            kept.append(option + sign + (Path(value).name if Path(value).is_absolute() else value))
     return shlex.join(kept)
-
-
-def _without_place(word: str) -> str:
-    """Return a word with no more of an absolute path than the name of the file."""
-    option, sign, value = word.rpartition("=")
-    return option + sign + (Path(value).name if Path(value).is_absolute() else value)
 
 
 def _git(folder: Path, *arguments: str) -> str:
@@ -137,11 +127,6 @@ def _git(folder: Path, *arguments: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return answer.stdout.strip() if answer.returncode == 0 else ""
-
-
-def _governor() -> str:
-    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    return path.read_text().strip() if path.exists() else "unknown"
 
 
 @dataclass(frozen=True)
@@ -227,21 +212,21 @@ def describe_gpus() -> list[str]:
         cuda = _read(pynvml.nvmlSystemGetCudaDriverVersion)
         shared = [f"driver {driver}"] if driver else []
         shared += [f"CUDA {cuda // 1000}.{cuda % 1000 // 10}"] if cuda else []
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return [", ".join([pynvml.nvmlDeviceGetName(handle), *shared, *_limits(handle)]) for handle in handles]
-
-
-def _limits(handle: Any) -> list[str]:
-    clock = _read(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM)
-    power = _read(pynvml.nvmlDeviceGetPowerManagementLimit, handle)
-    return [*([f"up to {clock} MHz"] if clock else []), *([f"at most {power / 1000:.0f} W"] if power else [])]
+        gpus = []
+        for handle in map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount())):
+            clock = _read(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM)
+            power = _read(pynvml.nvmlDeviceGetPowerManagementLimit, handle)
+            limits = [f"up to {clock} MHz"] if clock else []
+            limits += [f"at most {power / 1000:.0f} W"] if power else []
+            gpus.append(", ".join([pynvml.nvmlDeviceGetName(handle), *shared, *limits]))
+        return gpus
 
 
 def other_gpu_users() -> list[int]:
     """Return the processes that compute on the GPU that would be measured."""
     with _nvml() as there:
         handle = _used_gpu() if there else None
-        running = _read_of(handle, pynvml.nvmlDeviceGetComputeRunningProcesses)
+        running = _read(pynvml.nvmlDeviceGetComputeRunningProcesses, handle) if handle is not None else None
         return [process.pid for process in running or [] if process.pid != os.getpid()]
 
 
@@ -249,7 +234,7 @@ def gpu_energy_j() -> float | None:
     """Return the joules that the GPU that is measured has used since its driver was loaded, if it counts them."""
     with _nvml() as there:
         handle = _used_gpu() if there else None
-        millijoules = _read_of(handle, pynvml.nvmlDeviceGetTotalEnergyConsumption)
+        millijoules = _read(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle) if handle is not None else None
         return None if millijoules is None else millijoules / 1000
 
 
@@ -259,10 +244,6 @@ def _used_gpu() -> Any:
     if first.isdecimal():
         return _read(pynvml.nvmlDeviceGetHandleByIndex, int(first))
     return _read(pynvml.nvmlDeviceGetHandleByUUID, first)
-
-
-def _read_of(handle: Any, ask: Callable[..., Any]) -> Any:
-    return None if handle is None else _read(ask, handle)
 
 
 def _read(ask: Callable[..., Any], *arguments: Any) -> Any:

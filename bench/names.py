@@ -12,11 +12,7 @@ def say_count(number: int, name: str) -> str:
 
 
 def check_choice(value: str, choices: tuple[str, ...], what: str) -> str:
-    """Return the value, or name the rule and the nearest choice.
-
-    Raises:
-        ValueError: if the value is not among the choices.
-    """
+    """Return a value that is among the choices; else a ValueError names the rule and the nearest choice."""
     if value in choices:
         return value
     near = get_close_matches(value, choices, n=1)
@@ -25,16 +21,7 @@ def check_choice(value: str, choices: tuple[str, ...], what: str) -> str:
 
 
 def choose_name(name: str, choices: Iterable[str], what: str) -> str:
-    """Return a name that is among the choices.
-
-    Args:
-        name: what was typed.
-        choices: the names that there are.
-        what: the option or field that was meant.
-
-    Raises:
-        UserError: if it is not among them; says which one is near.
-    """
+    """Return what was typed if it is among the choices of an option; else a UserError names the nearest."""
     try:
         return check_choice(name, tuple(choices), what)
     except ValueError as error:

@@ -68,11 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def this_backend() -> BackendName:
-    """Return the backend of this environment: KERAS_BACKEND, or the only one installed.
-
-    Raises:
-        UserError: if there is none, several and no choice, or the choice is not installed.
-    """
+    """Return KERAS_BACKEND, or the only backend installed; a UserError if that leaves none."""
     installed = [backend for backend in BACKENDS if find_spec(backend)]
     here = f"this environment has {', '.join(installed) or 'no backend'}"
     wanted = os.environ.get("KERAS_BACKEND")
@@ -117,13 +113,7 @@ def case_name(cell: Cell) -> str:
 
 @dataclass(frozen=True)
 class CaseRun:
-    """The run that the cases of a session write.
-
-    Args:
-        header: of the run; its sweep holds the cells that were selected.
-        writer: appends records to it.
-        pool: starts workers; the session has the machine to itself.
-    """
+    """The run that the cases of a session write; the sweep of its header holds the cells that were selected."""
 
     header: Header
     writer: RunWriter
@@ -158,19 +148,15 @@ def run(request: pytest.FixtureRequest) -> Iterator[CaseRun]:
     file: Path | None = config.getoption("sweep")
     capture: Any = config.pluginmanager.getplugin("capturemanager")
     progress = Progress(Console(stderr=True, force_terminal=False))
-    interpreters: dict[str, str] = {sweep.backends[0]: sys.executable}
+    profile = file.stem if file else config.getoption("profile")
+    results: Path = config.getoption("results")
     try:
         check_devices(sweep)
-        store.check_writable(config.getoption("results"))
-        with WorkerPool(interpreters, limits=sweep.limits, runtime=sweep.runtime) as pool:
-            header = new_header(
-                sweep,
-                prepare_pool(pool, sweep),
-                profile=file.stem if file else config.getoption("profile"),
-                command=typed_command("pytest"),
-                harness="pytest",
-            )
-            with closing(store.start_run(config.getoption("results"), header)) as writer:
+        store.check_writable(results)
+        with WorkerPool({sweep.backends[0]: sys.executable}, limits=sweep.limits, runtime=sweep.runtime) as pool:
+            prepared = prepare_pool(pool, sweep)
+            header = new_header(sweep, prepared, profile=profile, command=typed_command("pytest"), harness="pytest")
+            with closing(store.start_run(results, header)) as writer:
                 with capture.global_and_fixture_disabled():
                     groups = sweep.accuracy_groups()
                     progress.begin(groups, slots=pool.slots(sweep.device))

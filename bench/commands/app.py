@@ -1,5 +1,6 @@
 """What all commands share: the application they belong to, options, and where messages go."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 def say(line: str) -> None:
     """Print a message beside the data: on stderr, as it is."""
     errors.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def show(
+    result: Any, as_document: Callable[[Any], Any], as_text: Callable[[Any, Console], None], *, json_: bool
+) -> None:
+    """Print a result as one JSON document or as text."""
+    if json_:
+        print(json.dumps(as_document(result), indent=1))
+    else:
+        as_text(result, screen())
 
 
 def screen() -> Console:

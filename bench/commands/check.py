@@ -1,12 +1,11 @@
 """Commands that check: `doctor`, `replay`, `parity`, `verify`."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from bench.commands.app import Backends, Json, Pythons, app, errors, say, screen
+from bench.commands.app import Backends, Json, Pythons, app, errors, say, show
 from bench.measure.environments import parse_pythons
 from bench.plan.cells import Device
 
@@ -25,10 +24,7 @@ def doctor(
     from bench.output import doctor as output
 
     diagnosis = examine(device=device, pythons=parse_pythons(python))
-    if json_:
-        print(json.dumps(output.document(diagnosis), indent=1))
-    else:
-        output.print_diagnosis(diagnosis, screen())
+    show(diagnosis, output.document, output.print_diagnosis, json_=json_)
     if not diagnosis.workers:
         raise typer.Exit(1)
 
@@ -59,10 +55,7 @@ def replay(
         check_target(csv, "--csv", (".csv",))
     pythons = parse_pythons(python)
     replays = replay_runs(backend, cases=case, file=reference, dtype=dtype, pythons=pythons, progress=Progress(errors))
-    if json_:
-        print(json.dumps(output.document(replays), indent=1))
-    else:
-        output.print_replays(replays, screen())
+    show(replays, output.document, output.print_replays, json_=json_)
     for path in output.write_csv(replays, csv) if csv else ():
         say(f"Wrote {path}")
     if plot:
@@ -82,10 +75,7 @@ def parity(backend: Backends = [], python: Pythons = [], json_: Json = False) ->
     from bench.output import parity as output
 
     result = check_parity(backend, pythons=parse_pythons(python), say=say)
-    if json_:
-        print(json.dumps(output.document(result), indent=1))
-    else:
-        output.print_parity(result, screen())
+    show(result, output.document, output.print_parity, json_=json_)
     if not result.passed:
         raise typer.Exit(1)
 

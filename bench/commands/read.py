@@ -31,11 +31,8 @@ def lists(heading: str, entries: Callable[[], Mapping[str, Any]]) -> type[TyperC
         def format_epilog(self, ctx: Any, formatter: Any) -> None:
             texts = {name: str(entry.__doc__).partition("\n")[0] for name, entry in entries().items()}
             width = max(map(len, texts))
-            indent = " " * (width + 4)
-            lines = [
-                textwrap.fill(f"  {name:<{width}}  {text}", 77, subsequent_indent=indent)
-                for name, text in texts.items()
-            ]
+            fill = textwrap.TextWrapper(77, subsequent_indent=" " * (width + 4)).fill
+            lines = [fill(f"  {name:<{width}}  {text}") for name, text in texts.items()]
             self.epilog = "\n".join(["\b", heading, *lines])
             super().format_epilog(ctx, formatter)
 
@@ -192,11 +189,7 @@ def compare(
 
 
 def read(runs: list[Path] | None, results: Path, *, target: float = 0.25) -> "tuple[Selection, list[str]]":
-    """Read what is comparable of the runs that are named, or of a folder of runs; say what could not be read.
-
-    Raises:
-        UserError: if there is no run.
-    """
+    """Read what is comparable of the runs that are named, or of a folder of runs; say what could not be read."""
     from bench.analysis.select import select
     from bench.analysis.targets import parse_target
     from bench.records import store
@@ -218,11 +211,7 @@ def read(runs: list[Path] | None, results: Path, *, target: float = 0.25) -> "tu
 
 
 def _newest(path: Path, name: str) -> "Run":
-    """Read a run, or the newest of a folder of runs.
-
-    Raises:
-        UserError: if there is none, or the newest cannot be read.
-    """
+    """Read a run, or the newest of a folder of runs."""
     from bench.records import store
 
     folders = [path] if (path / store.HEADER).exists() else [header.parent for header in path.glob(f"*/{store.HEADER}")]

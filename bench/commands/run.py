@@ -1,13 +1,13 @@
 """Commands that measure: `run`, `advise`."""
 
-import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bench.commands.app import Backends, Json, Pythons, Results, app, errors, say, screen
+from bench.commands.app import Backends, Json, Pythons, Results, app, errors, say, show
 from bench.errors import UserError
 from bench.host import typed_command
 from bench.measure.environments import add_named, available_backends, parse_pythons
@@ -18,16 +18,11 @@ from bench.plan.sweep import Axes, Sweep
 
 if TYPE_CHECKING:
     from bench.measure.executor import Executor
-    from bench.measure.progress import Progress
     from bench.records.store import RunWriter
 
 
 def parse_share(text: str) -> float:
-    """Read a share like 5% or 0.05.
-
-    Raises:
-        UserError: if it is none, or not between 0 and 1.
-    """
+    """Read a share like 5% or 0.05; a UserError if it is none, or not between 0 and 1."""
     number = text.strip()
     try:
         share = float(number.removesuffix("%")) / (100 if number.endswith("%") else 1)
@@ -39,11 +34,7 @@ def parse_share(text: str) -> float:
 
 
 def parse_axes(texts: list[str]) -> dict[str, list[Any]]:
-    """Read axes as the command line writes them: NAME=VALUE,VALUE. What is given of one axis several times adds up.
-
-    Raises:
-        UserError: if one is not written so, or there is no such axis.
-    """
+    """Read axes as the command line writes them: NAME=VALUE,VALUE. What is given of one axis several times adds up."""
     words: dict[str, bool] = {"true": True, "false": False}
     axes: dict[str, list[Any]] = {}
     for text in texts:
@@ -111,11 +102,8 @@ def run(
     command = typed_command("seqsum")
     if resume is not None:
         _refuse_settings(context)
-        return _measure(
-            resume,
-            executor,
-            lambda progress: resume_run(resume, command=command, executor=where, progress=progress, retry=retry),
-        )
+        go_on = partial(resume_run, resume, command=command, executor=where, retry=retry)
+        return _measure(resume, executor, go_on)
     if retry:
         raise UserError("`--retry` needs `--resume`. Received: --retry alone. Add --resume RUN.")
     axes = [*axis, *(["implementation=keras,ceiling"] if ceilings else [])]
@@ -128,27 +116,14 @@ def run(
         precision=None if precision is None else parse_share(precision),
         budget_s=budget,
     )
-    changes = _given(
-        backends=backend,
-        device=device,
-        models=model,
-        lengths=length,
-        seeds=seeds,
-        expect=expect,
-        timing=timing,
-        axes=parse_axes(axes),
-    )
+    cells = _given(backends=backend, device=device, models=model, lengths=length, seeds=seeds, expect=expect)
+    changes = cells | _given(timing=timing, axes=parse_axes(axes))
     planned = read_sweep(sweep, changes) if sweep else read_profile(profile, changes)
     environments = _environments(planned, pythons, is_here=address is None)
     planned = planned.model_copy(update={"backends": environments})
     name = sweep.stem if sweep else profile
-    _measure(
-        results,
-        executor,
-        lambda progress: run_sweep(
-            planned, profile=name, command=command, results=results, executor=where, progress=progress
-        ),
-    )
+    start = partial(run_sweep, planned, profile=name, command=command, results=results, executor=where)
+    _measure(results, executor, start)
 
 
 def _given(**fields: Any) -> dict[str, Any]:
@@ -193,15 +168,10 @@ def _refuse_settings(context: typer.Context) -> None:
         )
 
 
-def _measure(place: Path, executor: str, start: Callable[["Progress"], "RunWriter"]) -> None:
-    """Measure with progress, then print the tables and what to do next; exit with 1 if a trial failed.
+def _measure(place: Path, executor: str, start: Callable[..., "RunWriter"]) -> None:
+    """Start or resume a run with progress, then print its tables and what to do next; exit 1 if a trial failed.
 
-    Ctrl-C ends with a line that says how to go on.
-
-    Args:
-        place: folder of all runs, or of the run that goes on.
-        executor: local or ray.
-        start: makes or resumes a run.
+    Ctrl-C ends with a line that says how to go on. The place is the folder of all runs, or of the run that goes on.
     """
     from bench.measure.progress import Progress
     from bench.records.schema import Failure
@@ -210,7 +180,7 @@ def _measure(place: Path, executor: str, start: Callable[["Progress"], "RunWrite
     progress = Progress(errors)
     before = set(place.glob(f"*/{HEADER}"))
     try:
-        written = start(progress)
+        written = start(progress=progress)
     except KeyboardInterrupt:
         progress.close()
         begun = [header.parent for header in {*place.glob(f"*/{HEADER}")} - before] or [place]
@@ -254,9 +224,6 @@ def advise(
 
     training = Training(model=model, length=length, units=units, device=device, epochs=epochs)
     advice = find_advice(training, backend, budget_s=budget, pythons=parse_pythons(python), say=say)
-    if json_:
-        print(json.dumps(output.document(advice), indent=1))
-    else:
-        output.print_advice(advice, screen())
+    show(advice, output.document, output.print_advice, json_=json_)
     if advice.best is None:
         raise typer.Exit(1)

@@ -18,11 +18,7 @@ BACKENDS: tuple[BackendName, ...] = ("jax", "torch", "tensorflow")
 
 
 def check_model(name: str) -> str:
-    """Accept a known model or `package.module:function`.
-
-    Raises:
-        ValueError: for any other name.
-    """
+    """Accept a known model or `package.module:function`; a ValueError for any other name."""
     if ":" in name:
         return name
     try:
@@ -40,11 +36,7 @@ ENVIRONMENT = re.compile(r"(jax|torch|tensorflow|tf)(@[\w.+=,!-]+)?")
 
 
 def check_environment(name: str) -> str:
-    """Return the name of an environment: a backend, or BACKEND@NAME for another installation of it; tf is tensorflow.
-
-    Raises:
-        ValueError: if it names no backend.
-    """
+    """Return the name of an environment, with tf as tensorflow; a ValueError if it names no backend."""
     backend, at, installation = name.partition("@")
     check_choice(backend, (*BACKENDS, "tf"), "backend")
     if not ENVIRONMENT.fullmatch(name):
@@ -65,7 +57,6 @@ class Cell(Frozen):
 
     Args:
         environment: an interpreter with its versions: a backend, or BACKEND@NAME for another installation.
-        device: where it is trained.
         model: a built-in model, or package.module:function.
         length: longest sequence, in timesteps.
         variant: how it is trained where that departs from the settings of the sweep.

@@ -22,15 +22,7 @@ PROFILES = ("smoke", "standard", "full")
 
 
 def read_profile(name: str, changes: Mapping[str, Any]) -> Sweep:
-    """Read a profile that comes with the package.
-
-    Args:
-        name: "smoke", "standard" or "full".
-        changes: fields of the sweep that the command line sets: `{"lengths": [12], "timing": {"rounds": 5}}`.
-
-    Raises:
-        UserError: if there is no such profile, or a change does not fit.
-    """
+    """Read a profile that comes with the package, changed as `read_sweep` does."""
     choose_name(name, PROFILES, "profile")
     text = files("bench.plan").joinpath("profiles", f"{name}.toml").read_text("utf-8")
     return _parse(text, f"profile {name}", changes)
@@ -41,7 +33,8 @@ def read_sweep(path: Path, changes: Mapping[str, Any]) -> Sweep:
 
     Args:
         path: a TOML file with the fields of `Sweep`.
-        changes: fields that the command line sets; of a table only the keys that it names.
+        changes: fields that the command line sets: `{"lengths": [12], "timing": {"rounds": 5}}`; of a table only the
+            keys that it names.
 
     Raises:
         UserError: naming the file and the key if it cannot be read or does not fit.
@@ -62,10 +55,7 @@ def read_sweep(path: Path, changes: Mapping[str, Any]) -> Sweep:
 def _parse(text: str, name: str, changes: Mapping[str, Any]) -> Sweep:
     try:
         fields = tomllib.loads(text)
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # deep nesting and numbers of a thousand digits are no TOMLDecodeError
+    except (ValueError, RecursionError) as error:  # a TOMLDecodeError, a number of 5,000 digits, deep nesting
         raise UserError(f"{name}: not valid TOML: {str(error).splitlines()[0]}. Correct that line.") from None
     sweep, problem = _validate(_merged(fields, changes))
     if sweep is None:

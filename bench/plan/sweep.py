@@ -34,22 +34,14 @@ class Axes(Frozen):
     devices: tuple[int, ...] = ()
 
     def variants(self, base: VariantSettings) -> tuple[VariantSettings, ...]:
-        """Return every combination, each once.
-
-        Args:
-            base: the settings that have no axis.
-
-        Raises:
-            ValueError: if a value breaks a rule of `VariantSettings`.
-        """
+        """Return every combination, each once; `base` has the settings without an axis."""
         axes = {name: values for name, values in self if values}
-        variants = [replace(base, **dict(zip(axes, values, strict=True))) for values in product(*axes.values())]
-        # two variants that differ only in what Keras is set to have the same ceiling
-        return tuple(
-            dict.fromkeys(
-                ceiling_of(variant) if variant.implementation == "ceiling" else variant for variant in variants
-            )
-        )
+        variants: dict[VariantSettings, None] = {}
+        for values in product(*axes.values()):
+            variant = replace(base, **dict(zip(axes, values, strict=True)))
+            # two variants that differ only in what Keras is set to have the same ceiling
+            variants[ceiling_of(variant) if variant.implementation == "ceiling" else variant] = None
+        return tuple(variants)
 
 
 def ceiling_of(variant: VariantSettings) -> VariantSettings:
@@ -84,16 +76,12 @@ class Sweep(Settings):
         for length in self.lengths:
             check_length(self.task, length)
         if not (self.task.fitted_rows and self.task.validation_rows):
-            raise ValueError(
-                "`sequences` must leave rows to fit and to validate. "
-                f"Received: {self.task.sequences}. Draw more, or change the shares."
-            )
+            rule = "`sequences` must leave rows to fit and to validate."
+            raise ValueError(f"{rule} Received: {self.task.sequences}. Draw more, or change the shares.")
         largest = max(self.settings.of(variant).training.batch_size for variant in self.variants)
         if largest > self.task.fitted_rows:
-            raise ValueError(
-                f"`batch_size` must be at most the number of fitted rows, {self.task.fitted_rows}. "
-                f"Received: {largest}. Lower it, or draw more `sequences`."
-            )
+            rule = f"`batch_size` must be at most the number of fitted rows, {self.task.fitted_rows}."
+            raise ValueError(f"{rule} Received: {largest}. Lower it, or draw more `sequences`.")
         if self.expect == "cudnn" and self.device == "cpu":
             raise ValueError("`expect` cannot be cudnn on a CPU. Received: 'cudnn'. Use --device gpu.")
         return self
@@ -142,12 +130,7 @@ class Sweep(Settings):
         return [cell for block in self.blocks() for cell in block]
 
     def turns(self, block: list[Cell], *, process: int) -> list[Trial]:
-        """Return what one fresh process of each cell measures in turns: a trial of each cell, and the controls.
-
-        Args:
-            block: cells that are measured together.
-            process: number of the fresh process, from 0.
-        """
+        """Return what fresh processes of one number measure in turns: a trial of each cell of a block, and controls."""
         trials = [(cell, False) for cell in block] + [(cell, True) for cell in self.control_cells(block)]
         return [
             Trial(
@@ -176,11 +159,7 @@ class Sweep(Settings):
         return [of_model[number % len(of_model)]]
 
     def speed_trials(self, blocks: list[list[Cell]] | None = None) -> list[Trial]:
-        """Return the trials of every block, once for each process; all blocks come before the next process.
-
-        Args:
-            blocks: the blocks, if they are not those of `blocks()`.
-        """
+        """Return the trials of all blocks, or of others, once for each process; all blocks before the next process."""
         return [
             trial
             for process in range(self.timing.processes)
@@ -202,10 +181,11 @@ class Sweep(Settings):
 
     def accuracy_groups(self) -> list[Group]:
         """Return the accuracy trials by the seeds that are trained as one model, the long ones first."""
-        cells = self.trained_cells()
-        seeds = tuple(range(self.seeds))
-        wholes = [Group(cell=cell, seeds=seeds, settings=self.settings.of(cell.variant)) for cell in cells]
-        return [group for whole in wholes for group in whole.split()]
+        groups: list[Group] = []
+        for cell in self.trained_cells():
+            settings = self.settings.of(cell.variant)
+            groups += Group(cell=cell, seeds=tuple(range(self.seeds)), settings=settings).split()
+        return groups
 
     def accuracy_trials(self) -> list[Trial]:
         """Return the accuracy trials of all groups."""

@@ -74,13 +74,8 @@ class Limits(Frozen):
 
     def silence_s(self, phase: str) -> float:
         """Return how long a worker may be silent in a phase that it has reported."""
-        by_phase = {
-            "import": self.import_s,
-            "build": self.build_s,
-            "first epoch": self.first_epoch_s,
-            "turn": self.turn_s,
-        }
-        return by_phase.get(phase, self.other_s)
+        limit: float = getattr(self, f"{phase.replace(' ', '_')}_s", self.other_s)
+        return limit
 
 
 def _check_xla_flags(flags: str) -> str:

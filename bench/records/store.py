@@ -107,9 +107,8 @@ class RunWriter:
         except Timeout:
             raise UserError(f"{folder}: another process writes this run. Wait until it has ended.") from None
         except OSError as error:
-            raise UserError(
-                f"{folder}: cannot be written ({error.strerror}). Make it writable, or begin a new run."
-            ) from None
+            problem = f"{folder}: cannot be written ({error.strerror})."
+            raise UserError(f"{problem} Make it writable, or begin a new run.") from None
 
     def append(self, record: Record) -> None:
         """Put a record on the disk."""
