@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 from bench.errors import UserError
-from bench.measure.environments import check_keras_backend, find_available
+from bench.measure.environments import find_available
 from bench.measure.pool import WorkerPool
 from bench.plan.cells import BackendName, Cell, Device, Settings, Trial, backend_of
 from bench.plan.timing import Limits, Timing
@@ -157,7 +157,6 @@ def advise(
     interpreters, missing = find_available(environments, device=training.device, pythons=pythons)
     if missing:
         raise UserError(next(iter(missing.values())))
-    check_keras_backend(interpreters)
     limits = Limits(first_epoch_s=min(SILENT_LIMIT_S, budget_s))
     with WorkerPool(interpreters, limits=limits) as pool:
         return _Search(training, settings, pool, budget_s, say).run(_cells(training, list(interpreters)))

@@ -51,43 +51,41 @@ class Diagnosis(Frozen):
 
 
 def examine(*, device: Device, pythons: Mapping[str, str]) -> Diagnosis:
-    """Watch the machine for a second, then start every environment once.
-
-    Args:
-        device: "cpu" or "gpu".
-        pythons: interpreters named on the command line, by environment.
-    """
+    """Watch the machine for a second, then start every environment once, `pythons` as named on the command line."""
     load = load_average()
     watch = Watch()
     busiest = _busiest_processes()
     noise = watch.noise()
-    environments = add_named(BACKENDS, pythons)
     workers: list[Worker] = []
     interpreters: dict[str, str] = {}
     missing: dict[str, str] = {}
 
     def start(environment: str) -> tuple[str, Worker]:
         python = find_interpreter(environment, device=device, pythons=pythons)
-        limits = Limits.all_phases(START_LIMIT_S)
         with WorkerProcess(
             python,
             environment=environment,
             device=device,
             threads="default",
             cores=usable_cores(),
-            limits=limits,
+            limits=Limits.all_phases(START_LIMIT_S),
             runtime=Runtime(),
         ) as worker:
             return python, worker.ready()
 
     with ThreadPoolExecutor(len(usable_cores())) as pool:
-        started = {environment: pool.submit(start, environment) for environment in environments}
-        for environment, future in started.items():
-            try:
-                interpreters[environment], worker = future.result()
-                workers.append(worker)
-            except (UserError, WorkerError) as error:
-                missing[environment] = str(error)
+        started = {environment: pool.submit(start, environment) for environment in add_named(BACKENDS, pythons)}
+    for environment, future in started.items():
+        try:
+            interpreters[environment], worker = future.result()
+            workers.append(worker)
+        except (UserError, WorkerError) as error:
+            missing[environment] = str(error)
+    keras_backend = ""
+    try:
+        check_keras_backend(BACKENDS)
+    except UserError as error:
+        keras_backend = str(error)
     return Diagnosis(
         machine=describe_machine(),
         available_bytes=psutil.virtual_memory().available,
@@ -99,19 +97,17 @@ def examine(*, device: Device, pythons: Mapping[str, str]) -> Diagnosis:
         workers=tuple(workers),
         interpreters=interpreters,
         missing=missing,
-        keras_backend=_contradiction(),
+        keras_backend=keras_backend,
     )
 
 
 def _busiest_processes() -> tuple[str, ...]:
     """Return the other processes that use a tenth of a core or more while we wait, the busiest first."""
     processes = [process for process in psutil.process_iter(["name"]) if process.pid != psutil.Process().pid]
-    shares: list[tuple[float, str]] = []
     for process in processes:
         _cpu_percent(process)  # the first call starts counting
     sleep(WATCHED_S)
-    for process in processes:
-        shares.append((_cpu_percent(process), f"{process.info['name']} ({process.pid})"))
+    shares = [(_cpu_percent(process), f"{process.info['name']} ({process.pid})") for process in processes]
     return tuple(name for percent, name in sorted(shares, reverse=True)[:3] if percent >= 10)
 
 
@@ -120,11 +116,3 @@ def _cpu_percent(process: psutil.Process) -> float:
         return float(process.cpu_percent())
     except psutil.Error:  # it has ended, or is not ours to ask
         return 0.0
-
-
-def _contradiction() -> str:
-    try:
-        check_keras_backend(BACKENDS)
-    except UserError as error:
-        return str(error)
-    return ""

@@ -42,12 +42,8 @@ def worker_settings(
 ) -> dict[str, str]:
     """Return the variables that decide how a backend computes; they are recorded with the run.
 
-    Args:
-        environment: a backend, or BACKEND@NAME.
-        device: "cpu" hides every GPU; "gpu" shows those that CUDA_VISIBLE_DEVICES leaves.
-        threads: this many for every library; "default" sets nothing.
-        runtime: precision, determinism and flags; None: the defaults.
-        devices: how many a training uses; on a CPU, JAX divides it into that many.
+    Device "cpu" hides every GPU, "gpu" shows those that CUDA_VISIBLE_DEVICES leaves. Threads "default" sets nothing. On
+    a CPU, JAX divides it into as many devices as a training uses.
     """
     runtime = runtime or Runtime()
     backend = backend_of(environment)
@@ -95,9 +91,6 @@ def find_interpreter(environment: str, *, device: str, pythons: Mapping[str, str
         device: "gpu" looks at the tox environment for GPUs.
         pythons: interpreters named on the command line, by environment.
 
-    Returns:
-        The path of the interpreter.
-
     Raises:
         UserError: if no interpreter has the backend, or the named interpreter does not.
     """
@@ -124,15 +117,8 @@ def find_interpreter(environment: str, *, device: str, pythons: Mapping[str, str
 
 
 def find_interpreters(environments: Iterable[str], *, device: str, pythons: Mapping[str, str]) -> dict[str, str]:
-    """Find a Python for every environment: see `find_interpreter`.
-
-    Raises:
-        UserError: if one of them has none.
-    """
-    return {
-        environment: find_interpreter(environment, device=device, pythons=pythons)
-        for environment in dict.fromkeys(environments)
-    }
+    """Find a Python for every environment: see `find_interpreter`."""
+    return {each: find_interpreter(each, device=device, pythons=pythons) for each in dict.fromkeys(environments)}
 
 
 def find_available(
@@ -140,17 +126,14 @@ def find_available(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Find a Python for every environment that has any, so that a missing backend does not stop the others.
 
-    Args:
-        environments: those that are wanted; none: every backend that is here.
-        device: see `find_interpreter`.
-        pythons: see `find_interpreter`; a second installation that it names is wanted, too, if its backend is.
+    None wanted: every backend that is here. A second installation named in `pythons` is wanted, too, if its backend is.
 
     Returns:
         The interpreters by environment, and the reasons by environment why there is none: for what was wanted
         or whose interpreter was named.
 
     Raises:
-        UserError: if nothing was asked for and nothing is here.
+        UserError: if nothing was asked for and nothing is here, or KERAS_BACKEND contradicts what there is.
     """
     interpreters: dict[str, str] = {}
     missing: dict[str, str] = {}
@@ -163,15 +146,12 @@ def find_available(
                 missing[environment] = str(error)
     if not interpreters and not missing:
         raise UserError("No backend is installed here. Build them with: tox -e jax,torch,tf --notest")
+    check_keras_backend([*interpreters, *missing])
     return interpreters, missing
 
 
 def available_backends(*, device: str, pythons: Mapping[str, str]) -> list[str]:
-    """List the backends that some interpreter has, and the second installations that `pythons` names of them.
-
-    Raises:
-        UserError: if there is none, or an interpreter that was named cannot run its backend.
-    """
+    """List what `find_available` finds; raise `UserError` if that is nothing, or a named interpreter cannot run."""
     interpreters, missing = find_available((), device=device, pythons=pythons)
     if missing:
         raise UserError(next(iter(missing.values())))
@@ -187,11 +167,7 @@ def add_named(environments: Iterable[str], pythons: Mapping[str, str]) -> list[s
 
 
 def check_keras_backend(environments: Iterable[str]) -> None:
-    """Refuse a KERAS_BACKEND that contradicts what will run.
-
-    Raises:
-        UserError: if the variable is set and is the backend of none of the environments.
-    """
+    """Raise `UserError` if KERAS_BACKEND is set and is the backend of none of the environments."""
     backends = list(dict.fromkeys(map(backend_of, environments)))
     wanted = os.environ.get("KERAS_BACKEND")
     if wanted and wanted not in backends:
@@ -202,24 +178,19 @@ def check_keras_backend(environments: Iterable[str]) -> None:
 
 
 def parse_pythons(options: Iterable[str]) -> dict[str, str]:
-    """Read options of the form BACKEND=PATH or BACKEND@NAME=PATH.
-
-    Raises:
-        UserError: if one has another form or names no backend.
-    """
+    """Read options of the form BACKEND=PATH or BACKEND@NAME=PATH; raise `UserError` where they have another."""
     pythons: dict[str, str] = {}
     for option in options:
         name, _, path = option.partition("=")
         try:
-            environment = check_environment(name)
+            pythons[check_environment(name)] = path
         except ValueError:
-            environment = ""
-        if not environment or not path:
+            path = ""
+        if not path:
             raise UserError(
                 f"`--python` must be BACKEND=PATH, or BACKEND@NAME=PATH for a second installation; a backend is "
                 f"{', '.join(BACKENDS)} or tf. Received: {option!r}. Write jax=/path/to/python, say."
             )
-        pythons[environment] = path
     return pythons
 
 

@@ -6,12 +6,13 @@ docs/parity.md says which measured figures the limits rest on. Differences are r
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.measure.environments import check_keras_backend, find_available
+from bench.measure.environments import find_available
 from bench.measure.pool import WorkerPool
 from bench.measure.replay import any_cell
 from bench.measure.worker_process import WorkerProcess
@@ -70,11 +71,9 @@ def all_cases(*, lengths: Sequence[int] = LENGTHS, epochs: int = EPOCHS) -> list
     """List the optimizer, then every model at every length, without and with mask."""
     training = TrainingSettings(epochs=epochs, patience=-1)
     cases: list[Case] = [OptimizerCase(training=training, steps=UPDATES)]
-    for length in lengths:
-        for model in MODELS:
-            for mask in (False, True):
-                network = NetworkSettings(mask=mask)
-                cases.append(ModelCase(model=model, length=length, network=network, training=training, seed=0))
+    for length, model, mask in product(lengths, MODELS, (False, True)):
+        network = NetworkSettings(mask=mask)
+        cases.append(ModelCase(model=model, length=length, network=network, training=training, seed=0))
     return cases
 
 
@@ -87,18 +86,13 @@ def check_parity(
 ) -> Parity:
     """Let every environment compute all cases and compare each with the reference.
 
-    Args:
-        environments: those that are wanted; none: every backend that is here.
-        pythons: interpreters named on the command line, by environment.
-        say: told in a line what happens.
-        cases: what to compute; None: `all_cases()`.
+    `environments` and `pythons` are those of `find_available`; `cases` None: `all_cases()`.
 
     Raises:
         UserError: if no backend is here, or somebody else measures.
     """
     cases = all_cases() if cases is None else cases
     interpreters, missing = find_available(environments, device="cpu", pythons=pythons)
-    check_keras_backend([*interpreters, *missing])
     workers: dict[str, Worker] = {}
     computed: dict[str, list[tuple[Quantity, ...]]] = {}
     asked: dict[str, str] = {}
@@ -150,18 +144,11 @@ def compare(
         apart = difference(ours[key], theirs[key]) if key in ours and key in theirs else np.inf
         if check not in largest or apart > largest[check][0]:
             largest[check] = apart, name
-    return [
-        {
-            "environment": environment,
-            "case": case,
-            "check": check,
-            "array": name,
-            "difference": apart,
-            "limit": LIMITS[check],
-            "passed": apart <= LIMITS[check],
-        }
-        for check, (apart, name) in largest.items()
-    ]
+    rows = []
+    for check, (apart, name) in largest.items():
+        limit = LIMITS[check]
+        rows.append(dict(zip(COLUMNS, (environment, case, check, name, apart, limit, apart <= limit), strict=True)))
+    return rows
 
 
 def difference(computed: Quantity, expected: Quantity) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.errors import UserError
-from bench.measure.environments import check_keras_backend, find_available
+from bench.measure.environments import find_available
 from bench.measure.pool import WorkerPool
 from bench.measure.progress import Progress
 from bench.measure.worker_process import WorkerProcess
@@ -30,13 +30,7 @@ SILENT_LIMIT_S = 600.0
 
 @dataclass(frozen=True)
 class Attempt:
-    """What one environment made of one run.
-
-    Args:
-        replayed: its losses and predictions; None if it has none to show.
-        checks: what was measured of them, with limits.
-        failure: why there is nothing to show.
-    """
+    """What an environment made of a run: losses and predictions with checks of them, or why there are none."""
 
     replayed: Replayed | None = None
     checks: tuple[Check, ...] = ()
@@ -54,7 +48,7 @@ class Replays:
 
     Args:
         dtype: precision of the replays.
-        references: the runs that were replayed.
+        references: of 2017.
         attempts: by name of the run and environment.
         workers: the environments that ran, in the order they were asked for.
         missing: environments that were asked for and could not be started, with the reason.
@@ -92,13 +86,8 @@ def replay_runs(
 ) -> Replays:
     """Replay runs in every environment.
 
-    Args:
-        environments: those that are wanted; none: every backend that is here.
-        cases: names of the package's runs; none: all that this precision has.
-        file: a user's reference file instead of cases.
-        dtype: precision of the replays.
-        pythons: interpreters named on the command line, by environment.
-        progress: told what happens.
+    `environments` and `pythons` are those of `find_available`; `cases` are names of the package's runs, none: all that
+    this precision has; `file` is a user's reference file instead.
 
     Raises:
         UserError: if a case is unknown, the file is not a reference file, both are given, no backend is here, or
@@ -106,7 +95,6 @@ def replay_runs(
     """
     runs = _read_runs(cases, file, dtype)
     interpreters, missing = find_available(environments, device="cpu", pythons=pythons)
-    check_keras_backend([*interpreters, *missing])
     for reason in missing.values():
         progress.say(reason)
     attempts: dict[tuple[str, str], Attempt] = {}
@@ -166,15 +154,9 @@ def _read_runs(cases: Sequence[str], file: Path | None, dtype: Dtype) -> dict[me
 
 
 def _ask(worker: WorkerProcess, request: messages.Replay) -> Replayed:
-    reply = worker.ask(request, messages.Replayed)
-    return Replayed(
-        backend=worker.worker.backend,
-        dtype=request.dtype,
-        loss=np.array(reply.loss),
-        val_loss=np.array(reply.val_loss),
-        test_predictions=np.array(reply.test_predictions),
-        stop_predictions=np.array(reply.stop_predictions),
-    )
+    arrays = worker.ask(request, messages.Replayed).model_dump(exclude={"kind"})
+    losses = {name: np.array(values) for name, values in arrays.items()}
+    return Replayed(backend=worker.worker.backend, dtype=request.dtype, **losses)
 
 
 def _summary(attempt: Attempt) -> str:

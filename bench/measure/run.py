@@ -36,9 +36,6 @@ def run_sweep(
         executor: where.
         progress: told what happens.
 
-    Returns:
-        The finished run.
-
     Raises:
         UserError: if anything the user gave is wrong; nothing was measured then.
     """
@@ -57,17 +54,7 @@ def run_sweep(
 
 
 def resume_run(folder: Path, *, command: str, executor: Executor, progress: Progress, retry: bool = False) -> RunWriter:
-    """Measure what a run that was interrupted still lacks.
-
-    Args:
-        folder: of the run.
-        command: what the user typed, for the record.
-        executor: where.
-        progress: told what happens.
-        retry: measure again what failed.
-
-    Returns:
-        The run, finished.
+    """Measure what a run that was interrupted still lacks; `retry` measures again what failed.
 
     Raises:
         UserError: if the run cannot be read or written, or machine, versions or code are not those it began with.
@@ -101,11 +88,7 @@ def resume_run(folder: Path, *, command: str, executor: Executor, progress: Prog
 
 
 def _check_comparable(folder: Path, begun: Header, now: Header) -> None:
-    """Refuse to go on where figures would not be comparable.
-
-    Raises:
-        UserError: naming everything that has changed.
-    """
+    """Raise `UserError` where figures would not be comparable, naming everything that has changed."""
     changed = differences(begun, now)
     if len(changed):
         names = [f"{row.what} was {row.base}, is {row.new}" for row in changed.itertuples()]

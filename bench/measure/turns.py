@@ -104,15 +104,9 @@ def fitting_blocks(blocks: list[list[Cell]], available_bytes: int) -> list[list[
 
 
 class Block:
-    """Trials that take turns with each other, each in a fresh process.
+    """Trials of a sweep that take turns with each other, each in a fresh process.
 
-    Args:
-        trials: in the order of starting; their settings are those of one sweep.
-        pool: starts the workers.
-        order_seed: of the order of turns in each round.
-        begun_s: when the run began, by the monotonic clock.
-        begins: told which trial is at work.
-        ends: told each trial with its record, as soon as there is one.
+    `begins` is told which trial is at work, `ends` each trial with its record, as soon as there is one.
     """
 
     def __init__(

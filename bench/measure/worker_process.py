@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from types import TracebackType
 from typing import Self, TypeVar
 
 from pydantic import ValidationError
@@ -31,17 +30,7 @@ class WorkerProcess:
             process.ready()
             process.ask(OpenTrial(trial=trial), Opened)
 
-    It is ended when the statement is left.
-
-    Args:
-        python: the interpreter.
-        environment: whose backend it imports.
-        device: where it computes.
-        threads: of the framework.
-        cores: logical cores it stays on.
-        limits: how long it may be silent in each phase, and what memory it may take.
-        runtime: precision, determinism and flags.
-        devices: how many a training uses.
+    It is ended when the statement is left. It stays on `cores`, and may be silent as long as `limits` say.
 
     Raises:
         WorkerError: if the interpreter cannot be started.
@@ -95,9 +84,7 @@ class WorkerProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -134,11 +121,7 @@ class WorkerProcess:
         return self.worker
 
     def ask(self, request: Request, reply_type: type[R]) -> R:
-        """Send a request and wait for its reply.
-
-        Args:
-            request: what to do.
-            reply_type: the reply that `bench.worker.messages` promises.
+        """Send a request and wait for the reply that `bench.worker.messages` promises.
 
         Raises:
             UserError: if the user's input is wrong, which only `Check` tells.
@@ -149,7 +132,7 @@ class WorkerProcess:
             self._process.stdin.write(request.model_dump_json() + "\n")
             self._process.stdin.flush()
         except OSError:
-            raise self._how_it_ended() from None
+            raise ended(self._process.wait(), self._printed(), phase=self.phase) from None
         return self._reply(reply_type)
 
     def _reply(self, reply_type: type[R]) -> R:
@@ -176,7 +159,7 @@ class WorkerProcess:
             self.end()
             raise self._error(f"silent for {limit_s:g} s, ended", "silent", self._printed()) from None
         if line is None:
-            raise self._how_it_ended()
+            raise ended(self._process.wait(), self._printed(), phase=self.phase)
         try:
             return REPLY.validate_json(line)
         except ValidationError:
@@ -191,9 +174,6 @@ class WorkerProcess:
 
     def _error(self, reason: str, fault: Fault, printed: Sequence[str] = ()) -> WorkerError:
         return WorkerError(reason, fault, phase=self.phase, printed=printed)
-
-    def _how_it_ended(self) -> WorkerError:
-        return ended(self._process.wait(), self._printed(), phase=self.phase)
 
     def _printed(self) -> list[str]:
         """Return what it wrote on stderr."""

@@ -10,34 +10,28 @@ from bench.host import BUSY_LOAD
 from bench.measure.doctor import Diagnosis
 from bench.output.text import number
 
-LEAST_BYTES = 2 * 2**30
+LEAST_GIB = 2
 """TensorFlow and its model take about 1 GiB, and the coordinator a part of the rest."""
 
 
 def obstacles(diagnosis: Diagnosis) -> list[str]:
     """Return what would spoil a measurement, each with what to do about it."""
-    machine, found = diagnosis.machine, []
-    if diagnosis.steal_cores > 0.02:
-        found.append(
-            f"The hypervisor takes {number(diagnosis.steal_cores)} cores: measure when its other machines are idle."
-        )
-    if diagnosis.others_cores > 0.1:
-        names = f" ({', '.join(diagnosis.busiest)})" if diagnosis.busiest else ""
-        found.append(f"Other processes use {number(diagnosis.others_cores)} cores{names}: end them before measuring.")
-    if diagnosis.load_average > BUSY_LOAD:
-        found.append(
-            f"The load of the last minute was {number(diagnosis.load_average)}: wait until it is below {BUSY_LOAD}."
-        )
-    if diagnosis.gpu_processes:
-        processes = ", ".join(map(str, diagnosis.gpu_processes))
-        found.append(f"Other processes compute on the GPU ({processes}): end them before measuring.")
-    if diagnosis.available_bytes < LEAST_BYTES:
-        found.append(f"Only {number(diagnosis.available_bytes / 2**30)} GiB of memory are free: end what holds it.")
-    if machine.cores < 2:
-        found.append("There is one core only, so the coordinator disturbs what it measures: use a machine with two.")
-    if machine.governor not in ("performance", "unknown"):
-        found.append(f"The CPU frequency governor is {machine.governor}: set it to performance.")
-    return [*found, diagnosis.keras_backend] if diagnosis.keras_backend else found
+    machine, load, gib = diagnosis.machine, diagnosis.load_average, diagnosis.available_bytes / 2**30
+    names = f" ({', '.join(diagnosis.busiest)})" if diagnosis.busiest else ""
+    users = ", ".join(map(str, diagnosis.gpu_processes))
+    steal, others = number(diagnosis.steal_cores), number(diagnosis.others_cores)
+    is_single, is_slow = machine.cores < 2, machine.governor not in ("performance", "unknown")
+    known = {
+        f"The hypervisor takes {steal} cores: measure when its other machines are idle.": diagnosis.steal_cores > 0.02,
+        f"Other processes use {others} cores{names}: end them before measuring.": diagnosis.others_cores > 0.1,
+        f"The load of the last minute was {number(load)}: wait until it is below {BUSY_LOAD}.": load > BUSY_LOAD,
+        f"Other processes compute on the GPU ({users}): end them before measuring.": bool(users),
+        f"Only {number(gib)} GiB of memory are free: end what holds it.": gib < LEAST_GIB,
+        "There is one core only, so the coordinator disturbs what it measures: use a machine with two.": is_single,
+        f"The CPU frequency governor is {machine.governor}: set it to performance.": is_slow,
+        diagnosis.keras_backend: bool(diagnosis.keras_backend),
+    }
+    return [obstacle for obstacle, holds in known.items() if holds]
 
 
 def document(diagnosis: Diagnosis) -> dict[str, Any]:

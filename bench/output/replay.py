@@ -145,15 +145,13 @@ def document(replays: Replays) -> dict[str, Any]:
 def _attempt(attempt: Attempt) -> dict[str, Any]:
     if attempt.replayed is None:
         return {"passed": False, "failure": attempt.failure}
-    checks = [
-        {"name": check.name, "measured": check.measured, "limit": check.limit, "passed": check.passed}
-        for check in attempt.checks
-    ]
-    history = _history(attempt.replayed)
-    return history | {
+    fields = ("name", "measured", "limit", "passed")
+    checks = [{name: getattr(check, name) for name in fields} for check in attempt.checks]
+    stop_predictions = attempt.replayed.stop_predictions.tolist()
+    return _history(attempt.replayed) | {
         "passed": attempt.passed,
         "checks": checks,
-        "stop_predictions": attempt.replayed.stop_predictions.tolist(),
+        "stop_predictions": stop_predictions,
     }
 
 
@@ -163,14 +161,9 @@ def _history(run: Reference | Replayed) -> dict[str, Any]:
 
 
 def write_csv(replays: Replays, path: Path) -> list[Path]:
-    """Write epoch, loss and val_loss, a file for each run and environment.
+    """Write epoch, loss and val_loss, and return the files.
 
-    Args:
-        replays: what was measured.
-        path: the file, if there is one run in one environment; else its name gets both before its suffix.
-
-    Returns:
-        The files that were written.
+    If there are several runs or environments, each has a file, with both in its name before the suffix.
     """
     several = len(replays.references) * (len(replays.workers) + len(replays.missing)) > 1
     written = []
@@ -212,17 +205,12 @@ def losses_chart(replays: Replays) -> "alt.FacetChart":
         [reference, replayed.encode(**marks.series(frame[frame["series"] != "2017"], points=False))],
         title="The runs of 2017, retraced",
         note="Grey: the run of 2017. Right replays cover it and each other.",
-        x="independent",
-        y="independent",
+        free=("x", "y"),
     )
 
 
 def write_chart(replays: Replays, path: Path) -> None:
-    """Write the losses into a PNG, SVG or PDF file.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
+    """Write the losses into a PNG, SVG or PDF file."""
     from bench.output.charts import draw_picture
 
     form = path.suffix[1:].lower()

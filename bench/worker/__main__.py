@@ -14,48 +14,18 @@ from bench.host import pin
 from bench.plan.cells import Trial, backend_of
 from bench.records.failures import raised
 from bench.records.schema import Worker
-from bench.worker import FIRST_LINE_S
-from bench.worker.messages import (
-    REQUEST,
-    Check,
-    Checked,
-    Closed,
-    CloseTrial,
-    Error,
-    Opened,
-    OpenTrial,
-    Parity,
-    ParityDone,
-    Phase,
-    Ready,
-    Replay,
-    Replayed,
-    Reply,
-    Request,
-    RunTurn,
-    Start,
-    Train,
-    Trained,
-    TurnDone,
-)
+from bench.worker import FIRST_LINE_S, messages
+from bench.worker.messages import REQUEST, Error, Ready, Reply, Request, Start
 
 if TYPE_CHECKING:  # it imports Keras
     from bench.worker.speed import SpeedTrial
 
 VARIABLES = (
-    "KERAS_",
-    "TF_",
-    "XLA_",
-    "JAX_",
-    "OMP_",
-    "MKL_",
-    "OPENBLAS_",
-    "CUBLAS_",
-    "CUDA_",
-    "NVIDIA_",
+    *("KERAS_", "TF_", "XLA_", "JAX_", "OMP_", "MKL_", "OPENBLAS_", "CUBLAS_", "CUDA_", "NVIDIA_"),
     "PYTHONHASHSEED",
 )
 """How the names of environment variables begin that decide the speed; they are recorded."""
+REPLAYED = ("loss", "val_loss", "test_predictions", "stop_predictions")
 
 
 def main() -> None:
@@ -89,11 +59,7 @@ def check_in(start: Start) -> Ready | Error:
 
 
 def import_backend(start: Start) -> Ready:
-    """Import Keras and its backend, check them, and touch the device.
-
-    Raises:
-        ValueError: if another backend or device runs than was asked for.
-    """
+    """Import Keras and its backend, check them, and touch the device; raise `ValueError` if it is another one."""
     begin_s = time.perf_counter()
     from seqsum_core.nn.backend import check_backend
 
@@ -111,13 +77,7 @@ def import_backend(start: Start) -> Ready:
 
 
 class Server:
-    """Does what the coordinator asks.
-
-    Args:
-        replies: where phases are reported.
-        process_start_s: how long this process took to start.
-        import_s: how long importing the backend took.
-    """
+    """Does what the coordinator asks, and reports phases among the replies."""
 
     def __init__(self, replies: TextIO, *, process_start_s: float, import_s: float) -> None:
         self._replies, self._process_start_s, self._import_s = replies, process_start_s, import_s
@@ -133,37 +93,32 @@ class Server:
 
     def _do(self, request: Request) -> Reply:
         match request:
-            case Check(trial=trial):
+            case messages.Check(trial=trial):
                 return _check(trial)
-            case OpenTrial(trial=trial):
+            case messages.OpenTrial(trial=trial):
                 from bench.worker import speed
 
                 self._trial = speed.SpeedTrial(
                     trial, process_start_s=self._process_start_s, import_s=self._import_s, report=self._report
                 )
-                return Opened()
-            case RunTurn(round=number, started_after_s=started_after_s):
-                return TurnDone(turn=self._open_trial.run_turn(number, started_after_s=started_after_s))
-            case CloseTrial():
-                return Closed(record=self._open_trial.close())
-            case Train(group=group):
+                return messages.Opened()
+            case messages.RunTurn(round=number, started_after_s=started_after_s):
+                return messages.TurnDone(turn=self._open_trial.run_turn(number, started_after_s=started_after_s))
+            case messages.CloseTrial():
+                return messages.Closed(record=self._open_trial.close())
+            case messages.Train(group=group):
                 from bench.worker import accuracy
 
-                return Trained(records=tuple(accuracy.train_group(group, report=self._report)))
-            case Replay(dtype=dtype, case=case, file=file):
+                return messages.Trained(records=tuple(accuracy.train_group(group, report=self._report)))
+            case messages.Replay(dtype=dtype, case=case, file=file):
                 from bench.worker import accuracy
 
                 replayed = accuracy.replay_run(dtype, case=case, file=file, report=self._report)
-                return Replayed(
-                    loss=tuple(replayed.loss.tolist()),
-                    val_loss=tuple(replayed.val_loss.tolist()),
-                    test_predictions=tuple(replayed.test_predictions.tolist()),
-                    stop_predictions=tuple(replayed.stop_predictions.tolist()),
-                )
-            case Parity(case=parity_case):
+                return messages.Replayed(**{name: getattr(replayed, name).tolist() for name in REPLAYED})
+            case messages.Parity(case=parity_case):
                 from seqsum_core.nn import parity
 
-                return ParityDone(quantities=tuple(parity.compute(parity_case)))
+                return messages.ParityDone(quantities=tuple(parity.compute(parity_case)))
 
     @property
     def _open_trial(self) -> "SpeedTrial":
@@ -172,17 +127,17 @@ class Server:
         return self._trial
 
     def _report(self, phase: str) -> None:
-        _send(self._replies, Phase(phase=phase))
+        _send(self._replies, messages.Phase(phase=phase))
 
 
-def _check(trial: Trial) -> Checked | Error:
+def _check(trial: Trial) -> messages.Checked | Error:
     from bench.worker import models
 
     try:
         models.build_model(trial)
     except ValueError as error:
         return Error(fault="user", reason=str(error))
-    return Checked()
+    return messages.Checked()
 
 
 def _private_stdout() -> TextIO:

@@ -34,9 +34,7 @@ Start = tuple[Weights | None, list[training.Trained]]
 def train_group(group: Group, *, report: Report) -> list[Accuracy | Failure]:
     """Train seeds of one cell by the article's protocol and judge each at each patience.
 
-    Args:
-        group: the seeds; several are trained as one Keras model if the model is one of this project.
-        report: called with each phase that begins.
+    Several are trained as one Keras model if the model is one of this project.
 
     Returns:
         For each seed and patience raw losses and errors on the test rows. A training whose losses are not finite is a
@@ -62,15 +60,9 @@ def _fit_together(group: Group, data: Split, report: Report) -> list[Start]:
     model = build_model(group)
     starts = [models.draw_weights(model, seed=seed) or [] for seed in group.seeds]
     report("fit")
-    settings = group.settings
+    name, settings = group.cell.model, group.settings
     trained = replicas.fit_replicas(
-        group.cell.model,
-        starts,
-        data,
-        settings.training,
-        seeds=group.seeds,
-        network=settings.network,
-        report=report,
+        name, starts, data, settings.training, seeds=group.seeds, network=settings.network, report=report
     )
     return list(zip(starts, trained, strict=True))
 
@@ -131,13 +123,7 @@ def _judge(
 
 
 def replay_run(dtype: Dtype, *, case: str | None, file: Path | None, report: Report) -> Replayed:
-    """Repeat a run of 2017.
-
-    Args:
-        dtype: precision of the replay.
-        case: name of one of the package's runs; used if `file` is None.
-        file: a reference file.
-        report: called with each phase that begins.
+    """Repeat a run of 2017: one of the package's, or of a reference file.
 
     Raises:
         ValueError: if there is no such case or the file is not what it should be.
@@ -154,11 +140,7 @@ def replay_run(dtype: Dtype, *, case: str | None, file: Path | None, report: Rep
 
 
 def _check_finite(loss: ArrayLike, val_loss: ArrayLike) -> None:
-    """Refuse losses that are not finite: they would end every mean in NaN.
-
-    Raises:
-        ArithmeticError: naming the first such epoch.
-    """
+    """Raise `ArithmeticError` at the first loss that is not finite: it would end every mean in NaN."""
     bad = np.flatnonzero(~np.isfinite(np.array([loss, val_loss])).all(axis=0))
     if len(bad):
         raise ArithmeticError(f"the loss of epoch {bad[0] + 1} is not finite")

@@ -70,6 +70,7 @@ class RayCluster(ExitStack):
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         import ray
 
+        self._ray: Any = ray
         settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
         if self._address is None:
             settings |= {"num_cpus": len(usable_cores()), "include_dashboard": False}
@@ -88,19 +89,15 @@ class RayCluster(ExitStack):
         return self
 
     def _leave(self) -> None:
-        import ray
-
         for task in self._running:
             with suppress(Exception):  # whatever a cluster that is breaking answers
-                ray.cancel(task, force=True)
-        ray.shutdown()
+                self._ray.cancel(task, force=True)
+        self._ray.shutdown()
 
     def nodes(self) -> list[ClusterNode]:
         """Return the nodes that are there now and may run tasks."""
-        import ray
-
         nodes = []
-        for node in ray.nodes():
+        for node in self._ray.nodes():
             cpus, gpus = (int(node["Resources"].get(kind, 0)) for kind in ("CPU", "GPU"))
             if node["Alive"] and cpus:
                 nodes.append(ClusterNode(node["NodeID"][:8], node["NodeID"], node["NodeManagerHostname"], cpus, gpus))
@@ -112,20 +109,17 @@ class RayCluster(ExitStack):
         Returns:
             The task, which `wait` returns again when it has ended.
         """
-        import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         there = NodeAffinitySchedulingStrategy(node.ray_id, soft=False)
         options = {"max_retries": 0, "max_calls": 1, "scheduling_strategy": there}
-        remote = ray.remote(num_cpus=cpus, num_gpus=gpus, **options)(function)
+        remote = self._ray.remote(num_cpus=cpus, num_gpus=gpus, **options)(function)
         self._running.append(remote.remote(argument))
         return self._running[-1]
 
     def wait(self) -> Any:
         """Wait until any task has ended, and return it."""
-        import ray
-
-        (task, *_), _ = ray.wait(self._running, num_returns=1)
+        (task, *_), _ = self._ray.wait(self._running, num_returns=1)
         self._running.remove(task)
         return task
 
@@ -136,15 +130,13 @@ class RayCluster(ExitStack):
             TaskLostError: if its node or process ended before it did.
             UserError: if it raised one, or another error: then the node has no seqsum, or an older one.
         """
-        import ray
-
         try:
-            return str(ray.get(task))
-        except ray.exceptions.RayTaskError as error:
+            return str(self._ray.get(task))
+        except self._ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, UserError):
                 raise error.cause from None
             raise UserError(f"{_first_line(error.cause or error)}. Install the same seqsum on every node.") from None
-        except ray.exceptions.RayError as error:
+        except self._ray.exceptions.RayError as error:
             raise TaskLostError(_first_line(error)) from None
 
 
