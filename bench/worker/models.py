@@ -3,15 +3,13 @@
 Both are timed by the same rule: an epoch ends when its loss is a float, which waits for the device.
 """
 
-from math import ceil, isfinite
-from time import perf_counter
-from typing import Any, Protocol
-
-import numpy as np
+from math import ceil
+from typing import Any
 
 from bench.errors import NotAvailableError
 from bench.plan.cells import Group, Trial
 from bench.worker import plain
+from bench.worker.plain import PlainNetwork
 from seqsum_core import task
 from seqsum_core.batching import draw_epochs
 from seqsum_core.nn import models, training
@@ -20,7 +18,7 @@ from seqsum_core.nn.execution_path import ExecutionPath, detect_path
 from seqsum_core.nn.training import GoOn
 from seqsum_core.settings import MODELS
 from seqsum_core.start import draw_start
-from seqsum_core.task import Split
+from seqsum_core.task import Sequences, Split
 
 MOST_EPOCHS = 1_000_000
 """Where a timed fit ends if nobody ends it: `fit` wants a number."""
@@ -47,24 +45,7 @@ def build_model(trial: Trial | Group) -> Any:
     )
 
 
-class TimedModel(Protocol):
-    """Something that can be trained and timed."""
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Count the training steps of an epoch."""
-
-    def fit(self, go_on: GoOn) -> list[float]:
-        """Train until `go_on`, which is given all epoch times so far, returns False; return the epoch times."""
-
-    def detect_path(self) -> ExecutionPath:
-        """Detect which recurrent path ran; to be called after a fit."""
-
-    def validation_s(self, repeats: int) -> list[float]:
-        """Time whole validations; the first one compiles."""
-
-
-def build(trial: Trial, data: Split) -> TimedModel:
+def build(trial: Trial, data: Split) -> "TimedModel":
     """Build what a speed trial trains.
 
     Raises:
@@ -74,7 +55,20 @@ def build(trial: Trial, data: Split) -> TimedModel:
     variant, name = trial.cell.variant, trial.cell.model
     if name not in MODELS and (variant.implementation != "keras" or variant.batching != "padded"):
         raise NotAvailableError(f"{variant} is written for {', '.join(MODELS)}, not for {name}")
-    return Ceiling(trial, data) if variant.implementation == "ceiling" else KerasModel(trial, data)
+    if variant.implementation != "ceiling":
+        return KerasModel(trial, data)
+    for setting, known in (("dtype", "float32"), ("batching", "padded"), ("devices", 1)):
+        plain.require(setting, getattr(variant, setting), known)
+    settings = trial.settings
+    return plain.build(
+        name,
+        weights=draw_start(name, units=settings.network.units, seed=trial.index),
+        fitted=data.fitted,
+        network=settings.network,
+        training=settings.training,
+        device=trial.cell.device,
+        seed=trial.index,
+    )
 
 
 class KerasModel:
@@ -85,22 +79,19 @@ class KerasModel:
         self._batch_size = trial.settings.training.batch_size
         sizes = {min(self._batch_size, rows), rows % self._batch_size or self._batch_size}
         share_rows(trial.cell.device, count=variant.devices, batches=tuple(sizes))
-        self._model, self._data = build_model(trial), data
+        self._model, self._fitted = build_model(trial), data.fitted
         self._batches: training.LengthBatches | None = None
         if variant.batching != "padded":
             epochs = draw_epochs(data.fitted, variant.batching, batch_size=self._batch_size, seed=0)
             self._batches = training.LengthBatches(data.fitted, epochs, padding=trial.settings.task.padding)
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Count the training steps of an epoch."""
-        return ceil(len(self._data.fitted) / self._batch_size) if self._batches is None else len(self._batches)
+        self.steps_per_epoch = ceil(rows / self._batch_size) if self._batches is None else len(self._batches)
 
     def fit(self, go_on: GoOn) -> list[float]:
-        """Run one `fit`."""
+        """Train until `go_on`, which is given all epoch times so far, returns False; return the epoch times."""
         return training.fit_for_speed(
             self._model,
-            self._data.fitted,
+            self._fitted,
             batch_size=self._batch_size,
             most_epochs=MOST_EPOCHS,
             go_on=go_on,
@@ -108,56 +99,13 @@ class KerasModel:
         )
 
     def detect_path(self) -> ExecutionPath:
-        """Detect which recurrent path ran."""
-        return detect_path(self._model, self._data.fitted, batch_size=self._batch_size)
+        """Detect which recurrent path ran; to be called after a fit."""
+        return detect_path(self._model, self._fitted, batch_size=self._batch_size)
 
-    def validation_s(self, repeats: int) -> list[float]:
-        """Time calls of `evaluate`."""
-        return training.validation_s(self._model, self._data.validation, batch_size=self._batch_size, repeats=repeats)
+    def validation_s(self, rows: Sequences, repeats: int) -> list[float]:
+        """Time whole validations; the first one compiles."""
+        return training.validation_s(self._model, rows, batch_size=self._batch_size, repeats=repeats)
 
 
-class Ceiling:
-    """The same training written directly in the framework: `bench.worker.plain`."""
-
-    def __init__(self, trial: Trial, data: Split) -> None:
-        settings, variant = trial.settings, trial.cell.variant
-        for name, known in (("dtype", "float32"), ("batching", "padded"), ("devices", 1)):
-            if (asked := getattr(variant, name)) != known:
-                raise NotAvailableError(f"`{name}` must be {known} for a ceiling. Received: {asked!r}.")
-        self._data = data
-        self.steps_per_epoch = ceil(len(data.fitted) / settings.training.batch_size)
-        self._network = plain.build(
-            trial.cell.model,
-            weights=draw_start(trial.cell.model, units=settings.network.units, seed=trial.index),
-            fitted=data.fitted,
-            network=settings.network,
-            training=settings.training,
-            device=trial.cell.device,
-        )
-        self._random = np.random.default_rng(trial.index)
-
-    def fit(self, go_on: GoOn) -> list[float]:
-        """Train epoch after epoch."""
-        epochs_s: list[float] = []
-        running = True
-        while running:
-            begin_s = perf_counter()
-            loss = self._network.epoch(self._random.permutation(len(self._data.fitted)))
-            epochs_s.append(perf_counter() - begin_s)
-            if not isfinite(loss):
-                raise ArithmeticError(f"the loss is not finite after {len(epochs_s)} epochs")
-            running = go_on(epochs_s)
-        return epochs_s
-
-    def detect_path(self) -> ExecutionPath:
-        """Detect which recurrent path ran."""
-        return self._network.detect_path()
-
-    def validation_s(self, repeats: int) -> list[float]:
-        """Time calls of `evaluate`."""
-        times_s = []
-        for _ in range(repeats):
-            begin_s = perf_counter()
-            self._network.evaluate(self._data.validation)
-            times_s.append(perf_counter() - begin_s)
-        return times_s
+TimedModel = KerasModel | PlainNetwork
+"""What a speed trial trains and times."""

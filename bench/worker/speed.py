@@ -31,11 +31,7 @@ class SpeedTrial:
         open_trial.run_turn(0, started_after_s=12.5)
         record = open_trial.close()
 
-    Args:
-        trial: a speed trial.
-        process_start_s: how long this process took to start, if known.
-        import_s: how long importing the backend took.
-        report: called with each phase that begins.
+    `report` is called with each phase that begins.
 
     Raises:
         NotAvailableError: if the backend refuses the variant.
@@ -58,12 +54,7 @@ class SpeedTrial:
             self._start_epochs_s = list(self._model.fit(lambda epochs_s: len(epochs_s) < epochs))
 
     def run_turn(self, number: int, *, started_after_s: float) -> Turn:
-        """Run one fit: warm-up epochs, then counted ones.
-
-        Args:
-            number: of the round.
-            started_after_s: since the run began.
-        """
+        """Run one fit: warm-up epochs, then counted ones. The turn started so many seconds after the run began."""
         self._report("turn")
         device = self._trial.cell.device
         length = _TurnLength(self._trial.settings.timing, device)
@@ -104,7 +95,7 @@ class SpeedTrial:
             build_s=self._build_s,
             start_epochs_s=tuple(self._start_epochs_s),
             turns=tuple(self._turns),
-            validation_s=tuple(model.validation_s(trial.settings.timing.validations)),
+            validation_s=tuple(model.validation_s(self._data.validation, trial.settings.timing.validations)),
             steps_per_epoch=model.steps_per_epoch,
             rows_per_epoch=len(self._data.fitted),
             padding_share=padding_share(self._data.fitted, trial.cell.variant.batching),
@@ -140,11 +131,7 @@ class _TurnLength:
 
 
 def _check_clock(turns: list[Turn]) -> None:
-    """Refuse times of a clock that did not wait for the device: then the device goes on when all epochs have ended.
-
-    Raises:
-        RuntimeError: saying by how much.
-    """
+    """Raise `RuntimeError` if the clock did not wait: then the device goes on when all epochs have ended."""
     shares = [(turn.device_lag_s or 0.0) / sum(turn.counted_epochs_s) for turn in turns]
     if shares and min(shares) > MOST_LAG:
         raise RuntimeError(f"the clock does not wait: the device went on for {min(shares):.0%} of each turn's time")

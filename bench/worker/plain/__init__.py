@@ -5,8 +5,10 @@ time divided by its time is what Keras costs there. No framework is imported bef
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
+from math import ceil, isfinite
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,20 +31,46 @@ EPSILON = 1e-7
 class PlainNetwork(ABC):
     """One network that is trained without Keras; its state stays on the device from epoch to epoch.
 
-    Args:
-        model: "simple_rnn", "lstm" or "gru".
-        weights: the start, as `model.get_weights()` orders and shapes it.
-        fitted: the rows to train on; they move to the device here.
-        training: learning rate and batch size.
-        device: "cpu" or "gpu".
+    Weights are ordered and shaped as by `model.get_weights()`.
     """
 
     def __init__(
-        self, model: str, weights: Sequence[Array], fitted: Sequences, *, training: TrainingSettings, device: str
+        self,
+        model: str,
+        weights: Sequence[Array],
+        fitted: Sequences,
+        *,
+        training: TrainingSettings,
+        device: str,
+        seed: int,
     ) -> None:
         self._model, self._training, self._device = model, training, device
-        self._units = weights[1].shape[0]
+        self._units, self._count = weights[1].shape[0], len(fitted)
+        self._random = np.random.default_rng(seed)
+        self.steps_per_epoch = ceil(len(fitted) / training.batch_size)
         self._start(weights, fitted)
+
+    def fit(self, go_on: Callable[[list[float]], bool]) -> list[float]:
+        """Train until `go_on`, which is given all epoch times so far, returns False; return the epoch times."""
+        epochs_s: list[float] = []
+        running = True
+        while running:
+            begin_s = perf_counter()
+            loss = self.epoch(self._random.permutation(self._count))
+            epochs_s.append(perf_counter() - begin_s)
+            if not isfinite(loss):
+                raise ArithmeticError(f"the loss is not finite after {len(epochs_s)} epochs")
+            running = go_on(epochs_s)
+        return epochs_s
+
+    def validation_s(self, rows: Sequences, repeats: int) -> list[float]:
+        """Time whole validations; the first one compiles."""
+        times_s = []
+        for _ in range(repeats):
+            begin_s = perf_counter()
+            self.evaluate(rows)
+            times_s.append(perf_counter() - begin_s)
+        return times_s
 
     @abstractmethod
     def _start(self, weights: Sequence[Array], fitted: Sequences) -> None:
@@ -50,10 +78,7 @@ class PlainNetwork(ABC):
 
     @abstractmethod
     def epoch(self, order: NDArray[np.intp]) -> float:
-        """Train once on the fitted rows; the first call compiles.
-
-        Args:
-            order: the rows, batch after batch; the last batch may be smaller.
+        """Train once on the fitted rows in this order, the last batch perhaps smaller; the first call compiles.
 
         Returns:
             The mean loss over the rows, as Keras' logs have it. Fetching it waits for the device.
@@ -65,7 +90,7 @@ class PlainNetwork(ABC):
 
     @abstractmethod
     def weights(self) -> list[Array]:
-        """Fetch the weights, as `model.get_weights()` orders and shapes them."""
+        """Fetch the weights."""
 
     @abstractmethod
     def detect_path(self) -> "ExecutionPath":
@@ -80,25 +105,26 @@ def build(
     network: NetworkSettings,
     training: TrainingSettings,
     device: str,
+    seed: int = 0,
 ) -> PlainNetwork:
-    """Build the network in the framework that Keras runs on in this process: see `PlainNetwork`.
+    """Build the network in the framework that Keras runs on in this process; the seed is that of its batches.
 
     Raises:
         NotAvailableError: if none is written for this model, network or optimizer.
     """
-    known = ", ".join(MODELS)
-    _require(model in MODELS, f"`model` must be one of {known} for a ceiling.", model, "Take one of them.")
-    _require(network.layers == 1, "`layers` must be 1 for a ceiling.", network.layers, "Use one layer.")
-    _require(not network.mask, "`mask` must be off for a ceiling.", network.mask, "Switch it off.")
-    optimizer = training.optimizer
-    _require(optimizer == "rmsprop", '`optimizer` must be "rmsprop" for a ceiling.', optimizer, "Use the article's.")
+    require("model", model, *MODELS)
+    require("layers", network.layers, 1)
+    require("mask", network.mask, False)
+    require("optimizer", training.optimizer, "rmsprop")
     import keras
 
     module = import_module(f"bench.worker.plain.plain_{keras.backend.backend()}")
-    plain: PlainNetwork = module.Network(model, weights, fitted, training=training, device=device)
+    plain: PlainNetwork = module.Network(model, weights, fitted, training=training, device=device, seed=seed)
     return plain
 
 
-def _require(holds: bool, rule: str, received: object, remedy: str) -> None:
-    if not holds:
-        raise NotAvailableError(f"{rule} Received: {received!r}. {remedy}")
+def require(name: str, received: object, *known: object) -> None:
+    """Raise `NotAvailableError` where a setting has another value than a ceiling can have."""
+    if received not in known:
+        rule = f"`{name}` must be {', '.join(map(str, known))} for a ceiling."
+        raise NotAvailableError(f"{rule} Received: {received!r}. Use that, or no ceiling.")

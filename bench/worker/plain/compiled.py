@@ -1,4 +1,4 @@
-"""What the networks in plain JAX and plain TensorFlow have in common: their cells and their optimizer, for a compiler.
+"""What the networks in plain JAX and plain TensorFlow have in common: their loss and their optimizer, for a compiler.
 
 States are laid out (units, rows): a gate is then a contiguous block, which XLA's CPU loops read without strides. The
 inputs' products with the kernel are taken for all timesteps at once, before the loop.
@@ -19,29 +19,45 @@ Cell = Callable[[States, Any], States]
 """From the states and a timestep's inputs to the next states, the output first."""
 
 
+Operation = Callable[..., Any]
+
+
 @dataclass(frozen=True)
 class Operations:
-    """A framework's names for what a cell needs.
+    """A framework's names for what a network needs; arrays are split and concatenated along their first axis.
 
-    Args:
-        tanh: of each element.
-        sigmoid: of each element.
-        split: an array into that many along its first axis.
-        concatenate: arrays along their first axis.
-        product: transpose of the first, times the second.
+    `product` is the transpose of the first times the second. `scan` returns the last states of a cell, from its first
+    ones and the inputs of all timesteps.
     """
 
-    tanh: Callable[[Any], Any]
-    sigmoid: Callable[[Any], Any]
-    split: Callable[[Any, int], Sequence[Any]]
-    concatenate: Callable[[Sequence[Any]], Any]
-    product: Callable[[Any, Any], Any]
+    tanh: Operation
+    sigmoid: Operation
+    sqrt: Operation
+    mean: Operation
+    zeros: Operation
+    transpose: Operation
+    split: Operation
+    concatenate: Operation
+    product: Operation
+    scan: Operation
 
 
-def make_cell(model: str, recurrent: Any, bias: Any, ops: Operations) -> tuple[Cell, Any]:
-    """Return the cell of a layer, and the part of its bias that is added to the inputs beforehand."""
-    if model == "gru":
-        return _gru(recurrent, bias, ops)
+def loss(model: str, ops: Operations, weights: Weights, digits: Any, sums: Any) -> Any:
+    """Return the mean squared error of a batch whose digits are laid out (timesteps, rows)."""
+    kernel, recurrent, bias, dense, dense_bias = weights
+    cell, bias = _cell(model, recurrent, bias, ops)
+    states = (ops.zeros((recurrent.shape[0], digits.shape[1])),) * (2 if model == "lstm" else 1)
+    output, *_ = ops.scan(cell, states, digits[:, None, :] * ops.transpose(kernel) + bias[:, None])
+    results = ops.product(dense, output) + dense_bias
+    return ops.mean((results[0] - sums) ** 2)
+
+
+def _cell(model: str, recurrent: Any, bias: Any, ops: Operations) -> tuple[Cell, Any]:
+    """Return the cell of a layer, and the part of its bias that is added to the inputs beforehand.
+
+    Of a GRU these are the recurrent biases of both gates, too; the candidate's is reset, so it stays.
+    """
+    gates = 2 * recurrent.shape[0]
 
     def simple_rnn(states: States, inputs: Any) -> States:
         return (ops.tanh(inputs + ops.product(recurrent, states[0])),)
@@ -52,13 +68,6 @@ def make_cell(model: str, recurrent: Any, bias: Any, ops: Operations) -> tuple[C
         carry = ops.sigmoid(forget) * carry + ops.sigmoid(enter) * ops.tanh(candidate)
         return ops.sigmoid(leave) * ops.tanh(carry), carry
 
-    return {"simple_rnn": simple_rnn, "lstm": lstm}[model], bias
-
-
-def _gru(recurrent: Any, bias: Any, ops: Operations) -> tuple[Cell, Any]:
-    """Move the recurrent biases of both gates to the inputs; the candidate's is reset, so it stays."""
-    gates = 2 * recurrent.shape[0]
-
     def gru(states: States, inputs: Any) -> States:
         (output,) = states
         inner = ops.product(recurrent, output)
@@ -66,17 +75,19 @@ def _gru(recurrent: Any, bias: Any, ops: Operations) -> tuple[Cell, Any]:
         candidate = ops.tanh(inputs[gates:] + reset * (inner[gates:] + bias[1, gates:, None]))
         return (update * output + (1 - update) * candidate,)
 
-    return gru, ops.concatenate([bias[0, :gates] + bias[1, :gates], bias[0, gates:]])
+    if model == "gru":
+        return gru, ops.concatenate([bias[0, :gates] + bias[1, :gates], bias[0, gates:]])
+    return (lstm if model == "lstm" else simple_rnn), bias
 
 
 def descend(
-    weights: Weights, velocities: Weights, gradients: Sequence[Any], *, rate: float, sqrt: Callable[[Any], Any]
+    weights: Weights, velocities: Weights, gradients: Sequence[Any], *, rate: float, ops: Operations
 ) -> tuple[Weights, Weights]:
     """Apply a step of Keras' RMSprop; return the weights and velocities after it."""
     rho, epsilon = plain.RHO, plain.EPSILON
     after = [rho * old + (1 - rho) * new * new for old, new in zip(velocities, gradients, strict=True)]
     updated = [
-        weight - rate * gradient / sqrt(velocity + epsilon)
+        weight - rate * gradient / ops.sqrt(velocity + epsilon)
         for weight, gradient, velocity in zip(weights, gradients, after, strict=True)
     ]
     return updated, after

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ from jax import numpy as jnp
 from numpy.typing import NDArray
 
 from bench.worker.plain import Array, PlainNetwork
-from bench.worker.plain.compiled import Operations, Weights, as_arrays, descend, make_cell
+from bench.worker.plain.compiled import Operations, Weights, as_arrays, descend, loss
 from seqsum_core.nn.execution_path import ExecutionPath
 from seqsum_core.task import Sequences
 
@@ -19,9 +20,14 @@ State = tuple[Weights, Weights]
 JAX = Operations(
     tanh=jnp.tanh,
     sigmoid=jax.nn.sigmoid,
+    sqrt=jnp.sqrt,
+    mean=jnp.mean,
+    zeros=jnp.zeros,
+    transpose=jnp.transpose,
     split=jnp.split,
     concatenate=jnp.concatenate,
     product=lambda first, second: first.T @ second,
+    scan=lambda cell, start, inputs: jax.lax.scan(lambda states, now: (cell(states, now), None), start, inputs)[0],
 )
 
 
@@ -32,6 +38,7 @@ class Network(PlainNetwork):
         self._rows = self._put(as_arrays(fitted))
         start = [np.array(array) for array in weights], [np.zeros_like(array) for array in weights]
         self._state: State = self._put(start)
+        self._loss = partial(loss, self._model, JAX)
         self._evaluate = jax.jit(self._loss)
         self._program: Any = None
 
@@ -79,13 +86,5 @@ class Network(PlainNetwork):
 
     def _step(self, state: State, batch: tuple[Any, Any]) -> tuple[State, Any]:
         weights, velocities = state
-        loss, gradients = jax.value_and_grad(self._loss)(weights, *batch)
-        return descend(weights, velocities, gradients, rate=self._training.learning_rate, sqrt=jnp.sqrt), loss
-
-    def _loss(self, weights: Weights, digits: Any, sums: Any) -> Any:
-        """Return the mean squared error of a batch whose digits are laid out (timesteps, rows)."""
-        start = (jnp.zeros((self._units, len(sums))),) * (2 if self._model == "lstm" else 1)
-        cell, bias = make_cell(self._model, weights[1], weights[2], JAX)
-        inputs = digits[:, None, :] * weights[0].T + bias[:, None]
-        (output, *_), _ = jax.lax.scan(lambda states, now: (cell(states, now), None), start, inputs)
-        return jnp.mean((weights[3].T @ output + weights[4] - sums) ** 2)
+        error, gradients = jax.value_and_grad(self._loss)(weights, *batch)
+        return descend(weights, velocities, gradients, rate=self._training.learning_rate, ops=JAX), error

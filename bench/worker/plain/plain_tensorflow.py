@@ -5,6 +5,7 @@ as a step of its own.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,37 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from bench.worker.plain import Array, PlainNetwork
-from bench.worker.plain.compiled import Operations, Weights, as_arrays, descend, make_cell
+from bench.worker.plain.compiled import Cell, Operations, States, Weights, as_arrays, descend, loss
 from seqsum_core.nn.execution_path import ExecutionPath
 from seqsum_core.task import Sequences
+
+
+def scan(cell: Cell, start: States, inputs: Any) -> States:
+    """Return the last states of a cell, from its first ones and the inputs of all timesteps."""
+    length = inputs.shape[0]
+    # each iteration reads its own element: the gradient of a slice would be as large as all inputs together
+    array = tf.TensorArray(tf.float32, length).unstack(inputs)
+    _, states = tf.while_loop(
+        lambda time, _: time < length,
+        lambda time, states: (time + 1, cell(states, array.read(time))),
+        (tf.constant(0), start),
+        maximum_iterations=length,
+    )
+    last: States = states
+    return last
+
 
 TENSORFLOW = Operations(
     tanh=tf.tanh,
     sigmoid=tf.sigmoid,
+    sqrt=tf.sqrt,
+    mean=tf.reduce_mean,
+    zeros=tf.zeros,
+    transpose=tf.transpose,
     split=tf.split,
     concatenate=lambda parts: tf.concat(parts, 0),
     product=lambda first, second: tf.matmul(first, second, transpose_a=True),
+    scan=scan,
 )
 
 
@@ -33,6 +55,7 @@ class Network(PlainNetwork):
         with tf.device(self._place):
             self._rows = [tf.constant(array) for array in as_arrays(fitted)]
             self._state = [tf.constant(array) for array in weights], [tf.zeros_like(array) for array in weights]
+        self._loss = partial(loss, self._model, TENSORFLOW)
         self._evaluate: Any = tf.function(self._loss, jit_compile=True, autograph=False)
         self._program: Any = None
 
@@ -88,23 +111,6 @@ class Network(PlainNetwork):
     def _step(self, weights: Weights, velocities: Weights, digits: Any, sums: Any) -> tuple[Weights, Weights, Any]:
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            loss = self._loss(weights, digits, sums)
-        gradients = tape.gradient(loss, weights)
-        return *descend(weights, velocities, gradients, rate=self._training.learning_rate, sqrt=tf.sqrt), loss
-
-    def _loss(self, weights: Weights, digits: Any, sums: Any) -> Any:
-        """Return the mean squared error of a batch whose digits are laid out (timesteps, rows)."""
-        length, rows = digits.shape
-        start = (tf.zeros((self._units, rows)),) * (2 if self._model == "lstm" else 1)
-        cell, bias = make_cell(self._model, weights[1], weights[2], TENSORFLOW)
-        inputs = digits[:, None, :] * tf.transpose(weights[0]) + bias[:, None]
-        # each iteration reads its own element: the gradient of a slice would be as large as all inputs together
-        array = tf.TensorArray(tf.float32, length).unstack(inputs)
-        _, (output, *_) = tf.while_loop(
-            lambda time, _: time < length,
-            lambda time, states: (time + 1, cell(states, array.read(time))),
-            (tf.constant(0), start),
-            maximum_iterations=length,
-        )
-        results = tf.matmul(weights[3], output, transpose_a=True) + weights[4]
-        return tf.reduce_mean((results[0] - sums) ** 2)
+            error = self._loss(weights, digits, sums)
+        gradients = tape.gradient(error, weights)
+        return *descend(weights, velocities, gradients, rate=self._training.learning_rate, ops=TENSORFLOW), error
