@@ -19,9 +19,7 @@ class BackendInfo:
     """What runs in this process, read from the framework itself.
 
     Args:
-        backend: Keras' backend.
-        device: "cpu" or "gpu": where a new tensor is put.
-        device_name: the framework's name of it.
+        device: "cpu" or "gpu": where a new tensor is put; `device_name`: the framework's name of it.
         threads: threads that the framework uses inside an operation; 0 where it does not tell.
         float32_precision: how float32 products are computed: "float32" or "tf32".
         deterministic: whether deterministic operations were asked for.

@@ -35,15 +35,9 @@ class ExecutionPath:
 
 
 def detect_path(model: keras.Model, rows: Sequences, *, batch_size: int) -> ExecutionPath:
-    """Detect on which path a model was trained.
+    """Detect on which path the last model that was fitted in this process was trained.
 
-    Args:
-        model: has been fitted in this process; on PyTorch it is trained for one step more.
-        rows: what that step trains on.
-        batch_size: rows of that step.
-
-    Returns:
-        The path; where several models were trained in this process, that of the last one.
+    On PyTorch it is trained for one step more, on the first `batch_size` rows.
     """
     match keras.backend.backend():
         case "jax":
@@ -112,14 +106,7 @@ def _torch_path(model: keras.Model, rows: Sequences, batch_size: int) -> Executi
 
 
 def fused_kernels(calls: Iterable[str]) -> tuple[str, list[str]]:
-    """Look through PyTorch's operations for kernels that run all timesteps.
-
-    Args:
-        calls: names of operations, as PyTorch's profiler has them.
-
-    Returns:
-        "cudnn", "fused" or "" without any, and the names of these kernels.
-    """
+    """Return "cudnn", "fused" or "", and which of PyTorch's profiled operations are kernels that run all timesteps."""
     forward = sorted(name for name in calls if "backward" not in name)
     cudnn = [name for name in forward if "cudnn_rnn" in name]
     kinds = ("aten::lstm", "aten::gru", "aten::rnn_", "mkldnn_rnn", "_SimpleRNN")

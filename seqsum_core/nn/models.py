@@ -128,18 +128,12 @@ def _import_function(name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"Model function `{name}` cannot be imported. Received: {error}. "
-            "Check the spelling and that its folder is on PYTHONPATH."
-        ) from error
+        remedy = "Check the spelling and that its folder is on PYTHONPATH."
+        raise ValueError(f"Model function `{name}` cannot be imported. Received: {error}. {remedy}") from error
 
 
 def set_start(model: keras.Model, *, seed: int) -> bool:
-    """Give every weight the value that `draw_weights` draws.
-
-    Returns:
-        False, and nothing is changed, if the model has a weight that `draw_weights` does not know.
-    """
+    """Give every weight the value that `draw_weights` draws; return False, change nothing, if it does not know one."""
     weights = draw_weights(model, seed=seed)
     if weights is not None:
         model.set_weights(weights)
@@ -151,10 +145,6 @@ def draw_weights(model: keras.Model, *, seed: int) -> list[NDArray[np.float32]] 
 
     The distributions are Keras' defaults: glorot uniform kernels, orthogonal recurrent kernels, zero biases with the
     LSTM's forget gate at 1.
-
-    Args:
-        model: a built model.
-        seed: the same seed draws the same weights everywhere.
 
     Returns:
         The weights as `model.get_weights()` orders them, or None if the model has some whose distribution is not known

@@ -103,13 +103,7 @@ def validation_s(model: keras.Model, rows: Sequences, *, batch_size: int, repeat
 
 
 class LengthBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches whose rows are padded to the longest of their bucket.
-
-    Args:
-        rows: padded to the longest of all.
-        epochs: the batches of each epoch.
-        padding: the side on which the zeros are.
-    """
+    """Batches whose rows, given padded to the longest of all, are padded to the longest of their bucket."""
 
     def __init__(self, rows: Sequences, epochs: Iterator[Sequence[Batch]], *, padding: Padding) -> None:
         super().__init__(workers=1, use_multiprocessing=False)
@@ -133,13 +127,8 @@ class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
     """All epochs' batches in a given order, for one fit with `shuffle=False`.
 
     Batch k of epoch e depends on e and k alone, so that no backend's way of walking through a data set (workers,
-    restarts between epochs) can change it.
-
-    Args:
-        inputs: what the model reads, shape (rows, timesteps, 1).
-        targets: what it is trained to output, shape (rows, 1).
-        batch_size: rows a step; the last batch of an epoch may be smaller.
-        order: row indices of each epoch, shape (epochs, rows).
+    restarts between epochs) can change it. `order` has the shape (epochs, rows); the last batch of an epoch may be
+    smaller.
     """
 
     def __init__(
@@ -164,9 +153,7 @@ class Trained:
     """A training as it was where one patience ended it.
 
     Args:
-        patience: that patience.
-        loss: training loss of each epoch.
-        val_loss: validation loss of each epoch.
+        loss: training loss of each epoch; `val_loss`: validation loss.
         stopped_early: whether patience ended it, not the number of epochs.
         weights: those after the last epoch, as `model.get_weights()` orders them.
         predictions: outputs for the test rows with these weights, shape (rows,).
@@ -181,11 +168,7 @@ class Trained:
 
 
 class KeepAtStops(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keep losses and weights where each patience ends the training; end it when all have.
-
-    Args:
-        patiences: epochs without a better val_loss that are endured; negative: all of them.
-    """
+    """Keep losses and weights where each patience ends the training; end it when all have."""
 
     def __init__(self, patiences: Sequence[int]) -> None:
         super().__init__()
@@ -220,7 +203,7 @@ def fit_for_accuracy(
 
     Args:
         model: a compiled model with its starting weights.
-        data: fitted, validation and test rows.
+        data: the rows.
         training: batch size, epochs and patiences.
         seed: of the batch order.
         batching: what rows of different lengths are padded to, in training and whenever the model is judged.

@@ -65,20 +65,10 @@ def fit_replicas(
     replicas = Replicas(model, starts, network or NetworkSettings())
     # On TensorFlow gated models take twice as long with Keras' own choice of compiler: docs/replicas.md.
     xla = keras.backend.backend() == "tensorflow" and model != "simple_rnn"
-    replicas.compile(
-        optimizer=make_optimizer(training),
-        loss=SummedErrors(),
-        metrics=[errors],
-        jit_compile=True if xla else "auto",
-    )
-    replicas.fit(
-        batches,
-        epochs=training.epochs,
-        steps_per_epoch=batches.steps_per_epoch,
-        shuffle=False,
-        verbose=0,
-        callbacks=[stops],
-    )
+    optimizer, jit_compile = make_optimizer(training), True if xla else "auto"
+    replicas.compile(optimizer=optimizer, loss=SummedErrors(), metrics=[errors], jit_compile=jit_compile)
+    settings = {"epochs": training.epochs, "steps_per_epoch": batches.steps_per_epoch, "shuffle": False}
+    replicas.fit(batches, **settings, verbose=0, callbacks=[stops])
     return [[stops.kept[replica, patience] for patience in training.patiences] for replica in range(count)]
 
 
@@ -122,12 +112,8 @@ class ReplicaErrors(keras.metrics.Metric):  # type: ignore[misc]
 class ReplicaBatches(keras.utils.PyDataset):  # type: ignore[misc]
     """All epochs' batches of all replicas, each in its own order, for one fit with `shuffle=False`.
 
-    The last batch of an epoch is filled up with rows of weight 0, so that one program fits all.
-
-    Args:
-        rows: the fitted rows of each replica.
-        batch_size: rows a step.
-        orders: row indices of each replica and epoch, shape (S, epochs, rows).
+    The last batch of an epoch is filled up with rows of weight 0, so that one program fits all. `orders` has the shape
+    (S, epochs, rows).
     """
 
     def __init__(self, rows: Sequence[Sequences], *, batch_size: int, orders: NDArray[np.integer]) -> None:
@@ -153,14 +139,7 @@ class ReplicaBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
 
 class KeepReplicasAtStops(keras.callbacks.Callback):  # type: ignore[misc]
-    """Judge every replica after each epoch and keep it as it is where a patience ends it.
-
-    Args:
-        data: validation and test rows of each replica.
-        patiences: epochs without a better val_loss that are endured; negative: all of them.
-        errors: the metric that holds each replica's loss.
-        report: called with a line after each epoch.
-    """
+    """Judge every replica after each epoch and keep it as it is where a patience ends it."""
 
     def __init__(
         self, data: Sequence[Split], patiences: Sequence[int], errors: ReplicaErrors, report: Callable[[str], None]
