@@ -21,7 +21,6 @@ from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import psutil
-from factories import make_sweep
 from fake_worker import FAULTS, fake_python
 from rich.console import Console
 
@@ -29,7 +28,8 @@ from bench.measure.executor import ThisMachine
 from bench.measure.progress import Progress
 from bench.measure.run import resume_run, run_sweep
 from bench.plan.cells import BACKENDS
-from bench.plan.timing import Limits, Timing
+from bench.plan.files import read_sweep
+from bench.plan.timing import Limits
 from bench.records.missing import count_missing
 from bench.records.schema import Failure
 from bench.records.store import HEADER, load_run
@@ -65,22 +65,14 @@ turn_epochs = 3
 turn_s = 0.0
 control = "none"
 """
-TIMING = Timing(processes=1, rounds=2, warmup_epochs=1, warmup_s=0, turn_epochs=3, turn_s=0, control="none")
 TRIALS = len(BACKENDS) * 2 * (1 + 2)
 
 
 @dataclass(frozen=True)
 class Damage:
-    """What faults of a kind in a phase did.
+    """What faults of a kind in a phase of a worker did; the phase "run" is for what hits the coordinator.
 
-    Args:
-        kind: what was done.
-        phase: in which phase of a worker, or "run" for what hits the coordinator.
-        injected: how many times.
-        survived: how many were named rightly while everything else was measured.
-        records_lost: trials that had been measured, or had failed, and left no record.
-        not_resumed: runs that could not be completed.
-        orphans: processes that were left behind.
+    `survived` faults were named rightly while everything else was measured; `orphans` are processes left behind.
     """
 
     kind: str
@@ -104,7 +96,8 @@ def break_workers(folder: Path, kind: str, phase: str, *, silence_s: float = 8.0
     """
     script = fake_python(folder, f"{kind} in {phase}")
     pythons: dict[str, str] = {backend: _own_copy(script, folder, backend) for backend in BACKENDS}
-    sweep = make_sweep(lengths=(4, 5), models=("lstm",), seeds=2, timing=TIMING, limits=Limits.all_phases(silence_s))
+    (folder / "faults.toml").write_text(SWEEP, "utf-8")
+    sweep = read_sweep(folder / "faults.toml", {"limits": Limits.all_phases(silence_s).model_dump()})
     quiet = Progress(Console(quiet=True))
     written = run_sweep(
         sweep,
@@ -146,26 +139,18 @@ def _workers_of(folder: Path, wait_s: float = 10.0) -> int:
     """Count the workers of a folder that outlive their run, after a while."""
     deadline_s = time.monotonic() + wait_s
     while True:
-        processes = psutil.process_iter(["cmdline", "status"])
-        alive = [process for process in processes if _is_worker(process.info, folder)]
+        alive = 0
+        for process in psutil.process_iter(["cmdline", "status"]):
+            words = process.info["cmdline"] or []
+            is_worker = "bench.worker" in words and str(folder) in " ".join(words)
+            alive += is_worker and process.info["status"] != "zombie"
         if not alive or time.monotonic() > deadline_s:
-            return len(alive)
+            return alive
         time.sleep(0.1)
 
 
-def _is_worker(info: dict[str, object], folder: Path) -> bool:
-    words = info["cmdline"] or []
-    return "bench.worker" in words and str(folder) in " ".join(words) and info["status"] != "zombie"  # type: ignore[arg-type, operator]
-
-
 def break_coordinator(folder: Path, kind: str, *, moment: float) -> Damage:
-    """Kill a coordinator, interrupt it, or give it a disk that is full, and go on afterwards.
-
-    Args:
-        folder: where it runs.
-        kind: "SIGKILL", "SIGTERM", "SIGINT", or "full disk".
-        moment: when, as a share of a run.
-    """
+    """Send a coordinator a signal after a share of its run, or give it a disk that is full, and go on afterwards."""
     (folder / "faults.toml").write_text(SWEEP, "utf-8")
     pythons = {backend: _own_copy(fake_python(folder, "good"), folder, backend) for backend in BACKENDS}
     where = [f"--python={backend}={path}" for backend, path in pythons.items()]

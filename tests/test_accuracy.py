@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pytest
-from factories import make_accuracy, make_baseline, make_cell, make_errors, make_failure, select_all
+from factories import make_accuracy, make_baseline, make_cell, make_failure, select_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -67,7 +67,7 @@ def test_patiences_are_never_mixed() -> None:
     assert figures == {"0": 1.0, "20": 21.0, "never": 0.0}
 
 
-def test_patiences_that_ended_alike_are_a_single_row() -> None:
+def test_patiences_that_ended_alike() -> None:
     """One seed that differs is enough for two rows."""
     frame = pd.concat([trainings([3.0, 4.0, 5.0], patience=patience) for patience in (20, 0, -1)])
     (row,) = rows(accuracy(frame))
@@ -96,7 +96,7 @@ def lengths(rows_of: dict[int, int], **fields: Any) -> pd.DataFrame:
     return frame.assign(**{**CELL, **known, **fields})
 
 
-def test_true_lengths_are_put_into_bands_by_their_rows() -> None:
+def test_bands_of_true_lengths() -> None:
     figures = by_length(lengths({length: length for length in range(1, 13)}))
     spans = list(figures[["shortest", "longest"]].itertuples(index=False, name=None))
     assert spans == [(1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12)]
@@ -118,7 +118,7 @@ def test_environments_are_compared_seed_by_seed() -> None:
     )
 
 
-def test_exact_sums_are_compared_by_their_difference() -> None:
+def test_difference_of_exact_sums() -> None:
     """Differences of 1, 2, 3, 4 and 5 points: mean 3, standard error sqrt(2.5 / 5), t of 4 degrees of freedom."""
     jax, torch = [0.51, 0.62, 0.73, 0.84, 0.95], [0.5, 0.6, 0.7, 0.8, 0.9]
     frame = pd.concat(
@@ -146,7 +146,7 @@ def test_verdicts_are_corrected_for_all_rows() -> None:
     assert row["mse_ratio_low"] > 1, "the interval is of this row alone"
 
 
-def test_a_patience_that_ended_alike_dilutes_no_verdict() -> None:
+def test_equal_patiences_dilute_no_verdict() -> None:
     jax, torch = [1.0, 1.1, 0.9, 1.2, 1.0, 0.8], [1.3, 1.2, 1.3, 1.4, 1.1, 1.2]
     frame = pd.concat(
         [
@@ -159,21 +159,21 @@ def test_a_patience_that_ended_alike_dilutes_no_verdict() -> None:
     assert (row["patience"], row["pairs"], row["verdict"]) == (39, 6, "different")
 
 
-def test_only_seeds_of_both_whose_start_is_the_same_are_pairs() -> None:
+def test_pairs_share_seed_and_start() -> None:
     jax, torch = trainings([1.0] * 6), trainings([1.0] * 8, environment="torch")[2:]
     assert contrasts(pd.concat([jax, torch]), "environment")["pairs"].tolist() == [4]
     assert contrasts(pd.concat([jax, torch.assign(start="keras")]), "environment").empty
 
 
 @pytest.mark.parametrize(("seeds", "verdict"), [(8, "equal"), (3, "open")])
-def test_equal_environments_are_equal_if_the_seeds_are_enough(seeds: int, verdict: str) -> None:
+def test_equal_environments(seeds: int, verdict: str) -> None:
     mse = [1.0 + seed for seed in range(seeds)]
     (row,) = rows(contrasts(pd.concat([trainings(mse), trainings(mse, environment="torch")]), "environment"))
     assert (row["mse_ratio"], row["verdict"]) == (pytest.approx(1), verdict)
     assert np.isnan(row["mse_ratio_low"]) == (seeds < 5)
 
 
-def test_models_are_compared_over_environments_that_both_have() -> None:
+def test_models_share_environments() -> None:
     gru = trainings([1.0, 1.0, 1.0, 1.0, 2.0], model="gru")
     frame = pd.concat([trainings([2.0] * 5), trainings([6.0] * 5, environment="torch"), gru])
     (row,) = rows(contrasts(frame, "model"))
@@ -184,7 +184,7 @@ def test_models_are_compared_over_environments_that_both_have() -> None:
 
 
 @pytest.mark.parametrize("by", ["environment", "model"])
-def test_what_has_no_partner_is_compared_with_nothing(by: By) -> None:
+def test_no_partner(by: By) -> None:
     first, other = trainings([1.0] * 5), trainings([1.0] * 5, environment="torch", model="gru")
     assert contrasts(first, by).empty and contrasts(first.iloc[:0], by).empty
     assert contrasts(pd.concat([first, other.assign(length=4)]), by).empty
@@ -199,7 +199,7 @@ def test_environments_of_a_seed_are_averaged() -> None:
     assert (row["seeds"], row["test_mse"]) == (2, 2.75)
 
 
-def test_a_seed_that_has_stopped_keeps_its_last_loss() -> None:
+def test_stopped_seed_keeps_its_last_loss() -> None:
     losses = [(0, 1, 4.0), (0, 2, 2.0), (1, 1, 8.0), (1, 2, 6.0), (1, 3, 4.0)]
     frame = pd.DataFrame(losses, columns=["seed", "epoch", "val_loss"]).assign(**CELL, patience=5)
     curve = loss_curves(pd.concat([frame, frame.assign(patience=0, val_loss=99.0)]))
@@ -218,13 +218,13 @@ def test_the_order_of_records_changes_no_figure(mse: list[float]) -> None:
         )
 
 
-def test_test_rows_of_short_sequences_are_fitted_rows() -> None:
+def test_seen_share() -> None:
     """Counted by hand once: 191 of the 200 test rows at length 4, 66 at 12."""
     assert [seen_share(TaskSettings(), length) for length in (4, 12)] == [191 / 200, 66 / 200]
     assert np.isnan(seen_share(TaskSettings(source="generated", sequences=10**6), 4))
 
 
-def test_baselines_stand_below_the_models_of_their_length() -> None:
+def test_baselines_follow_their_models() -> None:
     cells = [make_cell(length=length) for length in (12, 4)]
     baselines = [make_baseline(name, length) for length in (4, 12, 50) for name in ("mean", "linear_regression")]
     frame = TABLES["accuracy"](select_all(*(make_accuracy(cell) for cell in cells), *baselines)).frame
@@ -232,7 +232,7 @@ def test_baselines_stand_below_the_models_of_their_length() -> None:
     assert list(zip(frame["length"], frame["model"], strict=True)) == [(n, name) for n in (4, 12) for name in models]
 
 
-def test_the_accuracy_table_has_what_a_reader_must_know() -> None:
+def test_accuracy_table() -> None:
     trials = [
         make_accuracy(seed=seed, patience=20, val_loss=(1.0,) * epochs).model_copy(update={"stopped_early": stopped})
         for seed, (epochs, stopped) in enumerate([(40, True), (100, False), (100, False)])
@@ -244,14 +244,14 @@ def test_the_accuracy_table_has_what_a_reader_must_know() -> None:
     assert "3 seeds" in text
 
 
-def test_a_lost_seed_is_missing_from_its_row_alone() -> None:
+def test_lost_seed() -> None:
     trials = [make_accuracy(make_cell(name), seed=seed) for name, n in (("jax", 6), ("torch", 4)) for seed in range(n)]
     selection = select_all(*trials, make_failure(make_cell("torch"), trial="accuracy"))
     assert TABLES["accuracy"](selection).frame.set_index("environment")["seeds"].to_dict() == {"jax": 6, "torch": 4}
     assert "4 to 6 seeds" in TABLES["accuracy"](selection).notes[0]
 
 
-def test_predictions_of_the_lowest_seed_stand_below_the_true_sums() -> None:
+def test_predictions() -> None:
     trials = [
         make_accuracy(make_cell(backend), seed=seed, patience=patience, predictions=(seed + patience, 7.5), sums=(4, 8))
         for backend in ("jax", "torch")
@@ -264,16 +264,3 @@ def test_predictions_of_the_lowest_seed_stand_below_the_true_sums() -> None:
         ["lstm", "jax", 6.0, 7.5],
         ["lstm", "torch", 6.0, 7.5],
     ]
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_a_run_that_trained_nothing_has_empty_tables(name: str) -> None:
-    table = TABLES[name](select_all(make_failure()))
-    assert table.frame.empty and table.name == name
-
-
-def test_columns_of_every_table_are_in_its_frame() -> None:
-    trials = [make_accuracy(make_cell(backend), test=make_errors(2.0)) for backend in ("jax", "torch")]
-    for table in (make(select_all(*trials)) for make in TABLES.values()):
-        named = {name for column in table.columns for name in (column.name, column.low, column.high) if name}
-        assert named - {"status"} <= set(table.frame), table.name

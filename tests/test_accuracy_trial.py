@@ -36,7 +36,7 @@ def train(accuracy: Any, **fields: Any) -> list[Any]:
     return records
 
 
-def test_record_holds_losses_errors_and_predictions(accuracy: Any) -> None:
+def test_record(accuracy: Any) -> None:
     (record,) = train(accuracy)
     assert record.trained_as == "alone" and record.memory.steps_back == (0, 1, 2, 3)
     assert record.start == "numpy" and len(record.loss) == len(record.val_loss) == 2
@@ -46,12 +46,12 @@ def test_record_holds_losses_errors_and_predictions(accuracy: Any) -> None:
     assert weighted == pytest.approx(record.test.mse)
 
 
-def test_own_model_of_other_layers_is_started_by_keras(accuracy: Any) -> None:
+def test_own_model_is_started_by_keras(accuracy: Any) -> None:
     (record,) = train(accuracy, model="own_models:uncompiled")
     assert record.start == "keras" and record.memory is None
 
 
-def test_seeds_trained_together_leave_the_records_of_seeds_trained_alone(accuracy: Any) -> None:
+def test_seeds_together_are_as_alone(accuracy: Any) -> None:
     training = TrainingSettings(epochs=3, patience=(0, -1))
     together = train(accuracy, seeds=(0, 1), training=training)
     assert [(record.seed, record.patience) for record in together] == [(0, 0), (0, -1), (1, 0), (1, -1)]
@@ -64,7 +64,7 @@ def test_seeds_trained_together_leave_the_records_of_seeds_trained_alone(accurac
 
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
-def test_diverging_training_is_a_failure_that_names_the_epoch(accuracy: Any, seeds: tuple[int, ...]) -> None:
+def test_diverging_training_names_its_epoch(accuracy: Any, seeds: tuple[int, ...]) -> None:
     training = TrainingSettings(optimizer="sgd", learning_rate=1e30, epochs=3, patience=-1)
     failures = train(accuracy, seeds=seeds, training=training)
     assert [(failure.index, failure.fault) for failure in failures] == [(seed, "not finite") for seed in seeds]
@@ -79,7 +79,7 @@ def test_server_trains_a_group(accuracy: Any) -> None:
     assert isinstance(reply, Trained) and all(isinstance(record, Accuracy) for record in reply.records)
 
 
-def test_wrong_model_is_the_users_error_only_where_it_is_checked(accuracy: Any) -> None:
+def test_wrong_model(accuracy: Any) -> None:
     server = Server(io.StringIO(), process_start_s=0.0, import_s=0.0)
     wrong = make_group(model="own_models:wrong_output")
     checked = [server.reply(Check(trial=group.trials[0])) for group in (make_group(), wrong)]

@@ -42,14 +42,14 @@ def test_total_time() -> None:
     assert candidate(0.5, epochs=1).total_s == pytest.approx(START_S)
 
 
-def test_ratio_is_of_processes_of_the_same_number() -> None:
+def test_ratio_of_paired_processes() -> None:
     fast, slow = candidate(0.010, 0.010, 0.010), candidate(0.020, environment="torch")
     ratio = ratio_to(slow, fast)
     assert ratio["compared"] == 1 and isnan(ratio["level"])
     assert ratio["ratio"] == pytest.approx((START_S + 99 * 0.020) / (START_S + 99 * 0.010))
 
 
-def test_candidate_that_failed_is_never_recommended() -> None:
+def test_failed_candidate_is_not_recommended() -> None:
     good = candidate(0.02, environment="torch")
     for failed in (candidate(failure="given up"), candidate(0.01, failure="failed in turn")):
         best = advice(failed, good).best
@@ -101,9 +101,9 @@ def test_code_to_paste_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())  # which the code would set
     for implementation in ("keras", "fused"):
-        found = candidate(0.01, environment=keras.backend.backend(), implementation=implementation)
+        fastest = candidate(0.01, environment=keras.backend.backend(), implementation=implementation)
         names: dict[str, Any] = {}
-        exec(snippet(advice(found)), names)
+        exec(snippet(advice(fastest)), names)
         assert names["model"].output_shape == (None, 1)
 
 
@@ -123,14 +123,14 @@ def search(folder: Path, lines: list[str], behaviour: str = "good", **changes: A
     return advise(TRAINING, ["jax"], say=lines.append, **(options | changes))
 
 
-def test_every_candidate_is_tried_and_the_finalists_again(tmp_path: Path, lines: list[str]) -> None:
-    found = search(tmp_path, lines)
-    assert len(found.candidates) == 1 + len(VARIANTS["jax"]) and not found.untried
-    assert found.best is not None and len(found.best.records) > 1
-    totals = [each.total_s for each in found.candidates]
+def test_search(tmp_path: Path, lines: list[str]) -> None:
+    advised = search(tmp_path, lines)
+    assert len(advised.candidates) == 1 + len(VARIANTS["jax"]) and not advised.untried
+    assert advised.best is not None and len(advised.best.records) > 1
+    totals = [each.total_s for each in advised.candidates]
     assert totals == sorted(totals) and len(lines) >= len(totals)
-    told = json.loads(json.dumps(document(found)))
-    assert told["recommended"] == found.best.name and len(told["candidates"]) == len(totals)
+    shown = json.loads(json.dumps(document(advised)))
+    assert shown["recommended"] == advised.best.name and len(shown["candidates"]) == len(totals)
 
 
 def test_what_compiles_longest_is_tried_last(tmp_path: Path) -> None:
@@ -142,8 +142,8 @@ def test_what_compiles_longest_is_tried_last(tmp_path: Path) -> None:
 
 
 def test_candidates_that_crash_are_shown(tmp_path: Path, lines: list[str]) -> None:
-    found = search(tmp_path, lines, "dies at import")
-    assert found.best is None and all("exit code 3" in each.failure for each in found.candidates)
+    advised = search(tmp_path, lines, "dies at import")
+    assert advised.best is None and all("exit code 3" in each.failure for each in advised.candidates)
 
 
 @pytest.mark.parametrize(

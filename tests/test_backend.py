@@ -108,7 +108,7 @@ for count in (1, 2):
 """
 
 
-def test_two_devices_train_as_one_does(running: str) -> None:
+def test_two_devices(running: str) -> None:
     if running != "jax":
         pytest.skip("Keras shares rows on JAX only")
     flags = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"}

@@ -51,7 +51,7 @@ def test_epochs_have_equal_shapes(lengths: Any, batching: Batching) -> None:
 
 
 @given(LENGTHS, st.integers(1, 50), st.integers(0, 5))
-def test_the_first_two_batches_differ_in_length_if_any_do(lengths: Any, batch_size: int, seed: int) -> None:
+def test_first_two_batches_differ_in_length(lengths: Any, batch_size: int, seed: int) -> None:
     batches = batches_of(lengths, "exact", batch_size=batch_size, seed=seed)
     if len(set(lengths)) > 1:
         assert batches[0].length != batches[1].length

@@ -86,8 +86,8 @@ def switch(page: Any, value: str) -> None:
 def rows(page: Any, table: str) -> list[str]:
     """Return the texts of the rows of a table that are shown."""
     page.execute_script(f"document.getElementById('{table}').open = true")
-    found = page.find_elements("css selector", f"#{table} tbody tr")
-    return [row.text for row in found if row.is_displayed()]
+    elements = page.find_elements("css selector", f"#{table} tbody tr")
+    return [row.text for row in elements if row.is_displayed()]
 
 
 def complaints(page: Any) -> list[str]:
@@ -95,7 +95,7 @@ def complaints(page: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_it_draws_every_chart_within_the_window_and_asks_for_nothing(browser: Any, report: Path, width: int) -> None:
+def test_charts_fit_and_nothing_is_loaded(browser: Any, report: Path, width: int) -> None:
     page = opened(browser, report, width=width)
     asked = [
         entry["message"] for entry in page.get_log("performance") if "Network.requestWillBeSent" in entry["message"]
@@ -121,7 +121,7 @@ def test_filters_leave_what_is_switched_on(browser: Any, report: Path) -> None:
     assert len(rows(page, "table-speed-by-backend")) == 12
 
 
-def test_a_chart_without_rows_is_hidden_and_comes_back(browser: Any, report: Path) -> None:
+def test_chart_without_rows_is_hidden(browser: Any, report: Path) -> None:
     page = opened(browser, report)
     switch(page, "torch")
     wait(page, "return document.querySelector('[data-chart=tax]').closest('figure').hidden")
@@ -129,7 +129,7 @@ def test_a_chart_without_rows_is_hidden_and_comes_back(browser: Any, report: Pat
     wait(page, "return !document.querySelector('[data-chart=tax]').closest('figure').hidden")
 
 
-def test_tables_are_sorted_by_figure_with_the_keyboard(browser: Any, report: Path) -> None:
+def test_tables_are_sorted_with_the_keyboard(browser: Any, report: Path) -> None:
     from selenium.webdriver.common.keys import Keys
 
     page = opened(browser, report)

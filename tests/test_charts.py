@@ -1,4 +1,4 @@
-"""Charts: their rows are the figures of the analysis, each is drawn for any records, and told apart without colour."""
+"""Charts: their rows are the figures of the analysis, each is drawn for any records, and is readable without colour."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from whole_runs import BACKENDS, timings, trainings, whole_selection
 from bench.analysis.select import Selection
 from bench.errors import UserError
 from bench.output.charts import CHARTS, draw_picture, write_charts
-from bench.output.charts.theme import DARK, LIGHT, PAGE, config, display_name
+from bench.output.charts.theme import DARK, LIGHT, PAGE, display_name
 from bench.records.schema import Record
 
 NASTY = "<script>:a\x1b[31m$x$"
@@ -36,7 +36,7 @@ def whole() -> Selection:
     return whole_selection()
 
 
-def test_every_chart_of_a_whole_run_is_written_as_svg(whole: Selection, tmp_path: Path) -> None:
+def test_every_chart_is_written(whole: Selection, tmp_path: Path) -> None:
     written, missing = write_charts(whole, tmp_path, "svg")
     assert missing == []
     assert [path.stem for path in written] == list(CHARTS)
@@ -50,15 +50,12 @@ def test_other_forms(form: Any, begins: bytes, tmp_path: Path) -> None:
     assert path.name == f"speed.{form}" and path.read_bytes().startswith(begins)
 
 
-def test_the_same_records_give_the_same_picture(whole: Selection) -> None:
-    for name in ("speed", "turns", "memory"):
-        first, second = CHARTS[name](whole), CHARTS[name](whole_selection())
-        assert first and second and first.to_dict() == second.to_dict()
+def test_same_picture(whole: Selection) -> None:
     chart = CHARTS["speed"](whole)
     assert chart and draw_picture(chart, "svg") == draw_picture(chart, "svg")
 
 
-def test_what_is_missing_has_a_reason(tmp_path: Path) -> None:
+def test_missing_chart_has_a_reason(tmp_path: Path) -> None:
     written, missing = write_charts(select_all(make_speed()), tmp_path, "svg", ["tax", "start", "loss"])
     assert [path.name for path in written] == ["start.svg"]
     assert missing == [
@@ -67,12 +64,9 @@ def test_what_is_missing_has_a_reason(tmp_path: Path) -> None:
     ]
 
 
-def test_unknown_names_and_bad_folders_are_user_errors(tmp_path: Path) -> None:
+def test_unknown_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"`--show` must be one of .*Did you mean speed\?"):
         write_charts(select_all(make_speed()), tmp_path, "svg", ["sped"])
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="`--out` must be a folder"):
-        write_charts(select_all(make_speed()), tmp_path / "file", "svg")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +89,7 @@ def test_little_is_drawn_or_left_out(records: list[Record]) -> None:
         assert chart is None or chart.to_dict()["data"]["values"]
 
 
-def test_speed_is_drawn_in_milliseconds_with_its_interval() -> None:
+def test_speed() -> None:
     (row,) = rows_of("speed", *make_processes(make_cell("torch"), seconds=[0.001 * second for second in range(1, 10)]))
     assert (row["epoch_s"], row["epoch_s_low"], row["epoch_s_high"]) == (5, 2, 8)
     assert (row["series"], row["panel"], row["text"]) == ("PyTorch", "LSTM", "5.00 (2.00 to 8.00)")
@@ -106,7 +100,7 @@ def test_speed_shows_the_first_variant_only(whole: Selection) -> None:
     assert len(rows) == 12 and {row["series"] for row in rows} == {"JAX", "PyTorch", "TensorFlow"}
 
 
-def test_ratios_and_what_they_show(whole: Selection) -> None:
+def test_ratios(whole: Selection) -> None:
     rows = {(row["panel"], row["row"]): row for row in rows_of("ratios", selection=whole)}
     assert rows["LSTM", "12 · PyTorch / JAX"]["ratio"] == pytest.approx(10)
     assert rows["LSTM", "12 · PyTorch / JAX"]["kind"] == "difference"
@@ -122,7 +116,7 @@ def test_start_has_a_bar_for_each_stage() -> None:
     assert {row["stage"]: row["seconds"] for row in rows} == stages
 
 
-def test_total_time_marks_where_the_faster_backend_gets_ahead() -> None:
+def test_total_time_marks_the_crossing() -> None:
     """Jax starts 2.5 s later and gains 90 ms in each epoch but the first: ahead from epoch 29 on."""
     rows = rows_of("total-time", *timings(["lstm"], [4], ["jax", "torch"]))
     (ring,) = (row for row in rows if row["crossing"])
@@ -130,7 +124,7 @@ def test_total_time_marks_where_the_faster_backend_gets_ahead() -> None:
     assert ring["seconds"] == pytest.approx(0.05 + 5 + 0.25 + 1.5 + 28 * 0.01)
 
 
-def test_turns_are_relative_to_their_cell_and_disturbed_ones_marked(whole: Selection) -> None:
+def test_turns(whole: Selection) -> None:
     rows = rows_of("turns", selection=whole)
     assert sum(row["state"] == "disturbed" for row in rows) == 1
     assert [row["panel"] for row in rows if row["state"] == "disturbed"] == ["JAX"]
@@ -150,7 +144,7 @@ def test_tax_and_variants(whole: Selection) -> None:
     assert (row["row"], row["ratio"]) == ("4 · PyTorch, unroll true", 1)
 
 
-def test_accuracy_has_a_point_for_each_patience_and_the_mean_as_reference(whole: Selection) -> None:
+def test_accuracy(whole: Selection) -> None:
     rows = rows_of("accuracy", selection=whole)
     assert {row["panel"] for row in rows} == {"patience 20"}
     assert {row["series"] for row in rows} == {"LSTM", "SimpleRNN", "mean of the training rows"}
@@ -159,7 +153,7 @@ def test_accuracy_has_a_point_for_each_patience_and_the_mean_as_reference(whole:
     assert {row["exact_sum_rate"] for row in rows_of("exact-sums", *alike)} == {75}
 
 
-def test_the_share_of_seeds_that_reach_a_target_rises_and_stays_below_all_with_a_miss() -> None:
+def test_target() -> None:
     losses = {0: (1.0, 0.1), 1: (0.2, 0.1), 2: (1.0, 1.0)}
     trained = [make_accuracy(seed=seed, val_loss=val_loss) for seed, val_loss in losses.items()]
     rows = rows_of("target", *make_processes(seconds=[0.01] * 5), *trained)
@@ -176,7 +170,7 @@ def test_memory_and_gradients_by_steps_back(whole: Selection) -> None:
     assert {row["panel"] for row in gradients} >= {"length 4, starting weights", "length 4, trained weights"}
 
 
-def test_backends_keep_their_colour_shape_and_dash_whichever_are_shown() -> None:
+def test_looks_of_backends() -> None:
     for backends in (BACKENDS, ("torch", "tensorflow"), ("tensorflow",)):
         spec = spec_of("speed", *timings(["lstm"], [4, 12], backends))
         for channel in ("color", "shape", "strokeDash"):
@@ -186,21 +180,13 @@ def test_backends_keep_their_colour_shape_and_dash_whichever_are_shown() -> None
     assert len({*LIGHT.marks}) == len({*DARK.marks}) == len(PAGE.marks) == len(LIGHT.marks)
 
 
-def test_names_of_ones_own_are_short_and_steer_nothing(tmp_path: Path) -> None:
+def test_nasty_names(tmp_path: Path) -> None:
     assert display_name("torch@old") == "PyTorch (old)"
     assert display_name(NASTY) == r"a\x1b[31m$x$"
     assert len(display_name("module:" + 500 * "f")) == 41
     selection = select_all(*timings([NASTY]), *trainings([NASTY]))
     written, _ = write_charts(selection, tmp_path, "svg", ["speed", "start", "accuracy"])
     assert not any("\x1b" in path.read_text("utf-8") or "<script" in path.read_text("utf-8") for path in written)
-
-
-def test_labels_are_never_cut() -> None:
-    for palette in (LIGHT, DARK, PAGE):
-        parts = config(palette)
-        assert (
-            all(parts[name]["labelLimit"] == 0 for name in ("axis", "header", "legend")) and not parts["title"]["limit"]
-        )
 
 
 def luminance(color: str) -> float:

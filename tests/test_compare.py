@@ -130,7 +130,7 @@ def test_differences() -> None:
     assert differences(base, base).empty
 
 
-def test_an_environment_of_one_run_differs_in_all_it_has() -> None:
+def test_environment_of_a_single_run() -> None:
     base, new = make_header(workers=()), make_header(workers=(make_worker("jax"),))
     frame = differences(base, new).set_index("what")
     assert (frame["base"]["jax.versions.jax"], frame["new"]["jax.versions.jax"]) == ("none", "0.9.0")
@@ -193,7 +193,7 @@ def test_gate(new: list[Record], verdict: str, code: int, line: str) -> None:
     assert all(shown.startswith(line) for shown in judgement.lines)
 
 
-def test_gate_decides_nothing_without_a_common_timed_cell() -> None:
+def test_gate_without_a_common_cell() -> None:
     judgement = output.judge(compared([make_accuracy()], [make_accuracy()]), output.parse_gate("slower:5%"))
     assert judgement.exit_code == 3
     both = compared([*timed(), make_failure()], [make_failure()])

@@ -53,8 +53,8 @@ def test_nothing_in_the_way() -> None:
     ],
 )
 def test_obstacles(changes: dict[str, Any], obstacle: str) -> None:
-    (found,) = obstacles(make_diagnosis(**changes))
-    assert obstacle in found
+    (line,) = obstacles(make_diagnosis(**changes))
+    assert obstacle in line
 
 
 def test_environments_that_start_and_that_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,12 +149,7 @@ def test_expected_path(folder: Folder) -> None:
 
 
 def test_own_model(folder: Folder) -> None:
-    """A wrong one is refused before measuring."""
-    own = ["--backend", BACKENDS[0], "--model"]
-    path = str(PROJECT / "tests")
-    wrong = folder.run(*own, "own_models:wrong_output", code=2, PYTHONPATH=path)
-    assert "must output shape (batch, 1)" in wrong.stderr and not (folder.path / "results").exists()
-    folder.run(*own, "own_models:uncompiled", PYTHONPATH=path)
+    folder.run("--backend", BACKENDS[0], "--model", "own_models:uncompiled", PYTHONPATH=str(PROJECT / "tests"))
     assert set(folder.load("trainings")["model"]) == {"own_models:uncompiled"}
 
 
@@ -162,7 +157,7 @@ BURNER = "while True: pass"
 
 
 def test_busy_machine(folder: Folder) -> None:
-    """Disturbed turns are measured again, kept, marked, and said first."""
+    """Disturbed turns are measured again, kept, marked, and named first."""
     (folder.path / "tiny.toml").write_text(ONE_CELL.replace("turn_s = 0.001", "turn_s = 0.3\nrepeats = 1"))
     with subprocess.Popen([sys.executable, "-c", BURNER]) as burner:
         try:
@@ -174,8 +169,7 @@ def test_busy_machine(folder: Folder) -> None:
     assert "disturbed" in answer.stdout.partition("\n\n")[0]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
-def test_resume(folder: Folder, number: int, code: int) -> None:
+def test_resume(folder: Folder) -> None:
     """What was measured is kept, and the run goes on where it was interrupted."""
     (folder.path / "tiny.toml").write_text(ONE_CELL.replace("lengths = [4]", "lengths = [4, 5, 6]"))
     with subprocess.Popen(
@@ -190,11 +184,11 @@ def test_resume(folder: Folder, number: int, code: int) -> None:
         for line in running.stderr:
             if line.startswith("[2/"):
                 break
-        running.send_signal(number)
+        running.send_signal(signal.SIGINT)
         rest = running.stderr.read()
     (run,) = (folder.path / "results").iterdir()
-    assert running.returncode == code
-    assert number == signal.SIGKILL or f"seqsum run --resume {run.relative_to(folder.path)}" in rest
+    assert running.returncode == 130
+    assert f"seqsum run --resume {run.relative_to(folder.path)}" in rest
     before = (run / "trials.jsonl").read_text().rpartition("\n")[0]
     folder.call("seqsum", "verify", run, code=1)
     folder.call("seqsum", "run", "--resume", run)
@@ -275,7 +269,7 @@ sys.exit(pytest.main(sys.argv[1:]))
 """
 
 
-def test_cases_are_collected_without_test_libraries() -> None:
+def test_cases_need_no_test_library() -> None:
     """As `tox -e jax` calls them: pytest looks into the tests, too, before it leaves them out."""
     options = ["-c", "pyproject.toml", "-p", "pytest_benchmark.plugin", "--benchmark-only", "--collect-only", "-q"]
     answer = subprocess.run(

@@ -9,7 +9,6 @@ import pytest
 
 from bench.errors import UserError
 from bench.measure.environments import (
-    add_named,
     available_backends,
     check_keras_backend,
     find_available,
@@ -62,11 +61,6 @@ def test_wrong_pythons_are_refused(option: str) -> None:
     assert repr(option) in str(raised.value)
 
 
-def test_second_installations_join_their_backend() -> None:
-    pythons = {"torch@old": "/a", "jax@old": "/b", "torch": "/c"}
-    assert add_named(["tensorflow", "torch"], pythons) == ["tensorflow", "torch", "torch@old"]
-
-
 def test_inheritance(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker inherits what it needs to start, and nothing else of the caller's."""
     monkeypatch.setenv("LD_LIBRARY_PATH", "some/libraries")
@@ -87,14 +81,11 @@ def test_threads(threads: int, eigen: str) -> None:
         assert settings[name] == str(threads)
     assert settings["TF_NUM_INTEROP_THREADS"] == "1"
     assert settings["XLA_FLAGS"] == f"--xla_cpu_multi_thread_eigen={eigen}"
+    default = worker_settings("jax", "cpu", "default")
+    assert not [name for name in default if "THREADS" in name or name == "XLA_FLAGS"]
 
 
-def test_default_threads_set_nothing() -> None:
-    settings = worker_settings("jax", "cpu", "default")
-    assert not [name for name in settings if "THREADS" in name or name == "XLA_FLAGS"]
-
-
-def test_xla_flags_are_added_to_those_of_the_threads() -> None:
+def test_xla_flags() -> None:
     runtime = Runtime(xla_flags="--xla_a=1 --xla_b=2")
     flags = [worker_settings("jax", "cpu", threads, runtime)["XLA_FLAGS"] for threads in (1, "default")]
     assert flags == ["--xla_cpu_multi_thread_eigen=false --xla_a=1 --xla_b=2", "--xla_a=1 --xla_b=2"]
@@ -129,7 +120,7 @@ def test_visible_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "CUDA_VISIBLE_DEVICES" not in worker_environment("jax", "gpu", 1)
 
 
-def test_contradicting_keras_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_contradicting_keras_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     check_keras_backend(["jax", "torch@old"])
     with pytest.raises(UserError, match=r"KERAS_BACKEND is set to 'torch', but this runs jax, tensorflow\. Unset it"):
@@ -139,7 +130,7 @@ def test_contradicting_keras_backend_is_refused(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_search_order(fake_python: FakePython, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Option, variable, tox environment, this interpreter: taking each one away leads to the next."""
+    """Option, variable, tox environment if it has the backend, this interpreter."""
     option, variable = fake_python("option/python", *EVERYTHING), fake_python("variable/python", *EVERYTHING)
     tox, this = fake_python(".tox/tf/bin/python", *EVERYTHING), fake_python("here/python", *EVERYTHING)
     monkeypatch.setattr(sys, "executable", this)
@@ -148,27 +139,18 @@ def test_search_order(fake_python: FakePython, monkeypatch: pytest.MonkeyPatch) 
     assert find_interpreter("tensorflow", device="cpu", pythons={"torch": option}) == variable
     monkeypatch.setenv("SEQSUM_PYTHON_TENSORFLOW", "")
     assert find_interpreter("tensorflow", device="cpu", pythons={}) == tox
-    Path(tox).unlink()
-    assert find_interpreter("tensorflow", device="cpu", pythons={}) == this
-
-
-def test_tox_environment_without_the_backend_is_skipped(
-    fake_python: FakePython, monkeypatch: pytest.MonkeyPatch
-) -> None:
     fake_python(".tox/jax/bin/python", "bench", "seqsum_core")
-    this = fake_python("here/python", *EVERYTHING)
-    monkeypatch.setattr(sys, "executable", this)
-    assert find_interpreter("jax", device="cpu", pythons={}) == this
+    assert [find_interpreter(name, device="cpu", pythons={}) for name in ("jax", "torch")] == [this, this]
 
 
-def test_gpu_uses_the_tox_environment_for_gpus(fake_python: FakePython) -> None:
+def test_tox_environment_for_gpus(fake_python: FakePython) -> None:
     cpu, gpu = (fake_python(f".tox/{name}/bin/python", *EVERYTHING) for name in ("jax", "jax-gpu"))
     assert find_interpreter("jax", device="gpu", pythons={}) == gpu
     assert find_interpreter("jax", device="cpu", pythons={}) == cpu
 
 
 @pytest.mark.parametrize(("backend", "device", "tox"), [("tensorflow", "cpu", "tf"), ("jax", "gpu", "jax-gpu")])
-def test_missing_backend_names_its_tox_environment(backend: str, device: str, tox: str) -> None:
+def test_missing_backend(backend: str, device: str, tox: str) -> None:
     with pytest.raises(UserError, match=rf"Backend {backend} is not installed .*tox -e {tox} --notest$"):
         find_interpreter(backend, device=device, pythons={})
 
@@ -184,7 +166,7 @@ def test_named_interpreter_is_never_replaced(fake_python: FakePython) -> None:
 
 
 @pytest.mark.parametrize("script", ["exit 3", "echo hello", "echo 1", "true"])
-def test_program_that_is_no_python_is_refused(script: str, tmp_path: Path) -> None:
+def test_program_that_is_no_python(script: str, tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_text(f"#!/bin/sh\n{script}\n", "utf-8")
     program.chmod(0o755)
@@ -192,7 +174,7 @@ def test_program_that_is_no_python_is_refused(script: str, tmp_path: Path) -> No
         find_interpreter("jax", device="cpu", pythons={"jax": str(program)})
 
 
-def test_second_installation_needs_its_own_interpreter(fake_python: FakePython) -> None:
+def test_second_installation(fake_python: FakePython) -> None:
     fake_python(".tox/torch/bin/python", *EVERYTHING)
     old = fake_python("old/python", *EVERYTHING)
     assert find_interpreters(["torch@old"], device="cpu", pythons={"torch@old": old}) == {"torch@old": old}
@@ -216,9 +198,7 @@ def test_no_backend_at_all() -> None:
 
 
 @pytest.mark.parametrize("by_variable", [False, True])
-def test_broken_named_interpreter_is_an_error(
-    by_variable: bool, fake_python: FakePython, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_broken_named_interpreter(by_variable: bool, fake_python: FakePython, monkeypatch: pytest.MonkeyPatch) -> None:
     """Measuring without a backend whose interpreter was named would hide the mistake."""
     fake_python(".tox/tf/bin/python", *EVERYTHING)
     named = fake_python("named/python", "bench")

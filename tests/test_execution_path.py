@@ -1,6 +1,6 @@
 """Which path Keras' recurrent layers run on, backend by backend, on a CPU.
 
-The paths are those of Keras 3.15.1. Where another one is found, results measured before do not compare.
+The paths are those of Keras 3.15.1. On another path, results measured before do not compare.
 """
 
 import gc

@@ -12,11 +12,9 @@ import pandas as pd
 import pytest
 from factories import make_accuracy, make_cell, make_failure, make_processes, select_all
 
-from bench.analysis.speed import epoch_times
 from bench.errors import UserError
 from bench.output import export
 from bench.output.export import ExportFormat, write_export
-from bench.output.tables.table import cell_name
 from bench.records.frame import KINDS, Kind
 
 SECONDS = (0.010, 0.011, 0.012, 0.013, 0.018, 0.019)
@@ -57,15 +55,6 @@ def test_pytest_benchmark(tmp_path: Path) -> None:
     answer = subprocess.run([*command, *options], capture_output=True, text=True, cwd=tmp_path)
     rows = [line.split() for line in answer.stdout.splitlines() if line.startswith("epoch[jax lstm 12]")]
     assert [(row[-3], row[-1]) for row in rows] == 2 * [("12.5000", "6")], answer.stdout + answer.stderr
-
-
-def test_figures_are_those_of_the_tables(tmp_path: Path) -> None:
-    cells: Any = epoch_times(SELECTION.frames.turns).itertuples()
-    figures = {cell_name(cell): 1e3 * cell.epoch_s for cell in cells}
-    points = json.loads(exported("github-action", "turns", tmp_path))
-    assert {point["name"].removesuffix(" epoch"): point["value"] for point in points} == pytest.approx(figures)
-    benchmarks = json.loads(exported("pytest-benchmark", "turns", tmp_path))["benchmarks"]
-    assert {one["param"]: 1e3 * one["stats"]["median"] for one in benchmarks} == pytest.approx(figures)
 
 
 def test_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

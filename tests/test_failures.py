@@ -1,4 +1,4 @@
-"""Failures: how a worker ended is told apart by its exit code and by what it printed."""
+"""Failures: how a worker ended follows from its exit code and from what it printed."""
 
 import signal
 
@@ -49,7 +49,7 @@ def test_error_that_a_worker_survived(error: Exception, fault: str, reason: str)
     assert described.fault == fault and str(described).startswith(reason) and "\n" not in str(described)
 
 
-def test_failure_holds_the_trial_the_phase_and_all_that_is_known() -> None:
+def test_failure() -> None:
     lost = WorkerError("gone", "killed", phase="build", exit_code=-9, printed=["last words"])
     record = failure(make_trial(index=3, is_control=True), lost)
     assert (record.trial, record.index, record.is_control, record.phase) == ("speed", 3, True, "build")

@@ -11,14 +11,14 @@ pytestmark = pytest.mark.usefixtures("own_lock")
 
 
 @pytest.mark.parametrize(("kind", "phase"), [("segfaults", "import"), ("hangs", "turn"), ("allocates", "fit")])
-def test_worker_that_breaks_costs_its_own_trial_only(tmp_path: Path, kind: str, phase: str) -> None:
+def test_worker_costs_its_own_trial(tmp_path: Path, kind: str, phase: str) -> None:
     damage = break_workers(tmp_path, kind, phase)
     assert damage.harmless and damage.injected == 3, damage
 
 
-@pytest.mark.parametrize(("kind", "moment"), [("SIGKILL", 0.4), ("full disk", 0.5)])
+@pytest.mark.parametrize(("kind", "moment"), [("SIGKILL", 0.4), ("SIGINT", 0.4), ("full disk", 0.5)])
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
-def test_coordinator_that_ends_loses_nothing_and_its_run_goes_on(tmp_path: Path, kind: str, moment: float) -> None:
+def test_coordinator_loses_nothing(tmp_path: Path, kind: str, moment: float) -> None:
     damage = break_coordinator(tmp_path, kind, moment=moment)
     assert damage.harmless, damage
 

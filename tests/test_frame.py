@@ -1,8 +1,6 @@
 """Frames of records: a row for each observation; `bench.load` of a folder."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -161,12 +159,3 @@ def test_example_of_the_documents(results: Path, monkeypatch: pytest.MonkeyPatch
     load = bench.load
     monkeypatch.setattr(bench, "load", lambda *_, **options: load(results, **options))
     exec(example, {})
-
-
-def test_importing_bench_is_cheap() -> None:
-    code = (
-        "import sys, bench; heavy = {'pandas', 'numpy', 'keras', 'jax', 'torch', 'tensorflow', 'pydantic'}; "
-        "print(sorted(heavy & sys.modules.keys()))"
-    )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
-    assert answer.stdout.strip() == "[]"

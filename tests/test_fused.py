@@ -118,9 +118,7 @@ def test_outputs_are_those_of_keras(fused: Any, fused_path: str, name: str, argu
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_epoch_leaves_the_weights_and_losses_of_keras(
-    fused: Any, keras: Any, running: str, fused_path: str, name: str
-) -> None:
+def test_epoch_is_that_of_keras(fused: Any, keras: Any, running: str, fused_path: str, name: str) -> None:
     """With two layers, so that gradients reach a layer's inputs too; and the execution path is detected."""
     from seqsum_core.nn.execution_path import detect_path
 
@@ -143,18 +141,6 @@ def test_epoch_leaves_the_weights_and_losses_of_keras(
     assert path.recurrence == {"jax": "scan", "torch": "fused", "tensorflow": "while_loop"}[running]
 
 
-def test_gates_in_another_order_are_found(fused: Any, running: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours, theirs = pair(fused, "lstm")
-    ours.set_weights([np.roll(weight, 5, axis=-1) for weight in ours.get_weights()[:3]])
-    with pytest.raises(AssertionError, match="Not equal to tolerance"):
-        check_close(ours(X), theirs(X))
-    if running == "torch":  # whose GRU has the gates in another order
-        monkeypatch.setattr("seqsum_core.nn.fused.torch_kernels._reset_first", lambda gates: gates)
-        ours, theirs = pair(fused, "gru")
-        with pytest.raises(AssertionError, match="Not equal to tolerance"):
-            check_close(ours(X), theirs(X))
-
-
 @pytest.mark.parametrize(
     ("name", "arguments", "reason"),
     [
@@ -168,9 +154,7 @@ def test_gates_in_another_order_are_found(fused: Any, running: str, monkeypatch:
         ("lstm", {"dtype": "mixed_bfloat16"}, "dtype bfloat16"),
     ],
 )
-def test_what_the_kernels_do_not_support_goes_to_keras(
-    fused: Any, name: str, arguments: dict[str, Any], reason: str
-) -> None:
+def test_unsupported_goes_to_keras(fused: Any, name: str, arguments: dict[str, Any], reason: str) -> None:
     ours, theirs = pair(fused, name, **arguments)
     assert ours.path == f"keras: {reason}"
     for _ in range(1 + (reason == "stateful")):
@@ -199,6 +183,8 @@ def test_masked_timesteps_go_to_keras(fused: Any, fused_path: str) -> None:
 def test_other_settings_train_as_in_keras(
     fused: Any, keras: Any, running: str, settings: dict[str, Any], fit: dict[str, Any], path: str
 ) -> None:
+    if running == "tensorflow" and path == "fused" and "shuffle" not in fit:
+        pytest.skip("on TensorFlow the steps are those of Keras")
     ours = model_of(fused.Sequential, [fused.SimpleRNN(3)], **settings, **fused.settings_for(running))
     theirs = model_of(keras.Sequential, [keras.layers.SimpleRNN(3)], **settings)
     expected, history = train(theirs, **fit), train(ours, **fit)
@@ -222,7 +208,7 @@ def test_no_pipeline_of_tensorflow_is_tuned(fused: Any, running: str) -> None:
     assert [int(value) for value in untuned] == [0, 1, 2]
 
 
-def test_several_steps_of_jax_are_one_execution(fused: Any, keras: Any, running: str) -> None:
+def test_several_steps_of_jax(fused: Any, keras: Any, running: str) -> None:
     """Callbacks are called once an execution, and the loop over steps is not taken for a recurrence."""
     from seqsum_core.nn.execution_path import detect_path
 
@@ -242,22 +228,10 @@ def test_several_steps_of_jax_are_one_execution(fused: Any, keras: Any, running:
     assert (path.recurrence, path.xla) == ("unrolled", True)
 
 
-def test_saved_and_loaded_model_predicts_the_same(fused: Any, keras: Any, tmp_path: Path) -> None:
+def test_saved_and_loaded(fused: Any, keras: Any, tmp_path: Path) -> None:
     model = model_of(fused.Sequential, [fused.GRU(3, return_sequences=True), fused.LSTM(3, go_backwards=True)])
     train(model)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert [type(layer) for layer in loaded.layers[:2]] == [fused.GRU, fused.LSTM] and type(loaded) is fused.Sequential
     check_close(loaded(X), model(X))
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_config_of_either_builds_the_other(fused: Any, name: str) -> None:
-    ours = fused.LAYERS[name](3, return_sequences=True, name="same")
-    theirs = keras_layer(name).from_config(ours.get_config())
-    assert fused.LAYERS[name].from_config(theirs.get_config()).get_config() == ours.get_config()
-
-
-def test_unknown_backend_is_named(fused: Any) -> None:
-    with pytest.raises(ValueError, match="`backend` must be one of"):
-        fused.settings_for("theano")

@@ -77,7 +77,7 @@ def test_work_of_this_process_is_not_counted() -> None:
         ((10.0, 1.0, 0.0, 0), (10.99, 2.0, 0.0, 0), Noise(0.0, 0.0, 0)),  # clocks tick: never below nothing
     ],
 )
-def test_others_are_busy_time_without_this_process(
+def test_others(
     before: tuple[float, ...], after: tuple[float, ...], expected: Noise, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readings = iter([before, after])
@@ -86,7 +86,7 @@ def test_others_are_busy_time_without_this_process(
 
 
 @linux_only
-def test_making_room_on_a_shared_core_is_counted() -> None:
+def test_shared_core() -> None:
     with pinned(usable_cores()[:1]), busy_child():
         watch = Watch()
         work()
@@ -94,7 +94,7 @@ def test_making_room_on_a_shared_core_is_counted() -> None:
 
 
 @linux_only
-def test_pinning_changes_the_usable_cores_and_back() -> None:
+def test_pinning() -> None:
     before = usable_cores()
     with pinned(before[:1]):
         assert usable_cores() == before[:1]
@@ -102,7 +102,7 @@ def test_pinning_changes_the_usable_cores_and_back() -> None:
     pin(before)
 
 
-def test_peak_memory_grows_by_what_is_allocated_and_stays() -> None:
+def test_peak_memory() -> None:
     reset_peak_rss()
     before = peak_rss_bytes()
     block = np.ones(64 * MIB, np.uint8)
@@ -114,7 +114,7 @@ def test_peak_memory_grows_by_what_is_allocated_and_stays() -> None:
         assert peak_rss_bytes() - before < 32 * MIB
 
 
-def test_the_typed_command_keeps_no_path_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_typed_command(monkeypatch: pytest.MonkeyPatch) -> None:
     typed = ["seqsum", "run", "--sweep", "/home/me/own.toml", "--sweep=/home/me/own.toml", "--seeds", "3"]
     monkeypatch.setattr("sys.argv", [*typed, "--results", "/r", "--python=jax=/p", "-c", "/here/pyproject.toml"])
     assert typed_command("seqsum") == "seqsum run --sweep own.toml --sweep=own.toml --seeds 3"
@@ -216,7 +216,7 @@ def test_the_first_visible_gpu_is_read(
     assert host.gpu_energy_j() == joules
 
 
-def test_energy_is_counted_where_a_gpu_is_measured(nvml: FakeNvml) -> None:
+def test_energy(nvml: FakeNvml) -> None:
     assert Watch().noise().energy_j is None
     watch = Watch(gpu=True)
     assert watch.noise().energy_j == pytest.approx(1.0)

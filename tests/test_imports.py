@@ -114,10 +114,11 @@ def test_no_circles() -> None:
     assert rest == {}
 
 
-def test_command_line_starts_fast() -> None:
-    """What takes long to import is imported by the commands that need it."""
-    slow = {*FRAMEWORKS, "altair", "pandas", "scipy", "sklearn", "vl_convert", "ray"}
-    code = "import sys, bench.cli; print(*sys.modules)"
+@pytest.mark.parametrize(("name", "more"), [("bench", {"numpy", "pydantic"}), ("bench.cli", {"sklearn", "ray"})])
+def test_start_is_fast(name: str, more: set[str]) -> None:
+    """What takes long to import is imported by the functions that need it."""
+    slow = {*FRAMEWORKS, *more, "altair", "pandas", "scipy", "vl_convert"}
+    code = f"import sys, {name}; print(*sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(answer.stdout.split()) & slow == set()
 

@@ -23,7 +23,7 @@ def memory(moved: list[float], *, rows: list[int] | None = None, **fields: Any) 
     return frame.assign(**{**CELL, **known, **fields})
 
 
-def test_points_are_means_over_the_seeds_of_the_largest_patience() -> None:
+def test_means_over_seeds() -> None:
     seeds = [1.0, 0.9, 0.8, 0.7, 0.2]
     trainings = [memory([value, 0.5], seed=seed) for seed, value in enumerate(seeds)]
     curve = curves(pd.concat([*trainings, memory([9.0, 9.0], patience=0)]))
@@ -32,12 +32,12 @@ def test_points_are_means_over_the_seeds_of_the_largest_patience() -> None:
     assert (curve["moved_low"][0], curve["moved_high"][0]) == (interval.low, interval.high)
 
 
-def test_points_of_few_rows_are_marked() -> None:
+def test_few_rows() -> None:
     curve = curves(memory([1.0, 0.5, 0.1], rows=[200, LEAST_ROWS, LEAST_ROWS - 1]))
     assert curve["few_rows"].tolist() == [False, False, True]
 
 
-def test_gradients_are_relative_to_that_of_each_training_at_the_end() -> None:
+def test_relative_gradients() -> None:
     """Medians of 1/2, 1/4 and 1/10, of which no training has the absolute size of another."""
     trainings = [
         memory([1.0, 1.0], seed=seed, gradient_h=[size, size * share], gradient_c=[0.0, 3 * size])
@@ -49,11 +49,11 @@ def test_gradients_are_relative_to_that_of_each_training_at_the_end() -> None:
     assert curve["gradient_start_c"].isna().all()
 
 
-def test_a_gradient_that_vanished_at_the_end_has_no_relative_size() -> None:
+def test_vanished_gradient() -> None:
     assert np.isnan(curves(memory([1.0], gradient_h=0.0))["gradient_h"][0])
 
 
-def test_the_table_shows_powers_of_two_and_the_rows_behind_them() -> None:
+def test_table() -> None:
     rows = (200, 150, 100, 80, LEAST_ROWS - 1)
     memory = make_memory((1.0, 0.9, 0.8, 0.7, 0.6)).model_copy(update={"rows": rows})
     trial = make_accuracy(memory=memory)

@@ -20,7 +20,7 @@ def test_errors_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("output", "true", "exact"), [(3.49, 3, 1), (2.51, 3, 1), (3.51, 3, 0), (2.49, 3, 0)])
-def test_an_output_is_exact_if_it_rounds_to_the_sum(output: float, true: int, exact: int) -> None:
+def test_exact(output: float, true: int, exact: int) -> None:
     assert errors([output], [true]).exact_sum_rate == exact
     assert errors([-0.4], [0]).exact_sum_rate == 1
 
@@ -41,13 +41,13 @@ def test_unequal_or_no_rows_are_refused(outputs: list[float], sums: list[int]) -
         errors(outputs, sums)
 
 
-def test_float32_outputs_are_judged_in_double_precision() -> None:
+def test_double_precision() -> None:
     assert errors(np.full(3, 0.1, np.float32), [0, 0, 0]).mse == pytest.approx(float(np.float32(0.1)) ** 2, rel=1e-15)
 
 
 @settings(deadline=None, max_examples=50)  # a busy machine is no failure
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 99), st.floats(-1e3, 1e3)), min_size=1))
-def test_errors_by_length_average_to_those_of_all_rows(rows: list[tuple[int, int, float]]) -> None:
+def test_errors_by_length(rows: list[tuple[int, int, float]]) -> None:
     lengths, sums, outputs = (np.array(column) for column in zip(*rows, strict=True))
     by_length = errors_by_length(outputs, sums, lengths)
     together = errors(outputs, sums)
@@ -66,7 +66,7 @@ def test_errors_by_length_average_to_those_of_all_rows(rows: list[tuple[int, int
         (TaskSettings(source="generated", digits=(-9, 300), padding="post", sequences=400), 12),
     ],
 )
-def test_linear_regression_solves_the_task_and_the_mean_does_not(task: TaskSettings, length: int) -> None:
+def test_baselines(task: TaskSettings, length: int) -> None:
     data = split(draw(task, length=length), task)
     results = baseline_errors(data)
     assert results["linear_regression"].exact_sum_rate == 1.0

@@ -47,7 +47,7 @@ def test_empty_run_lacks_everything() -> None:
 
 
 @pytest.mark.parametrize("place", range(6))
-def test_all_that_took_turns_with_a_lost_record_are_measured_again(place: int) -> None:
+def test_lost_record_of_a_block(place: int) -> None:
     records = complete()
     lost = records.pop(place)
     assert isinstance(lost, Speed)
@@ -55,7 +55,7 @@ def test_all_that_took_turns_with_a_lost_record_are_measured_again(place: int) -
     assert stale == {record for record in records if isinstance(record, Speed) and record.process == lost.process}
 
 
-def test_seed_without_one_of_its_patiences_is_trained_again() -> None:
+def test_lost_patience_of_a_seed() -> None:
     records = complete()
     lost = records.pop()
     assert isinstance(lost, Accuracy)
@@ -66,7 +66,7 @@ def test_seed_without_one_of_its_patiences_is_trained_again() -> None:
 
 
 @pytest.mark.parametrize("retry", [False, True])
-def test_what_failed_is_done_unless_it_is_retried(retry: bool) -> None:
+def test_failed_trials(retry: bool) -> None:
     first, *between, _, last = complete()
     assert isinstance(first, Speed) and isinstance(last, Accuracy)
     records = [
@@ -78,7 +78,7 @@ def test_what_failed_is_done_unless_it_is_retried(retry: bool) -> None:
     assert stale_lines(as_run(records), retry=retry) == ((1, 2, 3, len(records)) if retry else ())
 
 
-def test_trial_whose_node_was_lost_is_missing() -> None:
+def test_lost_node() -> None:
     first, *rest = complete()
     assert isinstance(first, Speed)
     lost = make_failure(first.cell, index=first.process, is_control=first.is_control, fault="lost")

@@ -50,11 +50,11 @@ def test_optimizer_agrees_with_float64(parity: Any) -> None:
         (OPTIMIZER, "epsilon_outside_the_root", {"update"}),
     ],
 )
-def test_planted_error_is_found(parity: Any, case: Case, planted: str, checks: set[str]) -> None:
+def test_planted_error(parity: Any, case: Case, planted: str, checks: set[str]) -> None:
     assert failed(parity, case, planted) == checks
 
 
-def test_model_that_does_not_start_from_numpy_is_refused(parity: Any) -> None:
+def test_start_from_numpy(parity: Any) -> None:
     layers = parity.keras.layers
 
     def own(name: str, **settings: Any) -> Any:
@@ -64,7 +64,7 @@ def test_model_that_does_not_start_from_numpy_is_refused(parity: Any) -> None:
         parity.compute(model_case("lstm"), build=own)
 
 
-def test_cases_cover_every_model_and_length_with_and_without_mask() -> None:
+def test_cases() -> None:
     cases = [case for case in all_cases() if isinstance(case, ModelCase)]
     covered = {(case.model, case.length, case.network.mask) for case in cases}
     assert covered == {(model, length, mask) for model in MODELS for length in (4, 12, 50) for mask in (False, True)}

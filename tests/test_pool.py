@@ -31,7 +31,7 @@ def same(cell: Cell) -> Cell:
     return cell
 
 
-def test_every_job_is_done_once_by_a_worker_of_its_environment(tmp_path: Path) -> None:
+def test_jobs(tmp_path: Path) -> None:
     done: dict[Cell, str] = {}
     pids: dict[str, set[int]] = {"jax": set(), "torch": set()}
 
@@ -45,7 +45,7 @@ def test_every_job_is_done_once_by_a_worker_of_its_environment(tmp_path: Path) -
     assert all(1 <= len(workers) <= len(usable_cores()) for workers in pids.values()), "workers are used again"
 
 
-def test_lost_worker_fails_its_job_and_is_replaced(tmp_path: Path) -> None:
+def test_lost_worker(tmp_path: Path) -> None:
     failed: list[Cell] = []
 
     def ask(worker: WorkerProcess, cell: Cell) -> None:
@@ -65,14 +65,14 @@ def test_lost_worker_fails_its_job_and_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("behaviour", "is_users"), [("dies at import", False), ("no gpu", True)])
-def test_worker_that_does_not_start_fails_every_job(tmp_path: Path, behaviour: str, is_users: bool) -> None:
+def test_worker_that_does_not_start(tmp_path: Path, behaviour: str, is_users: bool) -> None:
     results: list[Any] = []
     with make_pool(tmp_path, behaviour) as pool:
         pool.map(CELLS[:2], lambda *_: None, cell_of=same, on_done=lambda _, result: results.append(result))
     assert [(result.phase, isinstance(result.__cause__, UserError)) for result in results] == [("import", is_users)] * 2
 
 
-def test_any_other_error_ends_all_workers_and_drops_their_jobs(tmp_path: Path) -> None:
+def test_other_error_ends_all_workers(tmp_path: Path) -> None:
     workers: list[WorkerProcess] = []
     both = threading.Barrier(2)
 
@@ -92,7 +92,7 @@ def test_any_other_error_ends_all_workers_and_drops_their_jobs(tmp_path: Path) -
     assert done == [] and not any(worker.alive for worker in workers)
 
 
-def test_leaving_ends_all_workers_and_gives_the_cores_back(tmp_path: Path) -> None:
+def test_leaving(tmp_path: Path) -> None:
     before = usable_cores()
     with make_pool(tmp_path) as pool:
         worker = pool.start(make_cell())
@@ -100,7 +100,7 @@ def test_leaving_ends_all_workers_and_gives_the_cores_back(tmp_path: Path) -> No
     assert not worker.alive and usable_cores() == before
 
 
-def test_second_pool_is_refused_and_names_who_measures(tmp_path: Path) -> None:
+def test_second_pool(tmp_path: Path) -> None:
     with machine_lock(), pytest.raises(UserError, match=f"process {os.getpid()}"), make_pool(tmp_path):
         pass
 
@@ -116,7 +116,5 @@ def test_second_pool_is_refused_and_names_who_measures(tmp_path: Path) -> None:
         (2, 2, [0, 1, 2, 3], [0, 1, 2, 3]),
     ],
 )
-def test_worker_that_is_timed_has_the_last_cores(
-    threads: Any, devices: int, cores: list[int], expected: list[int]
-) -> None:
+def test_cores(threads: Any, devices: int, cores: list[int], expected: list[int]) -> None:
     assert worker_cores(make_cell(threads=threads, devices=devices), cores) == expected

@@ -18,7 +18,7 @@ LINE = re.compile(r"^\[(\d+)/(\d+)\] (.+): (.+) \(about (-?\d+) (s|min) left\)$"
 
 
 class Clock:
-    """A clock that goes only when it is told to."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -63,7 +63,7 @@ def left_s(line: str) -> float:
 
 
 @pytest.mark.parametrize("width", [40, 200])
-def test_every_trial_is_one_plain_line(clock: Clock, width: int) -> None:
+def test_line_of_a_trial(clock: Clock, width: int) -> None:
     """A log is searched by line; nobody sees the edge of a terminal there."""
     *lines, last = show(sixteen_trials(), clock, width=width)
     counted = [match.groups()[:2] for line in lines if (match := LINE.match(line))]
@@ -72,7 +72,7 @@ def test_every_trial_is_one_plain_line(clock: Clock, width: int) -> None:
     assert all(line.isprintable() and line == line.strip() for line in lines)
 
 
-def test_a_line_names_its_trial_and_what_came_out(clock: Clock) -> None:
+def test_names_and_results(clock: Clock) -> None:
     trials: list[Trial | Group] = [make_trial(make_cell("torch", "gru", 4)), make_trial(is_control=True), make_group()]
     lines = show(trials, clock)
     assert "speed torch gru 4 process 1: 10 ms an epoch" in lines[0]
@@ -82,19 +82,19 @@ def test_a_line_names_its_trial_and_what_came_out(clock: Clock) -> None:
 
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize("slowness", [1.0, 4.0])
-def test_the_time_left_shrinks_to_nothing(clock: Clock, slowness: float, order: int) -> None:
+def test_time_left(clock: Clock, slowness: float, order: int) -> None:
     lines = show(sixteen_trials(), clock, slowness=slowness, order=order)[:-1]
     left = [left_s(line) for line in lines]
     assert left[6:] == sorted(left[6:], reverse=True), "the first trials show how fast this machine is"
     assert left[-1] == 0 < left[len(left) // 2]
 
 
-def test_more_time_is_left_on_a_slow_machine(clock: Clock) -> None:
+def test_slow_machine(clock: Clock) -> None:
     usual, slow = (show(sixteen_trials(), clock, slowness=slowness)[8] for slowness in (1.0, 8.0))
     assert left_s(slow) > 4 * left_s(usual)
 
 
-def test_accuracy_trials_that_run_at_once_take_less_time() -> None:
+def test_slots() -> None:
     trials = [make_group(seeds=(seed,)) for seed in range(8)]
     left = []
     for slots in (1, 4):
@@ -107,7 +107,7 @@ def test_accuracy_trials_that_run_at_once_take_less_time() -> None:
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_the_reason_of_a_failure_is_shown(clock: Clock, terminal: bool) -> None:
+def test_failure(clock: Clock, terminal: bool) -> None:
     out = StringIO()
     progress = Progress(Console(file=out, width=200, force_terminal=terminal, color_system=None))
     progress.begin([make_trial()], slots=1)
@@ -119,18 +119,16 @@ def test_the_reason_of_a_failure_is_shown(clock: Clock, terminal: bool) -> None:
 @pytest.mark.parametrize(
     ("record", "text"),
     [
-        (make_speed(counted_s=(0.01, 0.03)), "20 ms an epoch"),
-        (make_accuracy(val_loss=(2.0, 0.123456)), "val_mse 0.123 after 2 epochs"),
         (make_failure(reason="gone"), "FAILED in turn: gone"),
         (make_failure(reason="`layers` must be 1.", fault="not available"), "not available: `layers` must be 1."),
         (make_baseline(), "done"),
     ],
 )
-def test_a_record_in_a_few_words(record: Record, text: str) -> None:
+def test_summary(record: Record, text: str) -> None:
     assert summary(record) == text
 
 
-def test_longer_sequences_are_expected_to_take_longer() -> None:
+def test_longer_sequences() -> None:
     for backend in BACKENDS:
         short, long = (make_group(make_cell(backend, "lstm", length)) for length in (4, 200))
         assert expected_s(short) < expected_s(long)
@@ -139,6 +137,6 @@ def test_longer_sequences_are_expected_to_take_longer() -> None:
 @pytest.mark.parametrize(
     "more", [{"rounds": 30}, {"turn_s": 60.0}, {"turn_epochs": 9000}, {"warmup_s": 60.0}, {"warmup_epochs": 9000}]
 )
-def test_longer_turns_are_expected_to_take_longer(more: dict[str, float]) -> None:
+def test_longer_turns(more: dict[str, float]) -> None:
     usual, longer = make_trial(), make_trial(settings=Settings.model_validate({"timing": more}))
     assert expected_s(longer) > 2 * expected_s(usual)

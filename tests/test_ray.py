@@ -36,10 +36,7 @@ NODES = [ClusterNode(name, f"{name} in full", f"host-{name}", cpus=2, gpus=0) fo
 class PlayedCluster:
     """Nodes that are this machine: a task runs when it is waited for.
 
-    Args:
-        nodes: what there is.
-        dies: the node that is lost while it measures its second unit.
-        reports: changes what a node reports.
+    The node `dies` is lost while it measures its second unit; `reports` changes what a node reports.
     """
 
     def __init__(
@@ -103,6 +100,14 @@ def run(folder: Path, executor: Any, shown: StringIO | None = None, **changes: A
     return load_run(writer.folder)
 
 
+def resume(folder: Path, cluster: Any, begun: Run) -> Run:
+    """Resume a run and return it."""
+    run = folder / "results" / begun.header.run
+    executor = RayExecutor(cluster, pythons_of(folder))
+    resume_run(run, command="x", executor=executor, progress=Progress(Console(quiet=True)))
+    return load_run(run)
+
+
 def content(records: tuple[Record, ...]) -> list[str]:
     """Return what records there are, in an order of its own."""
     texts = []
@@ -143,11 +148,7 @@ class TestPlayedNodes:
         assert "node two (host-two): lost, gets nothing more" in shown.getvalue()
         sweep = begun.header.sweep
         assert count_missing(sweep, begun.records) == len(failures)
-        folder = tmp_path / "results" / begun.header.run
-        again: Any = PlayedCluster(NODES[:1])
-        executor = RayExecutor(again, pythons_of(tmp_path))
-        resume_run(folder, command="x", executor=executor, progress=Progress(Console(quiet=True)))
-        whole = load_run(folder)
+        whole = resume(tmp_path, PlayedCluster(NODES[:1]), begun)
         assert not any(isinstance(record, Failure) for record in whole.records)
         assert count_missing(sweep, whole.records) == 0
         assert [node.name for node in whole.resumed[0].nodes] == ["one"]
@@ -186,12 +187,9 @@ class TestPlayedNodes:
 
         lost: Any = PlayedCluster(NODES, dies="two")
         begun = run(tmp_path, RayExecutor(lost, pythons_of(tmp_path)))
-        folder = tmp_path / "results" / begun.header.run
-        other: Any = PlayedCluster(NODES, reports=reports)
-        executor = RayExecutor(other, pythons_of(tmp_path))
         with pytest.raises(UserError, match=r"machine.cpu was .*, is another"):
-            resume_run(folder, command="x", executor=executor, progress=Progress(Console(quiet=True)))
-        assert load_run(folder).records == begun.records
+            resume(tmp_path, PlayedCluster(NODES, reports=reports), begun)
+        assert load_run(tmp_path / "results" / begun.header.run).records == begun.records
 
     def test_useless_nodes(self, tmp_path: Path) -> None:
         shown = StringIO()

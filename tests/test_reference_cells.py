@@ -46,7 +46,7 @@ def random_weights(model: str, *, units: int = 3, layers: int = 1) -> list[NDArr
 
 
 @pytest.mark.parametrize(("model", "step"), [("simple_rnn", step_simple_rnn), ("lstm", step_lstm), ("gru", step_gru)])
-def test_constant_weights_give_the_output_of_the_textbook_cell(model: str, step: Any) -> None:
+def test_textbook_cells(model: str, step: Any) -> None:
     constants = dict(zip(WEIGHT_NAMES, (0.1, 0.05, 0.0, 1.0, 0.0), strict=True))
     drawn = draw_start(model, units=2, seed=0)
     weights = [np.full(weight.shape, constants[name]) for name, weight in zip(WEIGHT_NAMES, drawn, strict=True)]
@@ -59,7 +59,7 @@ def test_constant_weights_give_the_output_of_the_textbook_cell(model: str, step:
 
 @pytest.mark.parametrize("mask", [False, True])
 @pytest.mark.parametrize("model", MODELS)
-def test_every_gradient_is_that_of_finite_differences(model: str, mask: bool) -> None:
+def test_finite_differences(model: str, mask: bool) -> None:
     weights = random_weights(model)
     loss, gradients = loss_and_gradients(model, weights, DIGITS, SUMS, mask=mask)
     assert loss == pytest.approx(np.mean((predict(model, weights, DIGITS, mask=mask) - SUMS) ** 2), rel=1e-14)
@@ -114,7 +114,7 @@ def test_large_inputs_do_not_overflow(model: str) -> None:
     assert np.isfinite(predict(model, random_weights(model), 1e6 * DIGITS, mask=False)).all()
 
 
-def test_rmsprop_has_its_epsilon_under_the_root() -> None:
+def test_rmsprop() -> None:
     """With a gradient of g, the first step is rate * g / sqrt(0.1 g**2 + 1e-7)."""
     optimizer = RMSprop(0.001)
     (first,) = optimizer.step([np.zeros(2)], [np.array([1.0, 1e-5])])
@@ -124,7 +124,7 @@ def test_rmsprop_has_its_epsilon_under_the_root() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_start_is_orthogonal_and_remembers_only_in_the_lstm(model: str) -> None:
+def test_start(model: str) -> None:
     _, recurrent, bias, _, _ = draw_start(model, units=4, seed=3)
     np.testing.assert_allclose(recurrent @ recurrent.T, np.eye(4), atol=1e-6)
     assert bias.shape == ((2, 12) if model == "gru" else (4 * GATES[model],))

@@ -57,7 +57,7 @@ def test_float64_run_goes_on_past_its_stop(replaying: Any) -> None:
     assert np.abs(replayed.stop_predictions - replayed.test_predictions).max() > 1e-3
 
 
-def test_users_file_is_replayed_from_its_own_arrays(replaying: Any, tmp_path: Path) -> None:
+def test_own_file(replaying: Any, tmp_path: Path) -> None:
     """Rows, units, length and order of the file count, not those of the article."""
     random = np.random.default_rng(1)
     inputs = random.integers(0, 4, (260, 3), dtype=np.int8)
@@ -107,9 +107,7 @@ def train_by_the_equations(run: Reference) -> tuple[list[float], Any]:
 
 
 @pytest.mark.parametrize(("name", "planted"), [("rnn-4", "RMSprop"), ("lstm-4", "hard_sigmoid")])
-def test_formula_of_keras_3_fails_in_the_first_epochs(
-    replaying: Any, monkeypatch: pytest.MonkeyPatch, name: str, planted: str
-) -> None:
+def test_formula_of_keras_3(replaying: Any, monkeypatch: pytest.MonkeyPatch, name: str, planted: str) -> None:
     keras = replaying.keras
     wrong = {"RMSprop": lambda: keras.optimizers.RMSprop(0.001), "hard_sigmoid": keras.activations.hard_sigmoid}
     monkeypatch.setattr(replaying.keras2, planted, wrong[planted])
@@ -161,8 +159,8 @@ def small_model(keras: Any, *middle: Any) -> Any:
     return model
 
 
-def test_float64_is_float64_in_every_operation(precision: Any) -> None:
-    """A layer that computes in float32 and casts back is found by its effect; a float32 model by its dtypes."""
+def test_float64_operations(precision: Any) -> None:
+    """A layer that computes in float32 and casts back shows by its effect, a float32 model by its dtypes."""
     keras = precision.keras
     single = small_model(keras)
     value = np.array([[1 + 2.0**-40]])
@@ -182,7 +180,7 @@ def test_float64_is_float64_in_every_operation(precision: Any) -> None:
         precision.check_float64_values(np.array([0.1, 0.5]), np.array([0.25]))
 
 
-def test_without_the_workaround_the_demotion_is_found(precision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demotion_without_the_workaround(precision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """When this fails, Keras no longer demotes float64 and the workaround can go."""
     if precision.keras.backend.backend() == "tensorflow":
         pytest.skip("Keras demotes float64 on JAX and PyTorch only")
@@ -191,7 +189,7 @@ def test_without_the_workaround_the_demotion_is_found(precision: Any, monkeypatc
         pass
 
 
-def test_everything_is_as_before_even_after_an_error(precision: Any) -> None:
+def test_float64_ends_after_an_error(precision: Any) -> None:
     keras = precision.keras
     before = keras.config.floatx(), keras.config.dtype_policy().name, keras.backend.result_type("float64", "float32")
     with pytest.raises(KeyError), precision.float64():

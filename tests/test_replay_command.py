@@ -18,28 +18,24 @@ from bench.output.replay import document, print_replays, write_chart, write_csv
 from bench.plan.cells import BACKENDS
 from seqsum_core.article import reference
 from seqsum_core.article.reference import CASES, FLOAT64_CASES
+from seqsum_core.start import WEIGHT_NAMES
 
 pytestmark = pytest.mark.usefixtures("own_lock")
 
 
-def file_arrays(length: int = 5) -> dict[str, Any]:
+def file_arrays() -> dict[str, Any]:
     """Return the arrays of a small reference file: an LSTM(3), 12 rows, 3 epochs."""
     random = np.random.default_rng(0)
-    digits = random.integers(0, 4, (12, length), dtype=np.int8)
-    weights = {
-        "kernel": (1, 12),
-        "recurrent_kernel": (3, 12),
-        "bias": (12,),
-        "dense_kernel": (3, 1),
-        "dense_bias": (1,),
-    }
+    digits = random.integers(0, 4, (12, 5), dtype=np.int8)
+    shapes: list[tuple[int, ...]] = [(1, 12), (3, 12), (12,), (3, 1), (1,)]
+    weights = {f"init_{name}": random.normal(size=shape) for name, shape in zip(WEIGHT_NAMES, shapes, strict=True)}
     return {
         "X_pad": digits,
         "y": digits.sum(axis=1),
         "train_idx": np.arange(8),
         "test_idx": np.arange(8, 12),
         "perms": np.array([random.permutation(6) for _ in range(3)]),
-        **{f"init_{name}": random.normal(size=shape).astype(np.float32) for name, shape in weights.items()},
+        **{name: weight.astype(np.float32) for name, weight in weights.items()},
         "loss": np.array([3.0, 2.0, 1.0]),
         "val_loss": np.array([3.0, 2.0, 2.5]),
         "stopped_epoch": np.array(2),
@@ -48,9 +44,9 @@ def file_arrays(length: int = 5) -> dict[str, Any]:
 
 
 def replay(folder: Path, *environments: str, behaviours: dict[str, str] | None = None, **request: Any) -> Replays:
-    """Replay runs in played environments; `messages` in the result's folder has what was said."""
-    chosen = behaviours or {}
-    pythons = {backend: fake_python(folder, chosen.get(backend, "good")) for backend in BACKENDS}
+    """Replay runs in played environments; `messages` in the folder has what was printed."""
+    workers = dict.fromkeys(BACKENDS, "good") | (behaviours or {})
+    pythons = {backend: fake_python(folder, behaviour) for backend, behaviour in workers.items()}
     with (folder / "messages").open("w") as messages:
         progress = Progress(Console(file=messages, width=300))
         return replay_runs(environments, pythons=request.pop("pythons", pythons), progress=progress, **request)
@@ -82,9 +78,9 @@ def test_article_table(tmp_path: Path) -> None:
 
 
 def test_document_holds_every_digit(tmp_path: Path) -> None:
-    told = json.loads(json.dumps(document(replay(tmp_path, "tensorflow", cases=["rnn-4"]))))
-    (run,) = told["runs"]
-    assert told["passed"] is True and told["missing"] == {} and list(run["backends"]) == ["tensorflow"]
+    answer = json.loads(json.dumps(document(replay(tmp_path, "tensorflow", cases=["rnn-4"]))))
+    (run,) = answer["runs"]
+    assert answer["passed"] is True and answer["missing"] == {} and list(run["backends"]) == ["tensorflow"]
     replayed = run["backends"]["tensorflow"]
     assert replayed["stop_epoch"] == run["reference"]["stop_epoch"] == 23
     assert len(replayed["loss"]) == 24 and len(replayed["test_predictions"]) == len(run["true"]) == 200
@@ -92,7 +88,7 @@ def test_document_holds_every_digit(tmp_path: Path) -> None:
     assert replayed["val_loss"] == reference.case("rnn-4").val_loss.tolist()
 
 
-def test_float64_replays_the_cases_that_have_it(tmp_path: Path) -> None:
+def test_float64(tmp_path: Path) -> None:
     replays = replay(tmp_path, "jax", dtype="float64")
     assert [run.name for run in replays.references] == list(FLOAT64_CASES)
     assert {check.limit for each in replays.attempts.values() for check in each.checks} == {0, 1e-9}
@@ -106,7 +102,7 @@ def test_broken_limit_fails(tmp_path: Path) -> None:
     assert [line.split() for line in lines if line.startswith("lstm-4 ")][-1] == ["lstm-4", "pass", "FAIL", "pass"]
 
 
-def test_missing_environment_fails_and_the_others_run(tmp_path: Path) -> None:
+def test_missing_environment(tmp_path: Path) -> None:
     bare = tmp_path / "bare-python"
     bare.write_text('#!/bin/sh\necho \'["bench", "seqsum_core", "keras"]\'\n')
     bare.chmod(0o755)
@@ -128,7 +124,7 @@ def test_lost_worker_is_replaced(tmp_path: Path) -> None:
     assert replays.attempts["rnn-4", "jax"].passed and any("exit code -6" in line for line in shown(replays))
 
 
-def test_reference_file_is_replayed_in_both_precisions(tmp_path: Path) -> None:
+def test_reference_file(tmp_path: Path) -> None:
     """How far rounding moves a user's run is measured, since no limit is known for it."""
     np.savez(tmp_path / "good.npz", **file_arrays())
     replays = replay(tmp_path, "jax", file=tmp_path / "good.npz")
@@ -169,40 +165,16 @@ def test_chart(tmp_path: Path, name: str, beginning: bytes) -> None:
         ({"cases": ["rnn-25"], "dtype": "float64"}, "`case` in float64 must be one of rnn-4, lstm-4, rnn-12, lstm-12"),
         ({"cases": ["rnn-4"], "file": "good"}, "`--case` and `--reference` exclude each other"),
         ({"file": "absent"}, "must be an .npz file"),
-        ({"file": "cut"}, "must be an .npz file"),
         ({"file": "incomplete"}, "some are missing. Received: ['perms']"),
-        ({"file": "shape"}, "`y` must have the shape (rows=12)"),
-        ({"file": "nan"}, "`loss` must be finite"),
-        ({"file": "pickle"}, "needs pickle"),
     ],
 )
-def test_wrong_request_is_an_error_before_any_training(tmp_path: Path, request_: dict[str, Any], error: str) -> None:
-    good = file_arrays()
-    arrays = {
-        "good": good,
-        "incomplete": {name: array for name, array in good.items() if name != "perms"},
-        "shape": good | {"y": good["y"][:-1]},
-        "nan": good | {"loss": np.array([3.0, np.nan, 1.0])},
-        "pickle": good | {"loss": np.array([{}], dtype=object)},
-    }
-    for name, contents in arrays.items():
-        np.savez(tmp_path / f"{name}.npz", allow_pickle=True, **contents)
-    whole = (tmp_path / "good.npz").read_bytes()
-    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+def test_wrong_request(tmp_path: Path, request_: dict[str, Any], error: str) -> None:
+    arrays = file_arrays()
+    np.savez(tmp_path / "good.npz", **arrays)
+    del arrays["perms"]
+    np.savez(tmp_path / "incomplete.npz", **arrays)
     if "file" in request_:
         request_ = request_ | {"file": tmp_path / f"{request_['file']}.npz"}
     with pytest.raises(UserError) as raised:
         replay(tmp_path, "jax", pythons={"jax": "/no/such/python"}, **request_)
     assert error in str(raised.value) and "\n" not in str(raised.value)
-
-
-@pytest.mark.end_to_end
-@pytest.mark.parametrize(("dtype", "limit"), [("float32", 2e-5), ("float64", 1e-9)])
-def test_every_installed_backend_retraces_the_article(dtype: Any, limit: float) -> None:
-    replays = replay_runs([], cases=["rnn-4"], dtype=dtype, pythons={}, progress=Progress(Console(quiet=True)))
-    (run,) = replays.references
-    assert replays.passed and replays.workers
-    for replayed in replays.replayed(run).values():
-        assert replayed.stop_epoch == 23 and replayed.val_loss[23] == pytest.approx(0.1111268, rel=5e-5)
-        assert replayed.stop_predictions[:6] == pytest.approx(run.printed, abs=2e-5)
-    assert limit in {check.limit for attempt in replays.attempts.values() for check in attempt.checks}

@@ -4,13 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from seqsum_core.reference_cells import predict
-from seqsum_core.settings import MODELS, NetworkSettings, TaskSettings, TrainingSettings
-from seqsum_core.start import GATES
+from seqsum_core.settings import NetworkSettings, TaskSettings, TrainingSettings
 from seqsum_core.stopping import stop_epoch
 from seqsum_core.task import Split, draw, split
 
@@ -75,9 +71,7 @@ STACK = NetworkSettings(units=5, layers=2, mask=True)
         ("gru", STACK, "rmsprop"),
     ],
 )
-def test_replica_retraces_the_seed_alone(
-    replicas: Any, data: Split, model: str, network: NetworkSettings, optimizer: Any
-) -> None:
+def test_as_alone(replicas: Any, data: Split, model: str, network: NetworkSettings, optimizer: Any) -> None:
     training = TrainingSettings(epochs=2, patience=-1, optimizer=optimizer)
     starts = draw_starts(model, network)
     together = replicas.fit_replicas(model, starts, data, training, seeds=SEEDS, network=network)
@@ -85,7 +79,7 @@ def test_replica_retraces_the_seed_alone(
     check_equal(together[1][0], alone, 1e-4 if optimizer == "adam" else 1e-5)
 
 
-def test_every_replica_stops_at_its_own_epoch(replicas: Any, data: Split) -> None:
+def test_stops(replicas: Any, data: Split) -> None:
     """And keeps weights and predictions of then."""
     training = TrainingSettings(patience=(0, 3), epochs=40, learning_rate=0.01)
     starts = draw_starts("simple_rnn", ARTICLE)
@@ -101,18 +95,7 @@ def test_every_replica_stops_at_its_own_epoch(replicas: Any, data: Split) -> Non
             assert trained.predictions == pytest.approx(outputs, rel=1e-4, abs=1e-4)
 
 
-def test_replica_and_seed_alone_stop_at_the_same_epoch(replicas: Any, data: Split) -> None:
-    """Here val_loss rises by more than a third where it ends the training, which no rounding undoes."""
-    training = TrainingSettings(patience=0, epochs=12, learning_rate=0.02)
-    starts = draw_starts("simple_rnn", ARTICLE)
-    together = [replica for (replica,) in replicas.fit_replicas("simple_rnn", starts, data, training, seeds=SEEDS)]
-    assert all(replica.stopped_early for replica in together)
-    assert len({len(replica.loss) for replica in together}) > 1
-    for start, seed, replica in zip(starts, SEEDS, together, strict=True):
-        check_equal(replica, train_alone("simple_rnn", start, data, training, seed, ARTICLE), 1e-3)
-
-
-def test_replicas_with_data_of_their_own_and_one_that_diverges(replicas: Any, data: Split) -> None:
+def test_own_data_and_divergence(replicas: Any, data: Split) -> None:
     other = TaskSettings(source="generated", seed=5)
     splits = [data, split(draw(other, length=4), other), data]
     training = TrainingSettings(epochs=2, patience=-1)
@@ -125,7 +108,7 @@ def test_replicas_with_data_of_their_own_and_one_that_diverges(replicas: Any, da
     assert np.isnan(broken.val_loss).all()
 
 
-def test_float64_replica_equals_the_seed_alone_almost_to_the_bit(replicas: Any, data: Split) -> None:
+def test_float64(replicas: Any, data: Split) -> None:
     from seqsum_core.article.precision import float64
 
     training = TrainingSettings(epochs=2, patience=-1)
@@ -137,30 +120,7 @@ def test_float64_replica_equals_the_seed_alone_almost_to_the_bit(replicas: Any, 
     check_equal(together[2][0], alone, 1e-7)
 
 
-def test_no_replica_and_unequal_counts_are_refused(replicas: Any, data: Split) -> None:
+def test_refused(replicas: Any, data: Split) -> None:
     for starts, seeds, rule in (([], (), "`starts` must hold"), ([[]], (0, 1), "`seeds` must be as many")):
         with pytest.raises(ValueError, match=rule):
             replicas.fit_replicas("simple_rnn", starts, data, TrainingSettings(), seeds=seeds)
-
-
-def random_weights(model: str, network: NetworkSettings, seed: int) -> list[NDArray[np.float64]]:
-    random, width = np.random.default_rng(seed), GATES[model] * network.units
-    shapes: list[tuple[int, ...]] = []
-    for layer in range(network.layers):
-        inputs = 1 if layer == 0 else network.units
-        shapes += [(inputs, width), (network.units, width), (2, width) if model == "gru" else (width,)]
-    return [random.normal(size=shape) for shape in [*shapes, (network.units, 1), (1,)]]
-
-
-@settings(deadline=None)
-@given(st.sampled_from(MODELS), st.integers(1, 5), st.integers(1, 3), st.integers(1, 4))
-def test_unpacking_weights_undoes_packing(replicas: Any, model: str, units: int, layers: int, count: int) -> None:
-    from seqsum_core.nn.replicas.weights import layer_shapes, pack, unpack
-
-    network = NetworkSettings(units=units, layers=layers)
-    weights = [random_weights(model, network, seed) for seed in range(count)]
-    *matrices, dense = pack(model, weights, network)
-    expected = [(count, *shape) for shapes in layer_shapes(model, network) for shape in shapes]
-    assert [matrix.shape for matrix in matrices] == expected and dense.shape == (count, 1, units + 1)
-    for before, after in zip(weights, unpack(model, [*matrices, dense], network), strict=True):
-        assert [weight.tolist() for weight in after] == [weight.tolist() for weight in before]

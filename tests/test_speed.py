@@ -106,12 +106,12 @@ def test_published_break_evens() -> None:
     for _, row in speed.break_even(load(REFERENCE)).iterrows():
         epochs = []
         for process in range(8):
-            sides = []
+            pair = []
             for environment in (row.faster, row.other):
                 own = raw[environment, row.model, row.length, False]
                 rounds = [turn for (number, _), turn in own.items() if number == process]
-                sides.append((rounds[0]["start_s"], median(turn["epoch_s"] for turn in rounds)))
-            (start, epoch), (other_start, other_epoch) = sides
+                pair.append((rounds[0]["start_s"], median(turn["epoch_s"] for turn in rounds)))
+            (start, epoch), (other_start, other_epoch) = pair
             ahead = (n for n in range(1, 100_000) if start + (n - 1) * epoch < other_start + (n - 1) * other_epoch)
             epochs.append(float(next(ahead, inf)))
         assert row.epoch == np.ceil(np.median(epochs))
@@ -157,7 +157,7 @@ def test_exchanged_cells_have_inverse_ratios(first: list[list[float]], second: l
     assert ratio_of(second, first) == pytest.approx([1 / value, 1 / high, 1 / low], rel=1e-12)
 
 
-def test_ratios_leave_out_disturbed_rounds_and_unpaired_processes() -> None:
+def test_left_out_of_ratios() -> None:
     """A disturbed round counts only where a process has no other."""
     quiet, loud = make_turn((1.0,), number=0), make_turn((7.0,), number=1, others_cpu_s=5.0)
     records = [make_speed(make_cell("jax"), process=0, turns=[quiet, loud])]
@@ -171,7 +171,7 @@ def test_ratios_leave_out_disturbed_rounds_and_unpaired_processes() -> None:
     assert row["ratio"] == pytest.approx(np.sqrt(2.0 * 2 / 7))
 
 
-def test_ratios_are_of_one_run() -> None:
+def test_ratios_are_of_a_run() -> None:
     runs = [make_run(make_processes(make_cell(name), seconds=[1.0] * 6), run=name) for name in ("jax", "torch")]
     turns = Frames(runs).turns
     assert speed.ratios(turns, "environment").empty
@@ -223,7 +223,7 @@ def test_device_efficiency() -> None:
 
 
 def test_controls() -> None:
-    """The ratio is control / cell; without an interval nothing is said about 1."""
+    """The ratio is control / cell; without an interval it is not known."""
     cell = make_cell()
     even, odd = [[1.0]] * 9, [[1.1]] * 9
     row = speed.controls(make_turns({cell: even}, {cell: odd}))
@@ -262,8 +262,8 @@ def test_break_even_by_hand() -> None:
     assert frame.loc[("jax", "torch"), "faster_start_s"] == pytest.approx(0.05 + 5.5 + 0.25 + 1.5)
 
 
-def test_break_even_is_never_where_a_process_is_not_faster() -> None:
-    """The interval is open to one side if in some processes the other environment has the faster epochs."""
+def test_break_even_is_never() -> None:
+    """The interval is open above if in some processes the other environment has the faster epochs."""
     jax = make_processes(make_cell("jax"), seconds=[0.5] * 8 + [2.0], import_s=4.5)
     turns = Frames([make_run([*jax, *make_processes(make_cell("torch"), seconds=[1.0] * 9)])]).turns
     row = speed.break_even(turns).iloc[0]
@@ -309,23 +309,8 @@ def test_noise_counts_all_turns() -> None:
     assert isnan(row["device_lag_share"])
 
 
-def test_energy_is_of_all_epochs() -> None:
-    """The counter of a GPU sees the warm-up too: 8 J in two epochs are 4 J an epoch."""
-    turns = [make_turn((1.0,), energy_j=8.0)]
-    assert speed.epoch_times(Frames([make_run([make_speed(turns=turns)])]).turns)["epoch_j"].tolist() == [4]
-    assert speed.epoch_times(Frames([make_run([make_speed()])]).turns)["epoch_j"].isna().all()
-
-
 def test_execution_paths() -> None:
     other = ExecutionPath(recurrence="unrolled", xla=False, compilations=1, evidence="")
     records = [make_speed(process=0), make_speed(process=1, execution_path=other)]
     frame = speed.execution_paths(Frames([make_run(records)]).turns)
     assert frame["path"].tolist() == ["scan, XLA or unrolled"]
-
-
-def test_frames_without_rows() -> None:
-    turns = make_turns({})
-    functions = (speed.epoch_times, speed.controls, speed.fastest, speed.start_times, speed.break_even, speed.tax)
-    for figures in (*functions, speed.growth, speed.changes_of_order, speed.noise, speed.execution_paths):
-        assert figures(turns).empty
-    assert speed.ratios(turns, "environment").empty

@@ -1,7 +1,5 @@
 """Speed trials on a real backend: a start, then one fit a turn."""
 
-import io
-import json
 from itertools import pairwise
 from time import sleep
 from typing import Any
@@ -12,8 +10,6 @@ from bench.errors import NotAvailableError
 from bench.plan.cells import Cell, Settings, Trial
 from bench.plan.timing import Timing
 from bench.records.schema import Speed
-from bench.worker.__main__ import Server
-from bench.worker.messages import Closed, CloseTrial, Error, Opened, OpenTrial, RunTurn, TurnDone
 from seqsum_core.settings import VariantSettings
 
 pytestmark = pytest.mark.backend
@@ -57,7 +53,7 @@ def measure(speed: Any, trial: Trial, *, rounds: int = 1, phases: list[str] | No
     return record
 
 
-def test_record_holds_the_start_every_turn_and_the_path(speed: Any) -> None:
+def test_record(speed: Any) -> None:
     phases: list[str] = []
     record = measure(speed, make_trial(), rounds=2, phases=phases)
     assert phases == ["build", "first epoch", "turn", "turn", "execution path", "validation"]
@@ -76,7 +72,7 @@ def test_record_holds_the_start_every_turn_and_the_path(speed: Any) -> None:
 
 
 @pytest.mark.parametrize(("warmup_epochs", "warmup_s"), [(2, 0.3), (0, 0.0), (0, 0.1)])
-def test_turn_is_as_long_as_the_settings_say(speed: Any, warmup_epochs: int, warmup_s: float) -> None:
+def test_length_of_a_turn(speed: Any, warmup_epochs: int, warmup_s: float) -> None:
     trial = make_trial(turn_s=0.5, warmup_epochs=warmup_epochs, warmup_s=warmup_s)
     record = measure(speed, trial)
     (turn,) = record.turns
@@ -87,37 +83,22 @@ def test_turn_is_as_long_as_the_settings_say(speed: Any, warmup_epochs: int, war
     assert len(record.start_epochs_s) == 1 + warmup_epochs
 
 
-def test_another_path_than_expected_is_an_error_that_names_both(speed: Any) -> None:
+def test_expected_path(speed: Any) -> None:
     path = PATHS[running()]
     assert measure(speed, make_trial(expected_path=path)).turns
     with pytest.raises(ValueError, match=f"`expect` is cudnn, but {path} ran"):
         measure(speed, make_trial(expected_path="cudnn"))
 
 
-def test_server_opens_runs_and_closes_a_trial(speed: Any) -> None:
-    printed = io.StringIO()
-    server = Server(printed, process_start_s=0.5, import_s=1.5)
-    assert server.reply(OpenTrial(trial=make_trial())) == Opened()
-    for number in range(2):
-        reply = server.reply(RunTurn(round=number, started_after_s=3.0))
-        assert isinstance(reply, TurnDone) and (reply.turn.round, reply.turn.started_after_s) == (number, 3.0)
-    closed = server.reply(CloseTrial())
-    assert isinstance(closed, Closed) and len(closed.record.turns) == 2
-    phases = [json.loads(line)["phase"] for line in printed.getvalue().splitlines()]
-    assert phases == ["build", "first epoch", "turn", "turn", "execution path", "validation"]
-    wrong = server.reply(OpenTrial(trial=make_trial(model="own_models:wrong_output")))
-    assert isinstance(wrong, Error) and wrong.fault == "raised" and "must output shape" in wrong.reason
-
-
 @pytest.mark.parametrize("implementation", ["fused", "ceiling"])
-def test_other_implementations_are_timed_like_keras(speed: Any, implementation: Any) -> None:
+def test_implementations(speed: Any, implementation: Any) -> None:
     record = measure(speed, make_trial(variant=VariantSettings(implementation=implementation)), rounds=2)
     assert [len(turn.epochs_s) for turn in record.turns] == [2 + 3, 2 + 3]
     assert len(record.validation_s) == 2 and min(record.validation_s) > 0
     assert record.execution_path is not None and record.execution_path.recurrence == FAST_PATHS[running()]
 
 
-def test_a_variant_reaches_the_model_and_no_later_one(speed: Any) -> None:
+def test_variant(speed: Any) -> None:
     from bench.worker.models import build_model
 
     variant = VariantSettings(units=5, dtype="mixed_bfloat16")
@@ -137,12 +118,12 @@ CEILING, FUSED = VariantSettings(implementation="ceiling"), VariantSettings(impl
         ({"variant": FUSED, "model": "own_models:compiled"}, "not for own_models:compiled"),
     ],
 )
-def test_what_is_not_written_is_not_available(speed: Any, trial: dict[str, Any], words: str) -> None:
+def test_not_available(speed: Any, trial: dict[str, Any], words: str) -> None:
     with pytest.raises(NotAvailableError, match=words):
         measure(speed, make_trial(**trial))
 
 
-def test_what_a_backend_refuses_is_described_in_its_own_words(speed: Any) -> None:
+def test_refused_by_the_backend(speed: Any) -> None:
     """PyTorch takes one step per execution; the others take several."""
     trial = make_trial(variant=VariantSettings(steps_per_execution=2))
     if running() != "torch":
@@ -152,7 +133,7 @@ def test_what_a_backend_refuses_is_described_in_its_own_words(speed: Any) -> Non
         measure(speed, trial)
 
 
-def test_clock_that_does_not_wait_for_the_device_is_refused(speed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_must_wait(speed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     counted_s = sum(measure(speed, make_trial()).turns[0].counted_epochs_s)
     monkeypatch.setattr(speed.backend, "synchronize", lambda device: sleep(2 * counted_s))
     with pytest.raises(RuntimeError, match="the clock does not wait"):

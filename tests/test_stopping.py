@@ -46,7 +46,7 @@ def test_later_epochs_do_not_matter(val_loss: list[float], patience: int) -> Non
 
 
 @given(st.lists(st.lists(st.floats(0, 9), min_size=3, max_size=3), min_size=1, max_size=20))
-def test_trainings_side_by_side_stop_as_each_would_alone(epochs: list[list[float]]) -> None:
+def test_trainings_together(epochs: list[list[float]]) -> None:
     stops, patiences = StopTracker(3, (0, 2, -1)), (0, 2, -1)
     ended: dict[tuple[int, int], int] = {}
     for number, val_loss in enumerate(epochs, 1):

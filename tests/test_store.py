@@ -94,7 +94,7 @@ def test_round_trip(folder: Path) -> None:
 
 
 def test_record_is_on_the_disk_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system is told to keep a record when all of it is written, and before `append` returns."""
+    """The system syncs a record when all of it is written, and before `append` returns."""
     synced_bytes: list[int] = []
     writer = start_run(tmp_path, make_header())
     assert load_run(writer.folder).records == ()

@@ -97,7 +97,7 @@ def test_unknown_environment(name: str) -> None:
         small(backends=(name,))
 
 
-def test_one_control() -> None:
+def test_single_control() -> None:
     """Another model and another backend at each length."""
     sweep = sweep_of(models=("gru", "lstm"), lengths=(50, 4, 25, 12))
     cells = [cell for (cell,) in controls(sweep)]
@@ -116,7 +116,7 @@ def test_each_control() -> None:
 
 
 @pytest.mark.parametrize("control", ["one", "each"])
-def test_control_is_the_same_cell_in_every_process(control: str) -> None:
+def test_control_of_every_process(control: str) -> None:
     sweep = sweep_of(timing={"processes": 4, "control": control})
     timed = Counter((trial.cell, trial.index, trial.is_control) for trial in sweep.speed_trials())
     assert set(timed.values()) == {1}
@@ -192,7 +192,7 @@ def test_sizes_of_a_variant_reach_its_trials() -> None:
     assert sweep.settings == sweep_of().settings, "records of both may be compared"
 
 
-def test_of_the_axes_only_batching_is_trained_for_accuracy() -> None:
+def test_trained_axes() -> None:
     axes = {"batching": ("padded", "exact"), "batch_size": (10, 20), "implementation": ("keras", "ceiling")}
     groups = small(axes=axes, network={"mask": True}).accuracy_groups()
     assert [group.cell.variant.batching for group in groups] == ["exact"] * 3 + ["padded"], "alone, and together"
@@ -225,9 +225,7 @@ def test_settings() -> None:
         ({"expect": "skan"}, r"`expect` must be one of .* Received: 'skan'\. Did you mean scan\?"),
         ({"expect": "cudnn"}, r"`expect` cannot be cudnn on a CPU\. .* Use --device gpu\."),
         ({"threads": (0,)}, "threads"),
-        ({"threads": ("two",)}, "threads"),
-        ({"threads": (1.5,)}, "threads"),
-        *[({field: ()}, field) for field in ("backends", "models", "lengths", "threads")],
+        ({"lengths": ()}, "lengths"),
     ],
 )
 def test_refused(fields: dict[str, Any], message: str) -> None:
@@ -236,19 +234,11 @@ def test_refused(fields: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("timing", "name"),
-    [
-        ({"processes": 0}, "processes"),
-        ({"warmup_epochs": -1}, "warmup_epochs"),
-        ({"turn_s": -0.1}, "turn_s"),
-        ({"validations": 1}, "validations"),
-        ({"precision": 1.0}, "precision"),
-        ({"budget_s": float("nan")}, "budget_s"),
-    ],
+    ("name", "value"), [("warmup_epochs", -1), ("validations", 1), ("precision", 1.0), ("budget_s", float("nan"))]
 )
-def test_refused_timing(timing: dict[str, Any], name: str) -> None:
+def test_refused_timing(name: str, value: float) -> None:
     with pytest.raises(ValidationError, match=name):
-        Timing(**timing)
+        Timing.model_validate({name: value})
 
 
 @pytest.mark.parametrize(("flags", "named"), [("foo", "foo"), ("--xla_a=1 -b", "-b"), ("--xla", "--xla")])

@@ -10,7 +10,6 @@ from factories import make_accuracy, make_cell, make_processes, make_turns, sele
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analysis.select import TARGET
 from bench.analysis.statistics import order_interval
 from bench.analysis.targets import agreement, parse_target, target_epochs, time_to_target
 from bench.errors import UserError
@@ -45,30 +44,25 @@ NOT_TIMED = make_turns({})
     [([3.0, 0.26, 0.25, 0.1], 3), ([0.1, 9.0], 1), ([3.0, 0.26], inf), ([nan, nan], inf)],
     ids=["at the target", "getting worse later takes nothing back", "a miss", "no number"],
 )
-def test_the_first_epoch_at_or_below_the_target_counts(val_loss: list[float], epoch: float) -> None:
+def test_first_epoch_counts(val_loss: list[float], epoch: float) -> None:
     assert target_epochs(losses(val_loss))["epoch"].tolist() == [epoch]
 
 
-def test_another_target_gives_other_epochs() -> None:
-    frame = losses([4.0, 2.0, 1.0, 0.2])
-    assert [target_epochs(frame, target)["epoch"][0] for target in (2.0, TARGET, 0.1)] == [2, 4, inf]
-
-
 @pytest.mark.parametrize("value", [0.0, -0.25, nan, inf, -inf])
-def test_a_target_that_no_training_can_reach_is_refused(value: float) -> None:
+def test_unreachable_target(value: float) -> None:
     with pytest.raises(UserError, match=r"^`--target` must be .* Received: \S+\. Use 0\.25, say\.$"):
         parse_target(value)
     assert parse_target(0.5) == 0.5
 
 
-def test_of_each_seed_its_longest_training_counts() -> None:
+def test_longest_training_counts() -> None:
     frame = pd.concat([losses([1.0] * (patience + 1), patience=patience) for patience in (20, 0, 3)])
     assert target_epochs(frame)[["patience", "epochs"]].to_numpy().tolist() == [[20, 21]]
     frame = pd.concat([frame, losses([1.0], patience=-1)])
     assert target_epochs(frame)["patience"].tolist() == [-1], "never stopping is the longest"
 
 
-def test_misses_stay_in_the_median_and_its_interval() -> None:
+def test_misses_stay_in_the_median() -> None:
     figures = time_to_target(NOT_TIMED, target_epochs(reached(2, inf, 3, 4, inf, 5))).iloc[0]
     assert (figures["seeds"], figures["reached"], figures["epochs"]) == (6, 4, 4.5)
     assert (figures["epochs_low"], figures["epochs_high"]) == (2, inf)
@@ -87,7 +81,7 @@ def test_a_miss_never_improves_a_figure(epochs: list[float], data: st.DataObject
     assert np.isnan(before.low) or (after.low >= before.low and after.high >= before.high)
 
 
-def test_seconds_are_those_of_the_timed_cell() -> None:
+def test_seconds() -> None:
     """Medians of rounds, then of processes; a control, a turn that does not count and other threads are left out."""
     cell = make_cell()
     rounds = [[0.1, 0.1, 9.0], [0.2, 0.2, 0.2], [0.9, 0.9, 0.9]]
@@ -105,13 +99,13 @@ def environments(*epochs: tuple[float, ...]) -> pd.DataFrame:
     return agreement(target_epochs(pd.concat(frames)))
 
 
-def test_environments_are_compared_seed_by_seed() -> None:
+def test_agreement() -> None:
     """The seed that missed everywhere tells nothing; one got there in torch only."""
     same = environments((2, 3, inf, inf, 5), (2, 5, inf, 4, 5), (2, 4, inf, inf, 5)).iloc[0]
     assert (same["seeds"], same["same"], same["most_apart"], same["some_only"]) == (4, 2, 2, 1)
 
 
-def test_only_seeds_of_all_environments_are_compared() -> None:
+def test_common_seeds() -> None:
     assert environments((2, 3, 4), (2,))["seeds"].tolist() == [1]
     assert environments((2, 3)).empty, "one environment has nothing to be compared with"
 
@@ -128,7 +122,7 @@ def train(*epochs: float, backend: Any = "jax", stopped: bool = False) -> list[A
     ]
 
 
-def test_the_table_has_every_seed_and_the_seconds() -> None:
+def test_table() -> None:
     timed = make_processes(make_cell(), seconds=(0.1,) * 6)
     jax, torch = (
         TABLES["target"](select_all(*train(*range(10, 20)), *train(5, *[inf] * 9, backend="torch"), *timed))
@@ -141,7 +135,7 @@ def test_the_table_has_every_seed_and_the_seconds() -> None:
     assert (torch["reached_of"], torch["epochs"]) == ("1 of 10", inf) and np.isnan(torch["train_s"])
 
 
-def test_notes_tell_misses_and_too_few_seeds() -> None:
+def test_notes() -> None:
     text = " ".join(TABLES["target"](select_all(*train(*[5] * 8, inf, inf))).notes)
     assert "2 of 10 trainings did not reach it within 40 epochs." in text
     assert "not timed" in text and "validation after every epoch" in text and "too few" not in text

@@ -60,14 +60,6 @@ def test_article_split_to_the_bit() -> None:
     assert (len(parts.fitted), len(parts.validation), len(parts.test)) == (1620, 180, 200)
 
 
-@pytest.mark.parametrize(("length", "repeated"), [(4, 191), (12, 66), (25, 19), (50, 4)])
-def test_test_rows_that_equal_fitted_rows(length: int, repeated: int) -> None:
-    """The docstring of `Split` says how many: short sequences repeat."""
-    parts = split(draw(TaskSettings(), length=length), TaskSettings())
-    fitted = {row.tobytes() for row in parts.fitted.digits}
-    assert sum(row.tobytes() in fitted for row in parts.test.digits) == repeated
-
-
 def test_post_padding_has_the_same_rows() -> None:
     pre, post = (draw(TaskSettings(padding=padding), length=12) for padding in ("pre", "post"))
     assert np.array_equal(pre.sums, post.sums)
@@ -108,7 +100,7 @@ def test_every_length_and_digit_occurs() -> None:
 @pytest.mark.parametrize(
     ("digits", "dtype"), [((-128, 127), np.int8), ((0, 128), np.int16), ((-129, 0), np.int16), ((0, 32767), np.int16)]
 )
-def test_digits_take_a_byte_each_where_they_fit(digits: tuple[int, int], dtype: type[np.generic]) -> None:
+def test_bytes_of_a_digit(digits: tuple[int, int], dtype: type[np.generic]) -> None:
     assert draw(generated(digits=digits), length=12).digits.dtype == dtype
 
 
@@ -126,7 +118,7 @@ def test_inputs_and_targets() -> None:
 
 @settings(deadline=None)
 @given(st.integers(3, 400), st.floats(0.01, 0.6), st.floats(0.01, 0.99))
-def test_split_is_that_of_scikit_learn_and_keras(rows: int, test_share: float, validation_share: float) -> None:
+def test_split(rows: int, test_share: float, validation_share: float) -> None:
     task = generated(sequences=rows, test_share=test_share, validation_share=validation_share)
     numbered = Sequences(np.zeros((rows, 1), np.int8), np.ones(rows, np.int32), np.arange(rows))
     parts = split(numbered, task)
@@ -139,20 +131,7 @@ def test_split_is_that_of_scikit_learn_and_keras(rows: int, test_share: float, v
     assert counts == (task.fitted_rows, task.validation_rows, task.test_rows) and sum(counts) == rows
 
 
-@pytest.mark.parametrize(
-    ("task", "length", "message"),
-    [
-        (generated(min_length=1), 0, r"^`length` must be at least 1\. Received: 0\. Ask for .+\."),
-        (TaskSettings(), 1, r"^`length` must be at least `min_length`, which is 2\. Received: 1\. Ask"),
-        (generated(), 1, r"^`length` must be at least `min_length`, which is 2\. Received: 1\. Ask"),
-    ],
-)
-def test_impossible_length_is_refused(task: TaskSettings, length: int, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        draw(task, length=length)
-
-
-def test_batch_order_is_a_new_permutation_each_epoch() -> None:
+def test_batch_order() -> None:
     order = batch_order(50, epochs=3, seed=7)
     assert (np.sort(order, axis=1) == np.arange(50)).all()
     assert not np.array_equal(order[0], order[1])

@@ -73,7 +73,7 @@ def test_number(value: Any, shown: str) -> None:
 
 
 @given(st.tuples(*[st.floats(-1e9, 1e9)] * 3))
-def test_printed_figures_lie_in_their_printed_intervals(values: tuple[float, ...]) -> None:
+def test_printed_intervals(values: tuple[float, ...]) -> None:
     low, value, high = (float(numbers.number(value).replace(",", "")) for value in sorted(values))
     assert low <= value <= high
 
@@ -229,7 +229,7 @@ def test_all_forms(selection: Any, capsys: pytest.CaptureFixture[str], form: Any
     assert ("Test CPU" in output) == (form != "csv")
 
 
-def test_rows_are_filtered_by_what_they_are_about(selection: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_filters(selection: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """A row that compares two models or backends is kept if both are wanted."""
     names = ["speed", "speed-by-backend", "speed-by-model", "growth", "overview"]
     tables = tables_of(capsys, selection, names, backends=("jax",))

@@ -42,13 +42,13 @@ FIRST_LOSSES = {"simple_rnn": (26.72356, 20.94005), "lstm": (23.96329, 21.13739)
 
 
 @pytest.mark.parametrize("name", FIRST_LOSSES)
-def test_every_backend_retraces_the_same_losses(training: Any, data: Split, name: str) -> None:
+def test_losses(training: Any, data: Split, name: str) -> None:
     (trained,) = training.fit_for_accuracy(start(name), data, TrainingSettings(epochs=2), seed=0)
     assert trained.loss == pytest.approx(FIRST_LOSSES[name], rel=1e-5)
     assert not trained.stopped_early
 
 
-def test_batches_by_length_train_as_the_equations_do(training: Any) -> None:
+def test_batches_by_length(training: Any) -> None:
     """Rows of 5 and of 6 digits in batches of their own; judged, they give what padding with a mask gives."""
     from seqsum_core.nn import models
 
@@ -75,7 +75,7 @@ def test_batches_by_length_train_as_the_equations_do(training: Any) -> None:
     assert trained.val_loss[-1] == pytest.approx(np.mean((outputs - data.validation.targets()) ** 2), rel=1e-4)
 
 
-def test_training_learns_sums_and_each_patience_keeps_its_own_end(training: Any, data: Split) -> None:
+def test_patiences(training: Any, data: Split) -> None:
     settings = TrainingSettings(patience=(0, -1), epochs=60, learning_rate=0.003)
     stopped, whole = training.fit_for_accuracy(start("simple_rnn"), data, settings, seed=0)
     assert stopped.stopped_early and stopped.val_loss[-1] >= min(stopped.val_loss[:-1])
@@ -86,17 +86,7 @@ def test_training_learns_sums_and_each_patience_keeps_its_own_end(training: Any,
     assert not np.array_equal(stopped.weights[0], whole.weights[0])
 
 
-def test_batches_follow_the_order_and_the_last_is_smaller(training: Any) -> None:
-    inputs, targets = np.arange(7)[:, None, None], np.arange(7)[:, None]
-    order = np.array([[6, 5, 4, 3, 2, 1, 0], [0, 1, 2, 3, 4, 5, 6]])
-    batches = training.OrderedBatches(inputs, targets, batch_size=3, order=order)
-    assert len(batches) == 6 and batches.steps_per_epoch == 3
-    rows = [batches[index][1].ravel().tolist() for index in range(6)]
-    assert rows == [[6, 5, 4], [3, 2, 1], [0], [0, 1, 2], [3, 4, 5], [6]]
-    assert (batches[2][0].ravel() == batches[2][1].ravel()).all()
-
-
-def test_fit_for_speed_ends_when_asked_and_times_no_decision(training: Any, data: Split) -> None:
+def test_fit_for_speed(training: Any, data: Split) -> None:
     model, waited_s = start("simple_rnn"), 0.5
 
     def go_on(epochs_s: list[float]) -> bool:
@@ -111,12 +101,8 @@ def test_fit_for_speed_ends_when_asked_and_times_no_decision(training: Any, data
     assert len(again) == 3 and int(model.optimizer.iterations) == 2 * (4 + 3)
 
 
-def test_loss_that_is_not_finite_is_no_training(training: Any, data: Split) -> None:
+def test_loss_that_is_not_finite(training: Any, data: Split) -> None:
     model = start("simple_rnn")
     model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
     with pytest.raises(ArithmeticError, match="not finite after 1 epochs"):
         training.fit_for_speed(model, data.fitted, batch_size=810, most_epochs=5, go_on=lambda _: False)
-
-
-def test_validation_is_timed_once_a_call(training: Any, data: Split) -> None:
-    assert len(training.validation_s(start("simple_rnn"), data.validation, batch_size=180, repeats=3)) == 3

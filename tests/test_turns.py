@@ -52,7 +52,6 @@ class Measured:
         behaviours: dict[str, str] | None = None,
         *,
         order_seed: int = 7,
-        limit_s: float = 60.0,
         look: Look = lambda _: None,
         **timing: Any,
     ) -> None:
@@ -70,7 +69,7 @@ class Measured:
         pythons: dict[str, str] = {
             backend: fake_python(folder, (behaviours or {}).get(backend, "good")) for backend in BACKENDS
         }
-        with WatchedPool(pythons, limits=Limits.all_phases(limit_s)) as pool:
+        with WatchedPool(pythons, limits=Limits.all_phases(60.0)) as pool:
             self.workers = pool.started
             Block(
                 self.trials,
@@ -95,7 +94,7 @@ class Measured:
         return [tuple(backend for _, backend in sorted(begun[number])) for number in sorted(begun)]
 
 
-def test_rounds_follow_each_other_each_in_an_order_of_its_own(tmp_path: Path) -> None:
+def test_rounds(tmp_path: Path) -> None:
     alive: list[int] = []
 
     def look(workers: Mapping[str, WorkerProcess]) -> None:
@@ -116,7 +115,7 @@ def test_rounds_follow_each_other_each_in_an_order_of_its_own(tmp_path: Path) ->
     assert all(max(before) < min(after) for before, after in pairwise(started_s))
 
 
-def test_order_follows_from_the_seed_of_the_run(tmp_path: Path) -> None:
+def test_order_seed(tmp_path: Path) -> None:
     first, again, other = (Measured(tmp_path, order_seed=seed, rounds=8).orders() for seed in (1, 1, 2))
     assert first == again != other
 
@@ -126,23 +125,19 @@ def test_order_follows_from_the_seed_of_the_run(tmp_path: Path) -> None:
     [
         ("dies at import", "import", "crashed"),
         ("no gpu", "import", "raised"),
-        ("raises", "first epoch", "out of memory"),
         ("crashes in its second turn", "turn", "crashed"),
-        ("hangs in its second turn", "turn", "silent"),
         ("wrong path", "execution path", "raised"),
     ],
 )
-def test_lost_worker_is_a_failure_and_the_others_run_all_their_rounds(
-    tmp_path: Path, behaviour: str, phase: str, fault: str
-) -> None:
-    block = Measured(tmp_path, {"torch": behaviour}, limit_s=10.0 if fault == "silent" else 60.0)
+def test_lost_worker(tmp_path: Path, behaviour: str, phase: str, fault: str) -> None:
+    block = Measured(tmp_path, {"torch": behaviour})
     lost = block.records["torch"]
     assert isinstance(lost, Failure)
     assert (lost.trial, lost.cell.backend, lost.index, lost.phase, lost.fault) == ("speed", "torch", 0, phase, fault)
     assert [len(block.speed(backend).turns) for backend in ("jax", "tensorflow")] == [ROUNDS, ROUNDS]
 
 
-def test_worker_lost_between_its_turns_is_a_failure_of_its_own_only(tmp_path: Path) -> None:
+def test_worker_lost_between_turns(tmp_path: Path) -> None:
     """A waiting worker may be killed from outside, for its memory say."""
     looks = count(1)
 
@@ -164,7 +159,7 @@ def test_worker_lost_between_its_turns_is_a_failure_of_its_own_only(tmp_path: Pa
         ("disturbed once", 3, [(0, True), (0, False), (1, True), (1, False)]),
     ],
 )
-def test_disturbed_turn_is_kept_and_repeated_as_often_as_allowed(
+def test_disturbed_turn_is_repeated(
     tmp_path: Path, behaviour: str, repeats: int, turns: list[tuple[int, bool]]
 ) -> None:
     block = Measured(tmp_path, {"torch": behaviour}, rounds=2, repeats=repeats)
@@ -172,7 +167,7 @@ def test_disturbed_turn_is_kept_and_repeated_as_often_as_allowed(
     assert [turn.round for turn in block.speed("jax").turns] == [0, 1]
 
 
-def test_error_outside_the_workers_ends_them_all(tmp_path: Path) -> None:
+def test_error_outside_the_workers(tmp_path: Path) -> None:
     seen: dict[str, WorkerProcess] = {}
 
     def look(workers: Mapping[str, WorkerProcess]) -> None:
@@ -194,7 +189,7 @@ def speeds(folder: Path, behaviours: dict[str, str] | None = None, **changes: An
     return [record for record in written.records if isinstance(record, Speed)], shown.getvalue()
 
 
-def test_every_process_measures_all_lengths_before_the_next_one(tmp_path: Path) -> None:
+def test_processes_follow_each_other(tmp_path: Path) -> None:
     timing = TIMING.model_copy(update={"processes": 2, "rounds": 1, "control": "one"})
     records, _ = speeds(tmp_path, lengths=(12, 4), timing=timing)
     assert [(record.process, record.cell.length) for record in records[::3]] == [(0, 4), (0, 12), (1, 4), (1, 12)]
@@ -212,16 +207,14 @@ def precise(**changes: Any) -> Timing:
     return TIMING.model_copy(update={"processes": 2, "rounds": 1, "precision": 0.05, **changes})
 
 
-def test_more_processes_are_measured_until_all_intervals_are_narrow(tmp_path: Path) -> None:
+def test_precision(tmp_path: Path) -> None:
     records, shown = speeds(tmp_path, timing=precise())
     assert {record.process for record in records} == set(range(6))  # the fewest of an interval
     assert "Length 4 is not narrow yet: process 6" in shown
     assert "Precision 5.0% at length 4: reached, 0.0%" in shown
 
 
-def test_only_wide_blocks_get_more_processes_and_the_budget_ends_that(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = count()
     monkeypatch.setattr("bench.measure.turns.monotonic", lambda: float(next(ticks)))
     timing = precise(budget_s=25.0)
@@ -231,12 +224,12 @@ def test_only_wide_blocks_get_more_processes_and_the_budget_ends_that(
     assert "Precision 5.0% at length 4: reached" in shown and "Precision 5.0% at length 12: missed" in shown
 
 
-def test_without_a_budget_no_process_is_added(tmp_path: Path) -> None:
+def test_no_budget(tmp_path: Path) -> None:
     records, shown = speeds(tmp_path, timing=precise(budget_s=0.0))
     assert len(records) == 2 * 2 and "at length 4: too few processes" in shown and "not narrow yet" not in shown
 
 
-def test_blocks_are_split_by_model_only_where_their_workers_do_not_fit_into_memory() -> None:
+def test_fitting_blocks() -> None:
     blocks = make_sweep(models=("simple_rnn", "lstm")).blocks()
     needed = 6 * 1.5 * WORKER_BYTES
     assert fitting_blocks(blocks, int(needed)) == blocks
@@ -246,9 +239,7 @@ def test_blocks_are_split_by_model_only_where_their_workers_do_not_fit_into_memo
     assert [cell for block in split for cell in block] == [cell for block in blocks for cell in block]
 
 
-def test_lack_of_memory_is_reported_and_everything_is_measured_still(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lack_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=2**30, available=2**29))
     timing = TIMING.model_copy(update={"control": "one", "rounds": 1})
     records, shown = speeds(tmp_path, models=("simple_rnn", "lstm"), timing=timing)

@@ -62,7 +62,7 @@ def test_worker_reports_what_it_is(tmp_path: Path) -> None:
     assert (worker.float32_precision, worker.deterministic) == ("tf32", True)
 
 
-def test_a_worker_serves_several_requests(tmp_path: Path) -> None:
+def test_several_requests(tmp_path: Path) -> None:
     """What a framework prints meanwhile does not disturb the replies."""
     with start(tmp_path, "prints") as process:
         speed = measure(process)
@@ -99,9 +99,7 @@ def test_worker_sleeps_between_turns(tmp_path: Path) -> None:
         ("dies at import", "exit code 3: ImportError: no such library", "crashed", "import", False),
     ],
 )
-def test_what_goes_wrong_is_an_error_with_its_phase(
-    tmp_path: Path, behaviour: str, reason: str, fault: str, phase: str, alive: bool
-) -> None:
+def test_errors(tmp_path: Path, behaviour: str, reason: str, fault: str, phase: str, alive: bool) -> None:
     limit_s = 5.0 if fault == "silent" else 60.0
     with start(tmp_path, behaviour, limit_s=limit_s) as process:
         with pytest.raises(WorkerError, match=reason) as error:
@@ -111,7 +109,7 @@ def test_what_goes_wrong_is_an_error_with_its_phase(
     assert not psutil.pid_exists(process.pid)
 
 
-def test_reply_of_another_kind_ends_the_worker(tmp_path: Path) -> None:
+def test_reply_of_another_kind(tmp_path: Path) -> None:
     with start(tmp_path) as process:
         process.ready()
         with pytest.raises(WorkerError, match="replied out of turn: opened") as error:
@@ -146,10 +144,3 @@ def test_interpreter_that_cannot_be_started(tmp_path: Path) -> None:
             runtime=Runtime(),
         )
     assert (error.value.fault, error.value.phase) == ("not started", "start")
-
-
-def test_leaving_ends_the_worker_whatever_it_is_doing(tmp_path: Path) -> None:
-    with start(tmp_path) as process:
-        process.ready()
-        process.ask(OpenTrial(trial=TRIAL), Opened)
-    assert not psutil.pid_exists(process.pid)
