@@ -13,7 +13,7 @@ from bench.analysis.compare import Comparison, changed_settings, differences
 from bench.errors import UserError
 from bench.output.formats import print_text, table_document, to_markdown
 from bench.output.numbers import interval, number, visible
-from bench.output.tables.table import Column, Table, axes, cell_name, sort_rows, with_interval
+from bench.output.tables.table import Column, Table, cell_name, cell_table, sort_rows, texts, with_interval
 from bench.records.frame import CELL
 from bench.records.schema import Header
 
@@ -22,11 +22,7 @@ MS, PERCENT, LEVEL = 1e3, 100, 0.95
 
 @dataclass(frozen=True)
 class Gate:
-    """What is not allowed.
-
-    Args:
-        slower: by more than this share.
-    """
+    """What is not allowed: to be slower by more than a share."""
 
     slower: float
 
@@ -47,7 +43,7 @@ def parse_gate(text: str, option: str = "--fail-on") -> Gate:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a gate decides.
+    """What a gate decides, and why.
 
     Args:
         gate: the gate.
@@ -62,7 +58,7 @@ class Judgement:
 
     @property
     def exit_code(self) -> int:
-        """Return what the command exits with: 0 within, 1 slower, 3 undecided."""
+        """Return what the command exits with."""
         return {"within": 0, "slower": 1, "undecided": 3}[self.verdict]
 
 
@@ -125,17 +121,10 @@ def _run_name(header: Header) -> str:
 
 def comparison_tables(comparison: Comparison) -> list[Table]:
     """Return the tables of a comparison that have rows."""
+    changes = differences(comparison.base.header, comparison.new.header)
+    sides = [Column("base", "BASE", kind="text"), Column("new", "NEW", kind="text")]
     tables = (
-        Table(
-            "differences",
-            "What differs",
-            differences(comparison.base.header, comparison.new.header),
-            [
-                Column("what", "what", kind="axis"),
-                Column("base", "BASE", kind="text"),
-                Column("new", "NEW", kind="text"),
-            ],
-        ),
+        Table("differences", "What differs", changes, [Column("what", "what", kind="axis"), *sides]),
         _speed(comparison),
         _accuracy(comparison),
         _only(comparison),
@@ -149,36 +138,33 @@ def _speed(comparison: Comparison) -> Table:
     changed = frame["base_path"].fillna("unknown") != frame["new_path"].fillna("unknown")
     frame["path"] = (frame["base_path"] + " -> " + frame["new_path"]).where(changed, "")
     columns = [
-        *axes(frame),
         Column("base_s", "BASE ms", MS),
         Column("new_s", "NEW ms", MS),
         with_interval("ratio", "NEW / BASE", level=LEVEL),
-        Column("verdict", "verdict", kind="text"),
+        *texts("verdict"),
         Column("path", "execution path", kind="text"),
     ]
-    notes = (
+    note = (
         "Medians over fresh processes. Interval: of about 95 %, by the bootstrap, from 6 processes "
-        "in each run on. no difference: it holds 1. What the machine did between the two runs is not in it.",
+        "in each run on. no difference: it holds 1. What the machine did between the two runs is not in it."
     )
-    return Table("speed", "Speed", frame, columns, notes)
+    return cell_table("speed", "Speed", frame, columns, note)
 
 
 def _accuracy(comparison: Comparison) -> Table:
-    frame = sort_rows(comparison.accuracy, "patience")
     columns = [
-        *axes(frame),
         Column("patiences", "patience", kind="axis"),
         Column("pairs", "pairs of seeds"),
         with_interval("mse_ratio", "mse NEW / BASE", level=LEVEL),
         with_interval("exact_difference", "exact sums, points", PERCENT, level=LEVEL),
-        Column("verdict", "verdict", kind="text"),
+        *texts("verdict"),
     ]
-    notes = (
+    note = (
         "Pairs of seeds: the same start and batches in both runs. Exact sums: NEW - BASE. equal: shown to differ by "
         "less than a tenth of the mse and 2 points of exact sums; different: by more than chance, corrected for all "
-        "rows (Holm); open: more seeds are needed.",
+        "rows (Holm); open: more seeds are needed."
     )
-    return Table("accuracy", "Accuracy", frame, columns, notes)
+    return cell_table("accuracy", "Accuracy", sort_rows(comparison.accuracy, "patience"), columns, note)
 
 
 def _only(comparison: Comparison) -> Table:
@@ -187,21 +173,13 @@ def _only(comparison: Comparison) -> Table:
     lengths = comparison.only.sort_values("length").groupby(key, sort=False)["length"]
     frame = lengths.agg(lambda group: ", ".join(map(str, group))).reset_index()
     columns = [Column("trial", "measured", kind="text"), Column("only_in", "only in", kind="text")]
-    return Table("only-in-one", "Only in one run", frame, [*axes(frame), *columns])
+    return cell_table("only-in-one", "Only in one run", frame, columns)
 
 
 def _failures(comparison: Comparison) -> Table:
-    frame = sort_rows(comparison.failures)
-    columns = [
-        *axes(frame),
-        Column("trial", "trial", kind="text"),
-        Column("base", "BASE"),
-        Column("new", "NEW"),
-        Column("phase", "phase", kind="text"),
-        Column("reason", "reason", kind="text"),
-    ]
-    notes = ("How many trials failed; phase and reason of the first one, in NEW if any failed there.",)
-    return Table("failures", "Failures", frame, columns, notes)
+    columns = [*texts("trial"), Column("base", "BASE"), Column("new", "NEW"), *texts("phase", "reason")]
+    note = "How many trials failed; phase and reason of the first one, in NEW if any failed there."
+    return cell_table("failures", "Failures", sort_rows(comparison.failures), columns, note)
 
 
 def comparison_document(comparison: Comparison, judgement: Judgement | None) -> dict[str, Any]:

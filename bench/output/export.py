@@ -16,21 +16,16 @@ from bench.analysis import speed
 from bench.analysis.select import Selection
 from bench.errors import UserError
 from bench.output.files import write_atomically
+from bench.output.formats import frame_to_csv
+from bench.output.numbers import interval
 from bench.output.tables.table import cell_name
-from bench.output.text import frame_to_csv, interval
 from bench.records.frame import CELL
 
 ExportFormat = Literal["pytest-benchmark", "github-action", "csv", "parquet"]
 
 
 def write_export(selection: Selection, form: ExportFormat, kind: str, path: Path | None) -> None:
-    """Write what was measured into a file, or on standard output.
-
-    Args:
-        selection: what was measured.
-        form: which tool reads the file.
-        kind: of the rows of CSV and Parquet: see `bench.load`.
-        path: the file; None: standard output.
+    """Write what was measured into a file, or on standard output; CSV and Parquet hold rows of a kind (`bench.load`).
 
     Raises:
         UserError: if there is no such kind, pyarrow is missing, or the file cannot be written.

@@ -8,15 +8,10 @@ from bench.errors import UserError
 
 
 def check_target(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
-    """Find out before anything is measured whether a file can be written there.
-
-    Args:
-        path: the file.
-        option: which option names it.
-        suffixes: how its name may end.
+    """Find out before anything is measured whether the file that an option names can be written.
 
     Raises:
-        UserError: if it cannot.
+        UserError: if it cannot, or its name ends otherwise.
     """
     if path.suffix.lower() not in suffixes:
         raise UserError(f"`{option}` must end in {' or '.join(suffixes)}. Received: {path}. Rename it.")

@@ -22,15 +22,7 @@ FORMULA = ("=", "+", "-", "@")
 
 @dataclass(frozen=True)
 class Printed:
-    """A column as text.
-
-    Args:
-        heading: what stands above it.
-        texts: one for each row.
-        is_axis: whether it is repeated in every part of a table that is split.
-        to_right: whether it holds figures.
-        best: which rows are marked.
-    """
+    """A column as text; the rows that are `best` are marked, an axis is repeated where a table is split."""
 
     heading: str
     texts: list[str]
@@ -47,49 +39,45 @@ class Printed:
 def printed(table: Table) -> list[Printed]:
     """Return the columns of a table as text; an interval becomes a column after its figure."""
     columns: list[Printed] = []
-    none = (False,) * len(table.frame)
     for column in shown_columns(table):
-        values = scaled(table.frame[column.name], column.scale)
+        values = scaled(table.frame, column.name, column)
         best = tuple((row, column.name) in table.best for row in table.frame.index)
         is_text = column.kind == "text" or (column.kind == "axis" and not pd.api.types.is_numeric_dtype(values))
         write = count if column.kind == "count" else number
         texts = [value_text(value, write) for value in values]
         columns.append(Printed(column.heading, texts, column.kind == "axis", not is_text, best))
-        heading, ends = _interval_of(table.frame, column)
-        if heading:
-            texts = [interval(low, high, write) for low, high in zip(*ends, strict=True)]
-            columns.append(Printed(heading, texts, False, True, none))
+        heading, low, high = _interval_of(table.frame, column)
+        ends = [scaled(table.frame, name, column) for name in (low, high) if name]
+        texts = [interval(lower, upper, write) for lower, upper in zip(*ends, strict=True)]
+        if any(texts):
+            columns.append(Printed(heading, texts, False, True, (False,) * len(texts)))
     return columns
 
 
 def shown_columns(table: Table) -> list[Column]:
     """Return the columns that hold anything."""
-    return [column for column in table.columns if column.name in table.frame and _holds(table.frame[column.name])]
+
+    def holds(values: "pd.Series[Any]") -> bool:
+        return bool((values.notna() & (values.astype(str) != "")).any())
+
+    return [column for column in table.columns if column.name in table.frame and holds(table.frame[column.name])]
 
 
-def _holds(values: "pd.Series[Any]") -> bool:
-    return bool((values.notna() & (values.astype(str) != "")).any())
+def scaled(frame: pd.DataFrame, name: str, column: Column) -> "pd.Series[Any]":
+    """Return figures in the unit of a column."""
+    return frame[name] if column.scale == 1 else frame[name].astype(float) * column.scale
 
 
-def scaled(values: "pd.Series[Any]", scale: float) -> "pd.Series[Any]":
-    """Return figures in the unit they are shown in."""
-    return values if scale == 1 else values.astype(float) * scale
-
-
-def _interval_of(frame: pd.DataFrame, column: Column) -> tuple[str, tuple["pd.Series[Any]", "pd.Series[Any]"]]:
-    """Return the heading and both ends of a column's intervals; of their range where no row has one; "" if neither."""
-    none = ("", (pd.Series(), pd.Series()))
-    if not column.low:
-        return none
-    low, high = (scaled(frame[name], column.scale) for name in (column.low, column.high))
-    if (known := low.notna()).any():
+def _interval_of(frame: pd.DataFrame, column: Column) -> tuple[str, str, str]:
+    """Return the heading and the columns of the intervals of a figure; of their range where no row has one."""
+    least, greatest = f"{column.name}_least", f"{column.name}_greatest"
+    if column.low and (known := frame[column.low].notna()).any():
         levels = frame[column.level][known] if isinstance(column.level, str) else pd.Series([column.level])
         percents = sorted({f"{100 * level:.0f}" for level in levels})
-        return f"{' to '.join(dict.fromkeys([percents[0], percents[-1]]))} % interval", (low, high)
-    least, greatest = f"{column.name}_least", f"{column.name}_greatest"
-    if least not in frame or not (frame[least] < frame[greatest]).any():
-        return none
-    return "range", (scaled(frame[least], column.scale), scaled(frame[greatest], column.scale))
+        return f"{' to '.join(dict.fromkeys([percents[0], percents[-1]]))} % interval", column.low, column.high
+    if column.low and least in frame and (frame[least] < frame[greatest]).any():
+        return "range", least, greatest
+    return "", "", ""
 
 
 def print_text(table: Table, console: Console) -> None:
@@ -98,17 +86,14 @@ def print_text(table: Table, console: Console) -> None:
     What is wider than the terminal is printed in parts below each other, which all begin with the axes.
     """
     console.print(Text(f"\n{visible(table.title)}", style="bold"))
-    for part in _parts([_marked(column) for column in printed(table)], console.width):
+    columns = []
+    for column in printed(table):
+        marks = [(MARK if best else " " * len(MARK)) if any(column.best) else "" for best in column.best]
+        columns.append(replace(column, texts=[text + mark for text, mark in zip(column.texts, marks, strict=True)]))
+    for part in _parts(columns, console.width):
         console.print(_rich_table(part))
     for note in table.notes:
         console.print(Text(visible(note), style="dim"))
-
-
-def _marked(column: Printed) -> Printed:
-    if not any(column.best):
-        return column
-    marks = [MARK if best else " " * len(MARK) for best in column.best]
-    return replace(column, texts=[text + mark for text, mark in zip(column.texts, marks, strict=True)])
 
 
 def _parts(columns: Sequence[Printed], width: int) -> list[list[Printed]]:
@@ -147,33 +132,30 @@ def _rich_table(columns: Sequence[Printed]) -> RichTable:
 
 def to_markdown(table: Table) -> str:
     """Return a table in Markdown, the best figures bold, its notes below it."""
+
+    def escape(text: str, best: bool = False) -> str:
+        escaped = " ".join(text.replace("|", "\\|").splitlines())
+        return f"**{escaped}**" if best else escaped
+
     columns = printed(table)
-    cells = {
-        place: [_markdown_cell(*cell) for cell in zip(column.texts, column.best, strict=True)]
-        for place, column in enumerate(columns)
-    }
+    cells = {place: list(map(escape, column.texts, column.best)) for place, column in enumerate(columns)}
     text = pd.DataFrame(cells).to_markdown(
         index=False,
         disable_numparse=True,
-        headers=[_markdown_cell(column.heading) for column in columns],
+        headers=[escape(column.heading) for column in columns],
         colalign=["right" if column.to_right else "left" for column in columns],
     )
     return "\n".join([f"### {table.title}", "", text, "", *(f"{visible(note)}  " for note in table.notes)])
-
-
-def _markdown_cell(text: str, best: bool = False) -> str:
-    escaped = " ".join(text.replace("|", "\\|").splitlines())
-    return f"**{escaped}**" if best else escaped
 
 
 def data_frame(table: Table) -> pd.DataFrame:
     """Return what is shown of a table with all digits, under its headings; an interval is two columns more."""
     data: dict[str, pd.Series[Any]] = {}
     for column in shown_columns(table):
-        data[column.heading] = scaled(table.frame[column.name], column.scale)
+        data[column.heading] = scaled(table.frame, column.name, column)
         if column.low and table.frame[column.low].notna().any():
-            data[f"{column.heading} low"] = scaled(table.frame[column.low], column.scale)
-            data[f"{column.heading} high"] = scaled(table.frame[column.high], column.scale)
+            data[f"{column.heading} low"] = scaled(table.frame, column.low, column)
+            data[f"{column.heading} high"] = scaled(table.frame, column.high, column)
     return pd.DataFrame(data).reset_index(drop=True)
 
 
@@ -212,8 +194,8 @@ def to_latex(table: Table) -> str:
         return rf"\textbf{{{escaped}}}" if best else escaped
 
     columns = printed(table)
-    cells = {place: map(escape, column.texts, column.best) for place, column in enumerate(columns)}
-    text = pd.DataFrame({place: list(texts) for place, texts in cells.items()}).to_latex(
+    cells = {place: list(map(escape, column.texts, column.best)) for place, column in enumerate(columns)}
+    text = pd.DataFrame(cells).to_latex(
         index=False,
         header=[escape(column.heading) for column in columns],
         column_format="".join("r" if column.to_right else "l" for column in columns),

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Callable
-from math import floor, isfinite, log10
+from math import floor, inf, isfinite, log10
 from typing import Any
 
 import numpy as np
@@ -35,8 +35,8 @@ def count(value: Any) -> str:
 
 
 def interval(low: Any, high: Any, write: Callable[[Any], str] = number) -> str:
-    """Write an interval: "5.30 to 5.61"; "" if it is not known."""
-    return "" if pd.isna(low) or pd.isna(high) else f"{write(low)} to {write(high)}"
+    """Write an interval: "5.30 to 5.61"; "" if it is not known, or both of its ends are never."""
+    return "" if pd.isna(low) or pd.isna(high) or low == inf else f"{write(low)} to {write(high)}"
 
 
 def visible(text: str) -> str:

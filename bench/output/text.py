@@ -13,50 +13,26 @@ from rich.text import Text
 from bench.analysis.select import Selection
 from bench.errors import UserError
 from bench.names import choose_name, say_count
-from bench.output.formats import (
-    frame_to_csv,
-    print_text,
-    shown_columns,
-    table_document,
-    to_csv,
-    to_latex,
-    to_markdown,
-)
+from bench.output.formats import print_text, shown_columns, table_document, to_csv, to_latex, to_markdown
 from bench.output.numbers import interval, number, visible
 from bench.output.tables import TABLES
 from bench.output.tables.table import Table
 from bench.records.schema import BUSY_LOAD
 
-__all__ = [
-    "Form",
-    "Wanted",
-    "frame_to_csv",
-    "interval",
-    "number",
-    "parse_columns",
-    "print_tables",
-    "print_text",
-    "provenance",
-    "tables_document",
-    "to_markdown",
-    "visible",
-]
+__all__ = ["interval", "number", "print_tables", "print_text", "provenance", "to_markdown"]
 
 Form = Literal["text", "markdown", "csv", "latex", "json"]
+NAMED = ["environment", "model", "first", "second", "faster", "other"]
+"""Columns that hold a backend or a model."""
 DEFAULT = ("speed", "speed-by-backend", "controls", "start", "break-even", "accuracy")
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a user asked for of some tables; empty means everything.
+    """What a user asked for of some tables: rows of backends, models and lengths, and headings of columns, in order.
 
-    The figures stay those of all records: a verdict that was corrected for ten rows is not made anew for two of them.
-
-    Args:
-        backends: rows of these; another installation is backend@name.
-        models: rows of these.
-        lengths: rows of these.
-        columns: headings of these columns, in this order, each with its interval.
+    Empty means everything. The figures stay those of all records: a verdict that was corrected for ten rows is not
+    made anew for two of them.
     """
 
     backends: tuple[str, ...] = ()
@@ -80,14 +56,25 @@ def choose(tables: Sequence[Table], wanted: Wanted, selection: Selection) -> lis
     """
     frames = selection.frames
     measured = pd.concat([frames.turns, frames.trainings, frames.failures])
-    unwanted = _others(measured["environment"], wanted.backends, "--backend")
-    unwanted |= _others(measured["model"], wanted.models, "--model")
+    names = _others(measured["environment"], wanted.backends, "--backend")
+    names |= _others(measured["model"], wanted.models, "--model")
     lengths = _others(measured["length"], wanted.lengths, "--length")
     headings = dict.fromkeys(column.heading for table in tables for column in shown_columns(table))
     for heading in wanted.columns if headings else ():
         choose_name(heading, headings, "--columns")
-    tables = [_without(table, unwanted, lengths, wanted.columns) for table in tables]
-    return [table for table in tables if len(table.frame) and _has_figures(table, wanted.columns)]
+    kept = []
+    for table in tables:
+        frame = table.frame
+        rows = ~(frame[frame.columns.intersection(NAMED)].isin(names).any(axis=1))
+        rows &= ~(frame[frame.columns.intersection(["length", "next_length"])].isin(lengths).any(axis=1))
+        columns = [column for column in table.columns if column.about not in names]
+        if wanted.columns:
+            by_heading = {column.heading: column for column in columns}
+            columns = [by_heading[heading] for heading in wanted.columns if heading in by_heading]
+        has_figures = any(column.kind != "axis" for column in columns) or len(columns) == len(wanted.columns)
+        if rows.any() and has_figures:
+            kept.append(replace(table, frame=frame[rows], columns=columns))
+    return kept
 
 
 def _others(measured: "pd.Series[Any]", wanted: Sequence[Any], option: str) -> set[Any]:
@@ -95,24 +82,6 @@ def _others(measured: "pd.Series[Any]", wanted: Sequence[Any], option: str) -> s
     names = {str(value): value for value in sorted(measured.unique())}
     kept = {names[choose_name(str(value), names, option)] for value in wanted}
     return set(names.values()) - kept if kept else set()
-
-
-def _without(table: Table, names: set[Any], lengths: set[Any], headings: Sequence[str]) -> Table:
-    """Return a table without the rows and columns about unwanted backends, models and lengths."""
-    frame = table.frame
-    about = frame[[name for name in ("environment", "model", "first", "second", "faster", "other") if name in frame]]
-    spans = frame[[name for name in ("length", "next_length") if name in frame]]
-    columns = [column for column in table.columns if column.about not in names]
-    if headings:
-        by_heading = {column.heading: column for column in columns}
-        columns = [by_heading[heading] for heading in headings if heading in by_heading]
-    rows = ~(about.isin(names).any(axis=1) | spans.isin(lengths).any(axis=1))
-    return replace(table, frame=frame[rows], columns=columns)
-
-
-def _has_figures(table: Table, headings: Sequence[str]) -> bool:
-    """Tell whether a table has more than its axes, or all that was asked for."""
-    return any(column.kind != "axis" for column in table.columns) or len(table.columns) == len(headings)
 
 
 def print_tables(
@@ -124,7 +93,7 @@ def print_tables(
 
     Args:
         selection: runs that are comparable.
-        names: of tables, or "all"; none means those that matter most.
+        names: of tables, or "all"; none means `DEFAULT`.
         form: how; CSV holds one table.
         wanted: which rows and columns; None: all.
 
@@ -175,12 +144,17 @@ def tables_document(tables: Sequence[Table], selection: Selection) -> dict[str, 
 
 def provenance(selection: Selection) -> list[str]:
     """Describe in a few lines where the figures are from, and what is doubtful about them."""
+    return [*sources(selection), *doubts(selection).values()]
+
+
+def sources(selection: Selection) -> list[str]:
+    """Name the machine, the versions and the runs."""
     header, machine, runs = selection.header, selection.header.machine, selection.runs
-    versions: dict[str, None] = {}
+    versions = set()
     for worker in selection.workers.values():
         of = "" if worker.environment == worker.backend else f" ({worker.environment})"
-        for name in ("keras", worker.backend):
-            versions |= {f"{name} {worker.versions[name]}{of}": None} if name in worker.versions else {}
+        for name in {"keras", worker.backend} & worker.versions.keys():
+            versions.add(f"{name} {worker.versions[name]}{of}")
     names = [run.header.run + (" (resumed)" if run.resumed else "") for run in runs]
     lines = [
         f"{header.sweep.device}: {machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 2**30:.0f} GiB, "
@@ -188,17 +162,24 @@ def provenance(selection: Selection) -> list[str]:
         ", ".join([*sorted(versions), f"seqsum {header.seqsum_version} ({header.commit})"]),
         f"{'run' if len(runs) == 1 else 'runs'}: {', '.join(names)}",
     ]
-    turns = selection.frames.turns
+    return [visible(line) for line in lines]
+
+
+def doubts(selection: Selection) -> dict[str, str]:
+    """Say what was not as it should be while the runs were measured, and which runs were left out."""
+    machine, turns, found = selection.header.machine, selection.frames.turns, {}
     if disturbed := int(turns["disturbed"].sum()):
-        lines.append(
+        found["disturbed"] = (
             f"Other processes disturbed {disturbed:,} of {len(turns):,} turns. These were measured again; they count "
             "only where that did not help."
         )
     if machine.governor not in ("performance", "unknown"):
-        lines.append(f"The CPU frequency governor was {machine.governor}: epochs may be slower than they need be.")
+        found["governor"] = (
+            f"The CPU frequency governor was {visible(machine.governor)}: epochs may be slower than they need be."
+        )
     if (load := selection.busiest_load) > BUSY_LOAD:
-        lines.append(f"The machine was busy before a run began: load {load:g} in the minute before.")
+        found["load"] = f"The machine was busy before a run began: load {load:g} in the minute before."
     if selection.left_out:
         left_out = say_count(len(selection.left_out), "older run")
-        lines.append(f"Left out: {left_out} of another machine, other versions or other settings.")
-    return [visible(line) for line in lines]
+        found["left out"] = f"Left out: {left_out} of another machine, other versions or other settings."
+    return found

@@ -16,6 +16,7 @@ from bench.names import choose_name
 from bench.output.charts import learning, speed
 from bench.output.charts.theme import LIGHT, config
 from bench.output.files import write_atomically
+from bench.records.frame import Kind
 
 PictureForm = Literal["png", "svg", "pdf"]
 PIXELS_PER_POINT = 2
@@ -23,37 +24,34 @@ PIXELS_PER_POINT = 2
 
 @dataclass(frozen=True)
 class ChartMaker:
-    """Makes a chart of a selection, or None if the selection lacks what it needs.
-
-    Args:
-        draw: does so.
-        needs: what records there must be.
-    """
+    """Makes a chart of a selection, or None if rows of a kind or what else it needs are missing."""
 
     draw: Callable[[Selection], alt.FacetChart | None]
+    kind: Kind
     needs: str
 
     def __call__(self, selection: Selection) -> alt.FacetChart | None:
         """Return the chart, or None."""
-        return self.draw(selection)
+        return self.draw(selection) if len(selection.frames.of(self.kind)) else None
 
 
+TIMED, TRAINED = "a timed cell", "trainings for accuracy"
 CHARTS: dict[str, ChartMaker] = {
-    "speed": ChartMaker(speed.draw_speed, "a timed cell"),
-    "ratios": ChartMaker(speed.draw_ratios, "two environments, or a control, timed in the same run"),
-    "start": ChartMaker(speed.draw_start, "a timed cell"),
-    "total-time": ChartMaker(speed.draw_total_time, "two environments timed in the same run"),
-    "turns": ChartMaker(speed.draw_turns, "a timed cell"),
-    "tax": ChartMaker(speed.draw_tax, "a cell timed with Keras and without it (implementation ceiling)"),
-    "variants": ChartMaker(speed.draw_variants, "a cell timed in two variants in the same run"),
-    "accuracy": ChartMaker(learning.draw_accuracy, "trainings for accuracy"),
-    "exact-sums": ChartMaker(learning.draw_exact_sums, "trainings for accuracy"),
-    "loss": ChartMaker(learning.draw_losses, "trainings for accuracy"),
-    "target": ChartMaker(learning.draw_target, "a cell both timed and trained for accuracy"),
-    "errors": ChartMaker(learning.draw_errors, "trainings for accuracy"),
-    "predictions": ChartMaker(learning.draw_predictions, "trainings for accuracy"),
-    "memory": ChartMaker(learning.draw_memory, "trainings of a built-in model for accuracy"),
-    "gradients": ChartMaker(learning.draw_gradients, "trainings of a built-in model for accuracy"),
+    "speed": ChartMaker(speed.draw_speed, "turns", TIMED),
+    "ratios": ChartMaker(speed.draw_ratios, "turns", "two environments, or a control, timed in the same run"),
+    "start": ChartMaker(speed.draw_start, "turns", TIMED),
+    "total-time": ChartMaker(speed.draw_total_time, "turns", "two environments timed in the same run"),
+    "turns": ChartMaker(speed.draw_turns, "turns", TIMED),
+    "tax": ChartMaker(speed.draw_tax, "turns", "a cell timed with Keras and without it (implementation ceiling)"),
+    "variants": ChartMaker(speed.draw_variants, "turns", "a cell timed in two variants in the same run"),
+    "accuracy": ChartMaker(learning.draw_accuracy, "trainings", TRAINED),
+    "exact-sums": ChartMaker(learning.draw_exact_sums, "trainings", TRAINED),
+    "loss": ChartMaker(learning.draw_losses, "losses", TRAINED),
+    "target": ChartMaker(learning.draw_target, "losses", "a cell both timed and trained for accuracy"),
+    "errors": ChartMaker(learning.draw_errors, "lengths", TRAINED),
+    "predictions": ChartMaker(learning.draw_predictions, "predictions", TRAINED),
+    "memory": ChartMaker(learning.draw_memory, "memory", "trainings of a built-in model for accuracy"),
+    "gradients": ChartMaker(learning.draw_gradients, "memory", "trainings of a built-in model for accuracy"),
 }
 
 
@@ -62,14 +60,8 @@ def write_charts(
 ) -> tuple[list[Path], list[str]]:
     """Write a picture of every chart for which there are records.
 
-    Args:
-        selection: runs that may be shown together.
-        folder: of the pictures; made if it is not there.
-        form: of the files.
-        names: of the charts; none means all.
-
     Returns:
-        The files, and for each chart without a file what it needs.
+        The files, in a folder that is made if it is not there, and for each chart without a file what it needs.
 
     Raises:
         UserError: if a name is unknown, or the folder or a file cannot be written.

@@ -1,4 +1,4 @@
-"""What the charts are made of: panels, marks with intervals, axes of lengths and logarithms, tooltips."""
+"""What the charts are made of: panels, lines with intervals, axes of lengths and logarithms, tooltips."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -26,20 +26,18 @@ def panels(
     *,
     title: str,
     note: str,
-    columns: int = 2,
     height: int | alt.Step = HEIGHT,
-    **scales: Any,
+    free: Sequence[str] = (),
 ) -> alt.FacetChart:
-    """Draw the same layers for each value of the column `panel`, in the order of the frame.
+    """Draw the same layers, charts without data, for each value of the column `panel`, in the order of the frame.
 
     Args:
-        frame: rows of all panels.
-        layers: charts without data.
+        frame: rows of all panels; only the columns that a layer shows are kept.
+        layers: what is drawn.
         title: what is shown.
         note: what a reader must know, in one or more lines.
-        columns: most panels beside each other.
         height: of a panel in pixels, or the step of its rows.
-        scales: `x="independent"` or `y="independent"`: each panel has a scale of its own.
+        free: axes, x or y, of which each panel has a scale of its own.
     """
     names = list(frame["panel"].drop_duplicates())
     chart = alt.layer(*layers).properties(width=WIDTH, height=height)
@@ -47,113 +45,115 @@ def panels(
     used = [name for name in frame if name in ("panel", *ABOUT) or f'"{name}"' in text or f"datum.{name}" in text]
     faceted: alt.FacetChart = chart.facet(
         facet=alt.Facet("panel:N", title=None, sort=names, header=alt.Header(labelAnchor="start")),
-        columns=min(columns, len(names)),
-        data=alt.Data(values=records(frame[used])),  # type: ignore[no-untyped-call]
+        columns=min(2, len(names)),
+        data=alt.Data(values=_records(frame[used])),  # type: ignore[no-untyped-call]
         title=alt.Title(title, subtitle=note.splitlines()),
         spacing={"row": 24, "column": 28},
     )
-    faceted = faceted.resolve_scale(**scales)
     faceted = faceted.resolve_axis(x="independent", y="independent")
+    scales: dict[str, Any] = dict.fromkeys(free, "independent")
+    faceted = faceted.resolve_scale(**scales)
     return faceted
 
 
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows as JSON holds them: six digits of a float, and null for what is not finite."""
-    short = frame.copy()
-    for name in short.select_dtypes("float"):
-        short[name] = [float(f"{value:.6g}") for value in short[name]]
+    floats = frame.select_dtypes("float")
+    short = frame.assign(**{str(name): [float(f"{value:.6g}") for value in floats[name]] for name in floats})
     rows: list[dict[str, Any]] = json.loads(short.to_json(orient="records", double_precision=15))
     return rows
 
 
-def name_series(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Add a column `series`: each row's environment or model as it is read, and what is not usual about its cell.
+def line_chart(
+    frame: pd.DataFrame,
+    figure: str,
+    y_title: str,
+    tips: Mapping[str, str],
+    *,
+    x: alt.X | None = None,
+    scale: alt.Scale | None = None,
+    constants: Sequence[float] = (),
+    **texts: Any,
+) -> alt.FacetChart | None:
+    """Draw a figure as a line for each value of the column `series`, with its interval: bars by length, else bands.
 
     Args:
-        frame: rows with the columns of a cell.
-        column: "environment" or "model".
+        frame: with the columns `series` and `panel`; the interval is in <figure>_low and <figure>_high.
+        figure: the column.
+        y_title: of its axis.
+        tips: what a tooltip shows: titles by column; `text` is the figure with its interval.
+        x: an axis of many points; None: the lengths.
+        scale: of the figure; None: logarithmic.
+        constants: where a line crosses each panel.
+        texts: further arguments of `panels`.
     """
+    if frame.empty:
+        return None
+    frame = add_text(frame, figure)
+    ends = [name for name in (f"{figure}_low", f"{figure}_high") if name in frame]
+    log = {} if scale else log_scale(frame, figure, *ends, include=constants)
+    y = alt.Y(f"{figure}:Q", title=y_title, **(log or {"scale": scale}))
+    look = series(frame, points=x is None)
+    color, chart = look["color"], alt.Chart().encode(x=x or _length_axis(frame))
+    span = {"y": alt.Y(f"{figure}_low:Q"), "y2": f"{figure}_high:Q", "color": color}
+    line = chart.mark_line().encode(y=y, color=color, strokeDash=look["strokeDash"])
+    if x is None:
+        bars = chart.mark_rule(strokeWidth=1.5).encode(**span)
+        points = chart.mark_point().encode(y=y, color=color, shape=look["shape"], tooltip=tooltips(tips))
+    else:
+        bars = chart.mark_area(opacity=0.15).encode(**span)
+        points = chart.mark_point(size=100, opacity=0).encode(y=y, color=color, tooltip=tooltips(tips))
+    guides = [constant("y", value) for value in constants]
+    return panels(frame, [*guides, *([bars] if ends else []), line, points], **texts)
+
+
+def name_series(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Add a column `series`: each row's environment or model as it is read, and what is not usual about its cell."""
     threads = frame["threads"].map({"1": "", "default": ", default threads"})
     threads = threads.fillna(", " + frame["threads"].astype(str) + " threads")
     variant = (", " + frame["variant"].astype(str)).where(frame["variant"] != "default", "")
     return frame.assign(series=frame[column].map(display_name) + threads + variant)
 
 
-def sort_cells(frame: pd.DataFrame) -> pd.DataFrame:
-    """Sort rows by model, length and environment, in the order in which they are named everywhere."""
+def sort_cells(frame: pd.DataFrame, *first: str) -> pd.DataFrame:
+    """Sort rows by some columns, then by model, length and environment, in the order in which these are named."""
     rank = {name: place for place, name in enumerate(MARKED)}
-    by = [name for name in ("model", "length", "environment", "first", "second") if name in frame]
+    names = dict.fromkeys([*first, "model", "length", "environment", "first", "second"])
     return frame.sort_values(
-        by, key=lambda column: column.map(rank).fillna(len(rank)) if column.name != "length" else column, kind="stable"
+        [name for name in names if name in frame],
+        key=lambda column: column.map(rank).fillna(len(rank)) if column.name != "length" else column,
+        kind="stable",
     )
 
 
-def name_panels(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add a column `panel`: model and length, and sort by it."""
-    frame = sort_cells(frame)
-    names = zip(frame["model"].map(display_name), frame["length"], strict=True)
-    return frame.assign(panel=[f"{model}, length {length}" for model, length in names])
+def name_panels(frame: pd.DataFrame, *by: str) -> pd.DataFrame:
+    """Add a column `panel` of the model, the length, or both, and sort by it."""
+    frame = sort_cells(frame, *by)
+    parts = {"model": frame["model"].map(display_name), "length": "length " + frame["length"].astype(str)}
+    return frame.assign(panel=[", ".join(names) for names in zip(*(parts[name] for name in by), strict=True)])
 
 
 def series(frame: pd.DataFrame, *, points: bool = True) -> dict[str, Any]:
-    """Return the encodings by which the series of a frame differ: `color`, `strokeDash` of lines, `shape` of points.
-
-    Args:
-        frame: what is drawn, with a column `series`.
-        points: whether there are points, which the legend then shows, or lines only.
-    """
+    """Return the encodings by which series differ: `color`, `strokeDash` of lines, and `shape` if there are points."""
     names = list(frame["series"].drop_duplicates())
     domain = [DISPLAY_NAMES[name] for name in MARKED]
     domain += [name for name in names if name not in domain]
     symbol: dict[str, Any] = {"symbolDash": [1, 0]} if points else {"symbolType": "stroke", "symbolSize": 400}
     legend = alt.Legend(values=[name for name in domain if name in names], symbolOpacity=1, **symbol)
-    shapes = [SHAPES[place % len(SHAPES)] for place in range(len(domain))]
-    dashes = [DASHES[place % len(DASHES)] for place in range(len(domain))]
-    color = alt.Color("series:N", scale=alt.Scale(domain=domain), legend=legend)
-    shape = alt.Shape("series:N", scale=alt.Scale(domain=domain, range=shapes), legend=legend)
-    dash = alt.Scale(domain=domain, range=dashes)
-    of_lines = alt.StrokeDash("series:N", scale=dash, legend=legend)
-    return {"color": color, "strokeDash": of_lines} | ({"shape": shape} if points else {})
+    shapes, dashes = ([kinds[place % len(kinds)] for place in range(len(domain))] for kinds in (SHAPES, DASHES))
+    look = {
+        "color": alt.Color("series:N", scale=alt.Scale(domain=domain), legend=legend),
+        "strokeDash": alt.StrokeDash("series:N", scale=alt.Scale(domain=domain, range=dashes), legend=legend),
+        "shape": alt.Shape("series:N", scale=alt.Scale(domain=domain, range=shapes), legend=legend),
+    }
+    return look if points else {name: look[name] for name in ("color", "strokeDash")}
 
 
-def line_layers(frame: pd.DataFrame, x: alt.X, y: alt.Y, figure: str, tips: Mapping[str, str]) -> list[alt.Chart]:
-    """Return a line with points for each series, and bars from <figure>_low to <figure>_high.
-
-    Args:
-        frame: what will be drawn, with a column `series`.
-        x: the axis of the points.
-        y: the axis of the figure.
-        figure: the column.
-        tips: what a tooltip shows: titles by column.
-    """
-    look = series(frame)
-    color, chart = look["color"], alt.Chart().encode(x=x)
-    return [
-        chart.mark_rule(strokeWidth=1.5).encode(y=alt.Y(f"{figure}_low:Q"), y2=f"{figure}_high:Q", color=color),
-        chart.mark_line().encode(y=y, color=color, strokeDash=look["strokeDash"]),
-        chart.mark_point().encode(y=y, color=color, shape=look["shape"], tooltip=tooltips(tips)),
-    ]
-
-
-def curve_layers(frame: pd.DataFrame, x: alt.X, y: alt.Y, figure: str, tips: Mapping[str, str]) -> list[alt.Chart]:
-    """Return a line for each series with a band from <figure>_low to <figure>_high: for many points.
-
-    The arguments are those of `line_layers`.
-    """
-    look = series(frame, points=False)
-    chart = alt.Chart().encode(x=x)
-    band = chart.mark_area(opacity=0.15).encode(y=alt.Y(f"{figure}_low:Q"), y2=f"{figure}_high:Q", color=look["color"])
-    line = chart.mark_line().encode(y=y, **look)
-    unseen = chart.mark_point(size=100, opacity=0).encode(y=y, color=look["color"], tooltip=tooltips(tips))
-    return [*([band] if f"{figure}_low" in frame else []), line, unseen]
-
-
-def add_text(frame: pd.DataFrame, figure: str, scale: float = 1.0) -> pd.DataFrame:
+def add_text(frame: pd.DataFrame, figure: str) -> pd.DataFrame:
     """Add a column `text`: a figure with its interval, as it is read: "5.47 (5.31 to 5.60)"."""
-    values = scale * frame[figure]
-    texts = [number(float(value)) for value in values]
+    texts = [number(float(value)) for value in frame[figure]]
     if f"{figure}_low" in frame:
-        known = map(interval, scale * frame[f"{figure}_low"], scale * frame[f"{figure}_high"])
+        known = map(interval, frame[f"{figure}_low"], frame[f"{figure}_high"])
         texts = [f"{text} ({ends})" if ends else text for text, ends in zip(texts, known, strict=True)]
     return frame.assign(text=texts)
 
@@ -169,7 +169,7 @@ def count_axis(column: str, title: str) -> alt.X:
     return alt.X(f"{column}:Q", title=title, axis=axis, scale=alt.Scale(nice=False))
 
 
-def length_axis(frame: pd.DataFrame) -> alt.X:
+def _length_axis(frame: pd.DataFrame) -> alt.X:
     """Return a logarithmic axis of the lengths, which are its ticks."""
     lengths = sorted(int(length) for length in frame["length"].unique())
     axis = alt.Axis(values=lengths, format="d", grid=False)
@@ -177,14 +177,9 @@ def length_axis(frame: pd.DataFrame) -> alt.X:
     return alt.X("length:Q", title="sequence length (timesteps)", axis=axis, scale=scale)
 
 
-def log_scale(frame: pd.DataFrame, *columns: str) -> dict[str, Any]:
-    """Return scale and axis of a logarithmic figure, with plain numbers as ticks.
-
-    Args:
-        frame: what is drawn.
-        columns: figure and ends of its interval; what is not finite or not above 0 is left out.
-    """
-    values = frame[list(columns)].to_numpy(float)
+def log_scale(frame: pd.DataFrame, *columns: str, include: Sequence[float] = ()) -> dict[str, Any]:
+    """Return scale and axis of logarithmic figures, with plain numbers as ticks; what is not above 0 is left out."""
+    values = np.append(frame[list(columns)].to_numpy(float), include)
     values = values[np.isfinite(values) & (values > 0)]
     low, high = (values.min() / 1.15, values.max() * 1.15) if len(values) else (0.5, 2.0)
     scale = alt.Scale(type="log", domain=[low, high], nice=False)
@@ -193,7 +188,6 @@ def log_scale(frame: pd.DataFrame, *columns: str) -> dict[str, Any]:
 
 def _ticks(low: float, high: float) -> list[float]:
     """Return three to ten ticks between two ends: powers of ten, or 1, 2 and 5 times these, or finer ones."""
-    ticks: list[float] = []
     for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
         powers = range(floor(log10(low)), floor(log10(high)) + 1)
         ticks = [float(f"{step}e{power}") for power in powers for step in steps]

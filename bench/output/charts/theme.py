@@ -32,16 +32,7 @@ SHAPES = (
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours of a chart.
-
-    Args:
-        ink: text.
-        soft: text that matters less, and axes.
-        line: grid.
-        paper: background.
-        marks: colours of the backends, of the models, and of other names.
-        stages: colours of what follows one another in time, from dark to light in print.
-    """
+    """The colours of a chart: text, axes, grid, background, series, and stages that follow one another in time."""
 
     ink: str
     soft: str
@@ -50,11 +41,13 @@ class Palette:
     marks: tuple[str, ...]
     stages: tuple[str, ...]
 
-    def variables(self) -> dict[str, str]:
-        """Return the colours as CSS variables."""
-        plain = {"--ink": self.ink, "--soft": self.soft, "--line": self.line, "--paper": self.paper}
-        marks = {f"--mark-{number}": color for number, color in enumerate(self.marks)}
-        return plain | marks | {f"--stage-{number}": color for number, color in enumerate(self.stages)}
+    @property
+    def css(self) -> str:
+        """Return the colours as declarations of CSS variables."""
+        colors = {"ink": self.ink, "soft": self.soft, "line": self.line, "paper": self.paper}
+        colors |= {f"mark-{number}": color for number, color in enumerate(self.marks)}
+        colors |= {f"stage-{number}": color for number, color in enumerate(self.stages)}
+        return " ".join(f"--{name}: {color};" for name, color in colors.items())
 
 
 LIGHT = Palette(

@@ -1,7 +1,7 @@
 """How sure the answers are, in words: what speaks for them and what against them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -11,15 +11,14 @@ from bench.analysis.statistics import order_rank
 from bench.names import say_count
 from bench.output.numbers import number
 from bench.output.report.headline import Answer
-from bench.records.schema import BUSY_LOAD, PROTOCOL_VERSION
+from bench.output.text import doubts
+from bench.records.schema import PROTOCOL_VERSION
 
 MANY_DISTURBED = 0.05
 """Share of disturbed turns from which on a run is doubtful."""
-STEADY_GOVERNORS = ("performance", "unknown")
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """Something that makes a reader surer (`ok`), or less sure."""
 
     ok: bool
@@ -28,36 +27,38 @@ class Check:
 
 def checks(selection: Selection, answers: Sequence[Answer]) -> list[Check]:
     """Return what was checked, in the order of its weight."""
-    turns = selection.frames.turns
-    failures = len(selection.frames.failures)
-    found = [*_decided(answers), *(_timed(turns) if len(turns) else ()), *_conditions(selection)]
+    turns, failures = selection.frames.turns, len(selection.frames.failures)
+    found = [*_decided(answers), *(_timed(turns) if len(turns) else ())]
+    found += [Check(what == "disturbed" and _few(turns), text) for what, text in doubts(selection).items()]
+    found += _history(selection)
     text = f"{say_count(failures, 'trial')} failed; the table of failures says why." if failures else "No trial failed."
     return [*found, Check(not failures, text)]
+
+
+def _few(turns: pd.DataFrame) -> bool:
+    return bool(turns["disturbed"].mean() < MANY_DISTURBED)
 
 
 def _decided(answers: Sequence[Answer]) -> Iterator[Check]:
     compared = [answer.certainty for answer in answers if answer.certainty != "alone"]
     clear, ties, missing = (compared.count(certainty) for certainty in ("clear", "tie", "open"))
+    comparisons = say_count(len(compared), "comparison")
     if compared and clear == len(compared):
-        yield Check(True, f"Every answer is decided: the intervals of {say_count(clear, 'comparison')} leave out 1.")
+        yield Check(True, f"Every answer is decided: the intervals of {comparisons} leave out 1.")
     elif compared:
-        text = f"{clear} of {say_count(len(compared), 'comparison')} {'is' if len(compared) == 1 else 'are'} decided"
+        text = f"{clear} of {comparisons} {'is' if len(compared) == 1 else 'are'} decided"
         text += f", {ties} {'shows' if ties == 1 else 'show'} no difference" if ties else ""
-        yield Check(False, text + (f", {missing} {'has' if missing == 1 else 'have'} no interval." if missing else "."))
+        text += f", {missing} {'has' if missing == 1 else 'have'} no interval" if missing else ""
+        yield Check(False, f"{text}.")
 
 
 def _timed(turns: pd.DataFrame) -> Iterator[Check]:
     processes = int(speed.epoch_times(turns)["processes"].min()) if not turns["is_control"].all() else 0
     if processes > 0 and not order_rank(processes)[0]:
-        text = f"A cell has only {processes} process{'es' * (processes > 1)}; an interval needs 6."
-        yield Check(False, text)
+        yield Check(False, f"A cell has only {processes} process{'es' * (processes > 1)}; an interval needs 6.")
     yield _controls(turns)
-    disturbed, count = int(turns["disturbed"].sum()), len(turns)
-    if not disturbed:
-        yield Check(True, f"No other process disturbed any of the {count:,} turns.")
-    else:
-        text = f"Other processes disturbed {disturbed:,} of {count:,} turns, which were measured again."
-        yield Check(disturbed < MANY_DISTURBED * count, text)
+    if not turns["disturbed"].any():
+        yield Check(True, f"No other process disturbed any of the {len(turns):,} turns.")
 
 
 def _controls(turns: pd.DataFrame) -> Check:
@@ -74,22 +75,11 @@ def _controls(turns: pd.DataFrame) -> Check:
     return Check(True, f"{subject} gave 1, as {'it' if count == 1 else 'they'} should. {reach}")
 
 
-def _conditions(selection: Selection) -> Iterator[Check]:
-    header = selection.header
-    if selection.busiest_load > BUSY_LOAD:
-        load = f"{selection.busiest_load:g}"
-        yield Check(False, f"The machine was busy when a run began: load {load} in the minute before.")
-    if (governor := header.machine.governor) not in STEADY_GOVERNORS:
-        yield Check(False, f"The CPU frequency governor was {governor}: the clock may have changed between turns.")
-    if header.protocol_version < PROTOCOL_VERSION:
-        text = (
-            f"Measured by protocol {header.protocol_version}; today's is {PROTOCOL_VERSION}, which counts other epochs."
-        )
+def _history(selection: Selection) -> Iterator[Check]:
+    protocol = selection.header.protocol_version
+    if protocol < PROTOCOL_VERSION:
+        text = f"Measured by protocol {protocol}; today's is {PROTOCOL_VERSION}, which counts other epochs."
         yield Check(False, f"{text} Figures of the two are not comparable.")
     if resumed := sum(len(run.resumed) for run in selection.runs):
-        yield Check(
-            False, f"Interrupted and resumed {say_count(resumed, 'time')}: the machine may have changed meanwhile."
-        )
-    if selection.left_out:
-        count = say_count(len(selection.left_out), "older run")
-        yield Check(False, f"{count} left out: measured on another machine, with other versions, settings or protocol.")
+        times = say_count(resumed, "time")
+        yield Check(False, f"Interrupted and resumed {times}: the machine may have changed meanwhile.")

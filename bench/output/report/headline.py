@@ -3,10 +3,10 @@
 Functions over the frames of the analysis. No backend is called faster unless the interval of a ratio leaves out 1.
 """
 
-from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite, isnan
+from math import isfinite, isnan, nan
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
@@ -15,9 +15,10 @@ from bench.analysis import accuracy, speed
 from bench.names import say_count
 from bench.output.charts.marks import sort_cells
 from bench.output.charts.theme import display_name, join_words
-from bench.output.numbers import interval, number
+from bench.output.numbers import count, interval, number
 
 Certainty = Literal["clear", "tie", "open", "alone"]
+Place = tuple[Any, ...]
 PLACE = ["device", "model", "length", "threads", "variant"]
 """What environments have in common that are compared."""
 
@@ -40,12 +41,12 @@ class Ratio(NamedTuple):
 
 @dataclass(frozen=True)
 class Standing:
-    """How an environment does on one model and length.
+    """How an environment does on one model and length, as texts.
 
     Args:
         name: of the environment, as it is read.
         backend: for its colour.
-        epoch: milliseconds per epoch, as text.
+        epoch: its time.
         share: of the slowest environment's epoch, 0 to 1.
         comparison: with the fastest environment; empty for that one.
         overtaken: when faster epochs have made up for the start; empty if that is not known.
@@ -55,8 +56,8 @@ class Standing:
     backend: str
     epoch: str
     share: float
-    comparison: str
-    overtaken: str
+    comparison: str = ""
+    overtaken: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,71 +99,58 @@ def answers(turns: pd.DataFrame) -> list[Answer]:
         turns: of one variant.
     """
     times = sort_cells(speed.epoch_times(turns))
-    ratios, crossings = _by_place(speed.ratios(turns, by="environment")), _by_place(speed.break_even(turns))
     several_threads = times["threads"].nunique() > 1
+    ratios: dict[Place, dict[tuple[str, str], Ratio]] = defaultdict(dict)
+    for row in _rows(speed.ratios(turns, by="environment")):
+        ratio = Ratio(row.ratio, row.ratio_low, row.ratio_high, row.ratio_least, row.ratio_greatest)
+        inverse = Ratio(*(1 / ratio[end] for end in (0, 2, 1, 4, 3)))
+        ratios[_place(row)] |= {(row.first, row.second): ratio, (row.second, row.first): inverse}
+    overtakings: dict[Place, dict[frozenset[str], str]] = defaultdict(dict)
+    for row in _rows(speed.break_even(turns)):
+        overtakings[_place(row)][frozenset({row.faster, row.other})] = _overtaking(row)
     found = []
     for place, cells in times.groupby(PLACE, sort=False):
-        model, length, threads = place[1], place[2], place[3]
+        model, length, threads = place[1:4]
         title = f"{display_name(str(model))}, length {length}" + (f", threads: {threads}" if several_threads else "")
-        found.append(_answer(title, cells.sort_values("epoch_s"), _both_ways(ratios.get(place)), crossings.get(place)))
+        found.append(_answer(title, cells.sort_values("epoch_s"), ratios[place], overtakings[place]))
     return found
 
 
-def _by_place(frame: pd.DataFrame) -> dict[Hashable, pd.DataFrame]:
-    return dict(iter(frame.groupby(PLACE, sort=False)))
+def _rows(frame: pd.DataFrame) -> Iterator[Any]:
+    yield from frame.itertuples()
 
 
-def _rows(frame: pd.DataFrame | None) -> Iterator[Any]:
-    if frame is not None:
-        yield from frame.itertuples()
-
-
-def _both_ways(ratios: pd.DataFrame | None) -> dict[tuple[str, str], Ratio]:
-    """Return the ratio of every two environments, in both orders."""
-    known: dict[tuple[str, str], Ratio] = {}
-    for row in _rows(ratios):
-        ratio = Ratio(row.ratio, row.ratio_low, row.ratio_high, row.ratio_least, row.ratio_greatest)
-        known[row.first, row.second] = ratio
-        known[row.second, row.first] = Ratio(*(1 / ratio[place] for place in (0, 2, 1, 4, 3)))
-    return known
+def _place(row: Any) -> Place:
+    return tuple(getattr(row, name) for name in PLACE)
 
 
 def _answer(
-    title: str, cells: pd.DataFrame, ratios: dict[tuple[str, str], Ratio], crossings: pd.DataFrame | None
+    title: str,
+    cells: pd.DataFrame,
+    ratios: Mapping[tuple[str, str], Ratio],
+    overtakings: Mapping[frozenset[str], str],
 ) -> Answer:
-    """Return the answer for one place.
-
-    Args:
-        title: of the place.
-        cells: its environments, shortest epochs first.
-        ratios: of every two of them that were timed in the same run.
-        crossings: their break-even epochs.
-    """
-    names: list[str] = list(cells["environment"])
+    """Return the answer of a place from its cells, shortest epochs first, and its pairs that were timed in one run."""
+    epochs_s: dict[str, float] = dict(zip(cells["environment"], cells["epoch_s"], strict=True))
+    names = list(epochs_s)
     is_slower = {pair for pair, ratio in ratios.items() if ratio.low > 1}
     unbeaten = [name for name in names if not any((name, other) in is_slower for other in names)]
     first = (unbeaten or names)[0]
-    leaders = [first, *(name for name in names if name != first and (name, first) not in is_slower)]
     others = [name for name in names if name != first]
+    leaders = [first, *(name for name in others if (name, first) not in is_slower)]
     with_first = [ratios[name, first] for name in others if (name, first) in ratios]
     certainty: Certainty = "clear" if len(leaders) == 1 else "tie"
     if not others:
         certainty = "alone"
     elif len(with_first) < len(others) or any(isnan(ratio.low) for ratio in with_first):
         certainty = "open"
-    epochs_s = cells.set_index("environment")["epoch_s"]
-    standings = [
-        Standing(
-            name=display_name(name),
-            backend=name.partition("@")[0],
-            epoch=f"{number(float(1e3 * epochs_s[name]))} ms",
-            share=float(epochs_s[name] / epochs_s.max()),
-            comparison="" if name == first else _comparison(ratios.get((name, first)), first),
-            overtaken="" if name == first else _overtaken(crossings, {name, first}),
-        )
-        for name in [first, *others]
-    ]
-    closest = min(ratio.value for ratio in with_first) if certainty == "clear" else float("nan")
+    standings = []
+    for name in [first, *others]:
+        epoch, share = f"{number(1e3 * epochs_s[name])} ms", epochs_s[name] / max(epochs_s.values())
+        texts = (_comparison(ratios.get((name, first)), first), overtakings.get(frozenset({name, first}), ""))
+        about = (display_name(name), name.partition("@")[0], epoch, share)
+        standings.append(Standing(*about, *(texts if name != first else ())))
+    closest = min(ratio.value for ratio in with_first) if certainty == "clear" else nan
     return Answer(title, tuple(map(display_name, leaders)), certainty, closest, tuple(standings))
 
 
@@ -173,40 +161,38 @@ def _comparison(ratio: Ratio | None, first: str) -> str:
     return f"ratio to {display_name(first)}: {ratio}{same}"
 
 
-def _overtaken(crossings: pd.DataFrame | None, pair: set[str]) -> str:
-    for row in _rows(crossings):
-        if {row.faster, row.other} == pair and isfinite(row.epoch):
-            faster = display_name(row.faster)
-            if row.epoch == 1:
-                return f"{faster} is ahead from the start"
-            ends = interval(_whole(row.epoch_low), _whole(row.epoch_high))
-            return f"start included, {faster} is ahead from epoch {row.epoch:,.0f} on" + (f" ({ends})" if ends else "")
-    return ""
-
-
-def _whole(epoch: float) -> float:
-    return int(epoch) if isfinite(epoch) else epoch
+def _overtaking(row: Any) -> str:
+    """Say from which epoch on the faster environment is ahead; nothing if it never is."""
+    if not isfinite(row.epoch):
+        return ""
+    if row.epoch == 1:
+        return f"{display_name(row.faster)} is ahead from the start"
+    ends = interval(row.epoch_low, row.epoch_high, count)
+    text = f"start included, {display_name(row.faster)} is ahead from epoch {row.epoch:,.0f} on"
+    return text + (f" ({ends})" if ends else "")
 
 
 def headline(found: Sequence[Answer]) -> str:
     """Return the one line that a hurried reader needs."""
     compared = [answer for answer in found if answer.certainty != "alone"]
+    comparisons = say_count(len(compared), "comparison")
+    leaders = Counter(answer.leaders[0] for answer in compared)
+    clear = Counter(answer.leaders[0] for answer in compared if answer.certainty == "clear")
     if not found:
         return "What was learned; speed was not measured"
     if not compared:
         return f"Only {join_words(sorted({answer.leaders[0] for answer in found}))} was measured"
-    clear = Counter(answer.leaders[0] for answer in compared if answer.certainty == "clear")
+    if all(answer.certainty == "tie" for answer in compared):
+        return "No backend is shown to be faster than all others"
     if not clear:
-        if all(answer.certainty == "tie" for answer in compared):
-            return "No backend is shown to be faster than all others"
-        name, count = Counter(answer.leaders[0] for answer in compared).most_common(1)[0]
-        return f"Not decided: {name} had the shortest epochs in {count} of {say_count(len(compared), 'comparison')}"
-    if len(clear) == 1 and clear.total() == len(compared):
-        return f"{next(iter(clear))} trains fastest"
-    parts = [f"{name} is fastest in {count}" for name, count in clear.most_common()]
+        name, first = leaders.most_common(1)[0]
+        return f"Not decided: {name} had the shortest epochs in {first} of {comparisons}"
     undecided = len(compared) - clear.total()
+    if len(clear) == 1 and not undecided:
+        return f"{next(iter(clear))} trains fastest"
+    parts = [f"{name} is fastest in {won}" for name, won in clear.most_common()]
     parts += [f"{undecided} {'is' if undecided == 1 else 'are'} not decided"] if undecided else []
-    return f"It depends: of {say_count(len(compared), 'comparison')} {join_words(parts)}"
+    return f"It depends: of {comparisons} {join_words(parts)}"
 
 
 def margin(found: Sequence[Answer]) -> str:
@@ -217,10 +203,9 @@ def margin(found: Sequence[Answer]) -> str:
         return ""
     if not closest:
         return "Intervals need 6 processes of each backend in the same run; more processes make them narrower."
-    low, high = number(min(closest)), number(max(closest))
-    times = f"{low}" if low == high else f"{low} to {high}"
-    count = f"all {len(compared)}" if len(closest) == len(compared) else f"{len(closest)} of {len(compared)}"
-    where = "In this comparison" if len(compared) == 1 else f"In {count} comparisons (a model at a length)"
+    times = " to ".join(dict.fromkeys([number(min(closest)), number(max(closest))]))
+    share = f"all {len(compared)}" if len(closest) == len(compared) else f"{len(closest)} of {len(compared)}"
+    where = "In this comparison" if len(compared) == 1 else f"In {share} comparisons (a model at a length)"
     return f"{where}, an epoch on the next fastest backend takes {times} times the fastest backend's time."
 
 

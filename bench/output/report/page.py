@@ -1,10 +1,9 @@
 """Put the page together and write it: one HTML file that loads nothing, with Vega-Lite inside."""
 
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import vl_convert
@@ -15,7 +14,7 @@ from bench.analysis.select import Selection
 from bench.output.charts import CHARTS
 from bench.output.charts.marks import ABOUT
 from bench.output.charts.speed import main_turns
-from bench.output.charts.theme import DARK, LIGHT, PAGE, Palette, config, display_name, join_words
+from bench.output.charts.theme import DARK, LIGHT, PAGE, config, display_name, join_words
 from bench.output.files import write_atomically
 from bench.output.formats import printed
 from bench.output.numbers import visible
@@ -24,23 +23,17 @@ from bench.output.report.checks import checks
 from bench.output.report.provenance import provenance_tables
 from bench.output.tables import TABLES
 from bench.output.tables.table import Table
-from bench.output.text import provenance
+from bench.output.text import sources
 from bench.plan.cells import BACKENDS
 
 MOST_ROWS = 400
 LONGEST_TEXT = 600
+IN_PAGE = ("$schema", "config", "title")
+"""What a chart does not need on a page, which has its title as text and its colours as variables."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """A part of the page.
-
-    Args:
-        key: its address within the page.
-        title: above it.
-        charts: names of the charts, each with that of the table which holds its figures.
-        tables: names of the tables.
-    """
+class Part(NamedTuple):
+    """A part of the page: its address, its title, its charts, each with the table of its figures, and its tables."""
 
     key: str
     title: str
@@ -48,43 +41,24 @@ class Part:
     tables: tuple[str, ...]
 
 
+SPEED = ("overview", "speed", "speed-by-backend", "speed-by-model", "speed-by-threads", "growth")
+COMPARED = ("accuracy", "accuracy-by-length", "accuracy-by-model", "accuracy-by-backend")
+LEARNED = {"accuracy": "accuracy", "exact-sums": "accuracy", "target": "target", "loss": ""} | {
+    "errors": "accuracy-by-length", "predictions": "predictions", "memory": "memory", "gradients": "memory"
+}  # fmt: skip
 PARTS = (
+    Part("speed", "Speed", {"speed": "speed", "ratios": "speed-by-backend"}, SPEED),
     Part(
-        "speed",
-        "Speed",
-        {"speed": "speed", "ratios": "speed-by-backend"},
-        ("overview", "speed", "speed-by-backend", "speed-by-model", "speed-by-threads", "growth"),
-    ),
-    Part(
-        "start",
-        "Start, and when it pays off",
-        {"start": "start", "total-time": "break-even"},
-        ("start", "break-even"),
+        "start", "Start, and when it pays off", {"start": "start", "total-time": "break-even"}, ("start", "break-even")
     ),
     Part("settings", "Framework and settings", {"tax": "tax", "variants": "variants"}, ("tax", "variants")),
-    Part(
-        "learning",
-        "What was learned",
-        {
-            **{"accuracy": "accuracy", "exact-sums": "accuracy", "target": "target", "loss": ""},
-            **{"errors": "accuracy-by-length", "predictions": "predictions"},
-            **{"memory": "memory", "gradients": "gradients"},
-        },
-        (
-            *("accuracy", "accuracy-by-length", "accuracy-by-model", "accuracy-by-backend", "target"),
-            *("memory", "gradients", "predictions"),
-        ),
-    ),
+    Part("learning", "What was learned", LEARNED, (*COMPARED, "target", "memory", "predictions")),
     Part("noise", "Noise, controls and failures", {"turns": "noise"}, ("controls", "noise", "failures")),
 )
 
 
 def write_report(selection: Selection, path: Path) -> None:
-    """Write the page, whole or not at all.
-
-    Args:
-        selection: runs that are comparable.
-        path: an HTML file.
+    """Write the page of runs that are comparable into an HTML file, whole or not at all.
 
     Raises:
         UserError: if it cannot be written.
@@ -93,11 +67,7 @@ def write_report(selection: Selection, path: Path) -> None:
 
 
 def build_page(selection: Selection) -> str:
-    """Return the page as HTML.
-
-    Args:
-        selection: runs that are comparable.
-    """
+    """Return the page as HTML."""
     turns, trainings = main_turns(selection), selection.frames.trainings
     answers = headline.answers(turns)
     specs = {name: chart.to_dict() for name, make in CHARTS.items() if (chart := make(selection))}
@@ -114,17 +84,16 @@ def build_page(selection: Selection) -> str:
         training_note=headline.training_note(trainings),
         filters=_filters(selection),
         parts=_parts(specs, tables),
-        origin=provenance(selection),
+        origin=sources(selection),
         origin_tables=[page_table(table) for table in provenance_tables(selection)],
         version=selection.header.seqsum_version,
-        specs={name: _without_titles(spec) for name, spec in specs.items()},
+        specs={name: {key: spec[key] for key in spec if key not in IN_PAGE} for name, spec in specs.items()},
     )
 
 
 def _parts(specs: dict[str, dict[str, Any]], tables: dict[str, Table]) -> list[dict[str, Any]]:
     """Return what each part of the page shows; a part with nothing to show is left out."""
     shown = {name: page_table(table) for name, table in tables.items()}
-    unnamed = [name for name in shown if not any(name in part.tables for part in PARTS)]
     parts = []
     for part in PARTS:
         charts = [
@@ -133,31 +102,29 @@ def _parts(specs: dict[str, dict[str, Any]], tables: dict[str, Table]) -> list[d
             for name, table in part.charts.items()
             if name in specs
         ]
-        names = [*part.tables, *(unnamed if part is PARTS[-1] else ())]
-        inside = [shown[name] for name in names if name in shown]
+        inside = [shown[name] for name in part.tables if name in shown]
         if charts or inside:
             parts.append({"key": part.key, "title": part.title, "charts": charts, "tables": inside})
     return parts
-
-
-def _without_titles(spec: dict[str, Any]) -> dict[str, Any]:
-    """Return what a chart needs on a page, which has its title as text and its colours as variables."""
-    return {name: value for name, value in spec.items() if name not in ("$schema", "config", "title")}
 
 
 def page_table(table: Table) -> dict[str, Any]:
     """Return a table as the page shows it: of a very long one the first rows, each with what it is about."""
     columns = printed(table)
     about = table.frame[[name for name in ABOUT if name in table.frame]].astype(object)
-    names = [[str(value) for value in row if not pd.isna(value)] for row in about.itertuples(index=False, name=None)]
-    texts = zip(*([*zip(map(_cut, column.texts), column.best, strict=True)] for column in columns), strict=True)
-    rows = [{"cells": cells, "about": row_about} for cells, row_about in zip(texts, names, strict=True)]
+    rows = [
+        {
+            "about": [str(value) for value in names if not pd.isna(value)],
+            "cells": [(_cut(column.texts[row]), column.best[row]) for column in columns],
+        }
+        for row, (_, *names) in enumerate(about.head(MOST_ROWS).itertuples(name=None))
+    ]
     return {
         "name": table.name,
         "title": visible(table.title),
         "headings": [(visible(column.heading), column.to_right) for column in columns],
-        "rows": rows[:MOST_ROWS],
-        "left_out": len(rows[MOST_ROWS:]),
+        "rows": rows,
+        "left_out": len(table.frame) - len(rows),
         "notes": [visible(note) for note in table.notes],
     }
 
@@ -205,13 +172,9 @@ def _template() -> Template:
     folder = files("bench.output.report") / "templates"
     environment.globals |= {name: (folder / f"page.{name}").read_text("utf-8") for name in ("css", "js")}
     environment.globals |= {
-        "light": _variables(LIGHT),
-        "dark": _variables(DARK),
+        "light": LIGHT.css,
+        "dark": DARK.css,
         "chart_settings": {"config": config(PAGE), "about": ABOUT},
     }
     environment.globals["vega"] = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub demands a snippet
     return environment.get_template("page.html.j2")
-
-
-def _variables(palette: Palette) -> str:
-    return " ".join(f"{name}: {color};" for name, color in palette.variables().items())

@@ -12,7 +12,16 @@ from bench.analysis.select import Selection
 from bench.analysis.statistics import LEAST_SEEDS, RATE_MARGIN, RATIO_MARGIN
 from bench.analysis.targets import agreement, target_epochs, time_to_target
 from bench.names import say_count
-from bench.output.tables.table import Column, Table, add_status, axes, missing_notes, sort_rows, with_interval
+from bench.output.tables.table import (
+    Column,
+    Table,
+    add_status,
+    cell_table,
+    missing_notes,
+    sort_rows,
+    texts,
+    with_interval,
+)
 from bench.records.frame import CELL
 
 BASELINES = {"linear_regression": "linear fit"}
@@ -41,7 +50,6 @@ def accuracy_table(selection: Selection) -> Table:
     task = selection.header.sweep.task
     frame["seen_share"] = [figures.seen_share(task, int(length)) for length in frame["length"]]
     columns = [
-        *axes(frame),
         PATIENCE,
         Column("seeds", "seeds", kind="count"),
         with_interval("test_mse", "test mse", level=0.95),
@@ -50,7 +58,7 @@ def accuracy_table(selection: Selection) -> Table:
         Column("seen_share", "seen rows %", 100),
         Column("epochs", "epochs", kind="count"),
         Column("stopped_early", "stopped early %", 100),
-        Column("status", "status", kind="text"),
+        *texts("status"),
     ]
     notes = (
         _scope(selection),
@@ -60,7 +68,7 @@ def accuracy_table(selection: Selection) -> Table:
         "on how far training got as well as on its memory.",
         *missing_notes(selection, "accuracy"),
     )
-    return Table("accuracy", "Accuracy", frame, columns, notes)
+    return cell_table("accuracy", "Accuracy", frame, columns, *notes)
 
 
 def _sorted(frame: pd.DataFrame, *others: str) -> pd.DataFrame:
@@ -100,7 +108,6 @@ def by_length_table(selection: Selection) -> Table:
     frame = _sorted(figures.by_length(selection.frames.lengths), "shortest")
     frame["true_length"] = _spans(frame["shortest"], frame["longest"])
     columns = [
-        *axes(frame),
         PATIENCE,
         Column("true_length", "true length", kind="text"),
         Column("rows", "test rows", kind="count"),
@@ -108,7 +115,7 @@ def by_length_table(selection: Selection) -> Table:
         with_interval("exact_sum_rate", "exact sums %", 100, level=0.95),
     ]
     bands = f"The true lengths are put into at most {figures.MOST_BANDS} bands."
-    return Table("accuracy-by-length", "Accuracy by true length", frame, columns, (_scope(selection), bands))
+    return cell_table("accuracy-by-length", "Accuracy by true length", frame, columns, _scope(selection), bands)
 
 
 def _spans(first: pd.Series, last: pd.Series) -> pd.Series:
@@ -133,16 +140,15 @@ def by_backend_table(selection: Selection) -> Table:
 def _contrast_table(name: str, title: str, frame: pd.DataFrame, note: str) -> Table:
     frame = _sorted(frame, "first", "second").assign(pair=frame["first"] + " / " + frame["second"])
     columns = [
-        *axes(frame),
         PATIENCE,
         Column("pair", "A / B", kind="axis"),
         Column("pairs", "pairs", kind="count"),
         with_interval("mse_ratio", "mse ratio", level=0.95),
         with_interval("exact_difference", "exact sums points", 100, level=0.95),
-        Column("verdict", "verdict", kind="text"),
+        *texts("verdict"),
     ]
     scope = "Intervals and verdicts are of seeds on one data set and its test rows."
-    return Table(name, title, frame, columns, (note, VERDICTS, scope))
+    return cell_table(name, title, frame, columns, note, VERDICTS, scope)
 
 
 def target_table(selection: Selection) -> Table:
@@ -159,7 +165,6 @@ def target_table(selection: Selection) -> Table:
     frame["reached_of"] = _of(frame["reached"], frame["seeds"])
     frame["same_of"] = _of(frame["same"], frame["seeds_shared"])
     columns = [
-        *axes(frame),
         Column("reached_of", "reached", kind="text"),
         with_interval("epochs", "epochs", kind="count"),
         Column("train_s", "training s"),
@@ -175,7 +180,7 @@ def target_table(selection: Selection) -> Table:
         *_agreement(same),
         *missing_notes(selection, "accuracy"),
     )
-    return Table("target", f"Time to a val_mse of {target:g}", frame, columns, notes)
+    return cell_table("target", f"Time to a val_mse of {target:g}", frame, columns, *notes)
 
 
 def _of(count: pd.Series, total: pd.Series) -> pd.Series:
@@ -218,7 +223,6 @@ def memory_table(selection: Selection) -> Table:
     for name in ("moved", "moved_low", "moved_high"):
         frame[name] = frame[name].mask(frame["few_rows"])
     columns = [
-        *axes(frame),
         Column("steps_back", "steps back", kind="axis"),
         Column("rows", "test rows", kind="count"),
         with_interval("moved", "output change", level=0.95),
@@ -236,7 +240,7 @@ def memory_table(selection: Selection) -> Table:
         _scope(selection),
         _stopping(figures.longest(selection.frames.trainings)),
     )
-    return Table("memory", "Memory and gradients through time", frame, columns, notes)
+    return cell_table("memory", "Memory and gradients through time", frame, columns, *notes)
 
 
 def predictions_table(selection: Selection) -> Table:
@@ -250,9 +254,9 @@ def predictions_table(selection: Selection) -> Table:
     true_sums = sums.pivot(index=CELL, columns="row", values="true_sum").reset_index()
     frame = pd.concat([true_sums, sort_rows(outputs)]).sort_values("length", kind="stable", ignore_index=True)
     frame.columns = pd.Index([name if isinstance(name, str) else f"row_{name}" for name in frame.columns])
-    columns = [*axes(frame), *(Column(name, name.replace("_", " ")) for name in frame.columns if name not in CELL)]
+    columns = [*(Column(name, name.replace("_", " ")) for name in frame.columns if name not in CELL)]
     notes = ("Outputs for the first test rows, of the lowest seed with the largest patience.",)
-    return Table("predictions", "Predictions of the first test rows", frame, columns, notes)
+    return cell_table("predictions", "Predictions of the first test rows", frame, columns, *notes)
 
 
 TABLES: Mapping[str, Callable[[Selection], Table]] = {

@@ -8,7 +8,16 @@ from bench.analysis import accuracy, speed
 from bench.analysis.select import Selection
 from bench.analysis.statistics import LEAST_PROCESSES, order_rank
 from bench.names import say_count
-from bench.output.tables.table import Column, Table, add_status, axes, missing_notes, sort_rows, with_interval
+from bench.output.tables.table import (
+    Column,
+    Table,
+    add_status,
+    cell_table,
+    missing_notes,
+    sort_rows,
+    texts,
+    with_interval,
+)
 
 MS, MIB, PERCENT = 1e3, 2**-20, 100
 MARKED = "Marked: faster than every other backend, by the intervals of their ratios."
@@ -18,9 +27,8 @@ RATIO = with_interval("ratio", "ratio")
 
 def overview(selection: Selection) -> Table:
     """Tabulate how fast each backend is beside what was learned."""
-    turns = selection.frames.turns
+    turns, main = selection.frames.turns, selection.header.sweep
     cells = speed.epoch_times(turns)
-    main = selection.header.sweep
     cells = cells[(cells["variant"] == str(main.variants[0])) & (cells["threads"] == str(main.threads[0]))]
     place = ["model", "length"]
     frame = cells.pivot(index=place, columns="environment", values="epoch_s").reset_index()
@@ -40,14 +48,13 @@ def overview(selection: Selection) -> Table:
     rows = {(model, length): int(row) for row, model, length in frame[place].itertuples()}
     best = frozenset((rows[cell.model, cell.length], str(cell.environment)) for cell in fastest.itertuples())
     columns = [
-        *axes(frame),
         *(Column(name, f"{name} ms", MS, about=name) for name in environments),
         Column("test_mse", "test mse"),
         Column("exact_sum_rate", "exact sums %", PERCENT),
     ]
     variant = f"Of the variant {main.variants[0]}." if str(main.variants[0]) != "default" else ""
     notes += [variant, control_note(selection), MARKED if best else ""]
-    return Table("overview", "Overview", frame, columns, tuple(filter(None, notes)), best)
+    return cell_table("overview", "Overview", frame, columns, *notes, best=best)
 
 
 def speed_table(selection: Selection) -> Table:
@@ -58,12 +65,11 @@ def speed_table(selection: Selection) -> Table:
     frame = sort_rows(add_status(times, selection, "speed"))
     fastest = frame[speed.KEY].reset_index().merge(speed.fastest(turns), on=speed.KEY)["index"]
     columns = [
-        *axes(frame),
         with_interval("epoch_s", "epoch ms", MS),
         Column("rate", "sequences per s"),
         Column("epoch_j", "epoch J"),
         Column("path", "execution path", kind="text"),
-        Column("status", "status", kind="text"),
+        *texts("status"),
     ]
     energy = "Joules: of the whole GPU, idle power included." if times["epoch_j"].notna().any() else ""
     notes = [
@@ -73,35 +79,35 @@ def speed_table(selection: Selection) -> Table:
         *missing_notes(selection, "speed"),
     ]
     best = frozenset((int(row), "epoch_s") for row in fastest)
-    return Table("speed", "Speed", frame, columns, tuple(filter(None, notes)), best)
+    return cell_table("speed", "Speed", frame, columns, *notes, best=best)
 
 
 def speed_by_backend(selection: Selection) -> Table:
     """Compare every two backends by the ratio of their epochs."""
-    frame = speed.ratios(selection.frames.turns, "environment")
-    return _ratio_table("speed-by-backend", "Backends compared by speed", frame)
+    return _ratio_table(selection, "speed-by-backend", "Backends compared by speed", "environment")
 
 
 def speed_by_model(selection: Selection) -> Table:
     """Compare every two models by the ratio of their epochs."""
-    return _ratio_table("speed-by-model", "Models compared by speed", speed.ratios(selection.frames.turns, "model"))
+    return _ratio_table(selection, "speed-by-model", "Models compared by speed", "model")
 
 
 def speed_by_threads(selection: Selection) -> Table:
     """Compare numbers of threads by the ratio of their epochs."""
-    frame = speed.ratios(selection.frames.turns, "threads")
-    return _ratio_table("speed-by-threads", "Threads compared by speed", frame)
+    return _ratio_table(selection, "speed-by-threads", "Threads compared by speed", "threads")
 
 
-def _ratio_table(name: str, title: str, frame: pd.DataFrame) -> Table:
+def _ratio_table(selection: Selection, name: str, title: str, by: speed.Axis) -> Table:
+    frame = speed.ratios(selection.frames.turns, by)
     frame = frame.assign(pair=frame["first"] + " / " + frame["second"], consistent=speed.consistent(frame))
-    frame = sort_rows(frame, "first", "second")
-    columns = [*axes(frame), Column("pair", "A / B", kind="axis"), RATIO, CONSISTENT]
-    notes = (
+    return cell_table(
+        name,
+        title,
+        sort_rows(frame, "first", "second"),
+        [Column("pair", "A / B", kind="axis"), RATIO, CONSISTENT],
         f"Ratio: seconds of an epoch of A / those of B, taken within each round. {interval_note(frame)}",
         chance_note(frame),
     )
-    return Table(name, title, frame, columns, tuple(filter(None, notes)) if len(frame) else ())
 
 
 def variants(selection: Selection) -> Table:
@@ -117,13 +123,7 @@ def variants(selection: Selection) -> Table:
     starts = speed.start_times(turns)[[*speed.KEY, "padding_share", "compilations", "first_epoch_s"]]
     frame = sort_rows(frame.merge(settings, on=speed.KEY).merge(starts, on=speed.KEY))
     frame = frame.merge(speed.device_efficiency(turns), on=speed.KEY, how="left")
-    columns = [
-        *axes(frame),
-        Column("first_s", "epoch ms", MS),
-        Column("second_s", "baseline ms", MS),
-        RATIO,
-        CONSISTENT,
-    ]
+    columns = [Column("first_s", "epoch ms", MS), Column("second_s", "baseline ms", MS), RATIO, CONSISTENT]
     notes = [
         f"Ratio: epoch / that of the baseline ({', '.join(dict.fromkeys(frame['second']))}), taken within each round. "
         f"{interval_note(frame)}",
@@ -142,7 +142,7 @@ def variants(selection: Selection) -> Table:
             "Efficiency: speed-up over one device / devices. Devices made of one CPU share its cores: they show what "
             "sharing costs."
         )
-    return Table("variants", "Variants compared by speed", frame, columns, tuple(notes) if len(frame) else ())
+    return cell_table("variants", "Variants compared by speed", frame, columns, *notes)
 
 
 def tax(selection: Selection) -> Table:
@@ -150,26 +150,22 @@ def tax(selection: Selection) -> Table:
     frame = speed.tax(selection.frames.turns)
     frame = sort_rows(frame.assign(consistent=speed.consistent(frame)))
     columns = [
-        *axes(frame),
         Column("first_s", "epoch ms", MS),
         Column("second_s", "ceiling ms", MS),
         with_interval("ratio", "tax"),
         CONSISTENT,
     ]
-    notes = (
+    note = (
         f"Tax: epoch with Keras / epoch of its ceiling, the same training written in the framework itself. "
-        f"{interval_note(frame)}",
-        *missing_notes(selection, "speed"),
+        f"{interval_note(frame)}"
     )
-    return Table("tax", "Framework tax", frame, columns, notes if len(frame) else ())
+    return cell_table("tax", "Framework tax", frame, columns, note, *missing_notes(selection, "speed"))
 
 
 def start(selection: Selection) -> Table:
     """Tabulate what starting costs, validation and memory."""
     times = speed.start_times(selection.frames.turns)
-    frame = sort_rows(add_status(times, selection, "speed"))
     columns = [
-        *axes(frame),
         Column("process_start_s", "process start s"),
         Column("import_s", "import s"),
         Column("build_s", "build s"),
@@ -180,32 +176,34 @@ def start(selection: Selection) -> Table:
         Column("validation_s", "validation ms", MS),
         Column("peak_rss_bytes", "memory MiB", MIB),
         Column("peak_device_bytes", "GPU memory MiB", MIB),
-        Column("status", "status", kind="text"),
+        *texts("status"),
     ]
-    notes = (
+    return cell_table(
+        "start",
+        "Start, validation and memory",
+        sort_rows(add_status(times, selection, "speed")),
+        columns,
         f"From starting a process to the end of its first epoch, which holds tracing and compilation. "
         f"{interval_note(times)}",
         "Epoch: a steady one. Validation: a call of evaluate, not the first one, which compiles. Memory: the most that "
         "the process held, libraries included.",
         *missing_notes(selection, "speed"),
     )
-    return Table("start", "Start, validation and memory", frame, columns, notes if len(times) else ())
 
 
 def break_even(selection: Selection) -> Table:
     """Tabulate from which epoch on the backend with the faster epochs is ahead, start included."""
     frame = sort_rows(speed.break_even(selection.frames.turns), "faster", "other")
     columns = [
-        *axes(frame),
         Column("faster", "faster epochs", kind="axis"),
         Column("other", "other", kind="axis"),
         with_interval("epoch", "break-even epoch", kind="count"),
     ]
-    notes = (
+    note = (
         "Break-even: the first epoch at whose end the backend with the faster epochs has done as many in less time, "
-        f"start included. Validation is not charged. 1: it is ahead from the start. {interval_note(frame)}",
+        f"start included. Validation is not charged. 1: it is ahead from the start. {interval_note(frame)}"
     )
-    return Table("break-even", "Break-even", frame, columns, notes if len(frame) else ())
+    return cell_table("break-even", "Break-even", frame, columns, note)
 
 
 def growth(selection: Selection) -> Table:
@@ -213,33 +211,29 @@ def growth(selection: Selection) -> Table:
     turns = selection.frames.turns
     frame = sort_rows(speed.growth(turns))
     columns = [
-        *axes(frame),
         Column("next_length", "next length", kind="axis"),
         Column("epoch_s", "epoch ms", MS),
         Column("next_epoch_s", "next ms", MS),
         with_interval("exponent", "exponent"),
     ]
-    notes = [
+    note = (
         "Exponent: log(next ms / ms) / log(next length / length). 1: an epoch grows in proportion to the length; 0: it "
-        f"does not grow. {interval_note(frame)}",
-    ]
+        f"does not grow. {interval_note(frame)}"
+    )
     order = speed.changes_of_order(turns)
     changes = [
         f"{row.first} / {row.second} ({row.model}) from {row.length} to {row.next_length}"
         for row in order[order["decided"]].itertuples()
     ]
-    if changes:
-        notes.append(f"Backends change places: {'; '.join(changes)}.")
-    elif frame["environment"].nunique() > 1:
-        notes.append("No two backends are shown to change places.")
-    return Table("growth", "Growth with length", frame, columns, tuple(notes) if len(frame) else ())
+    changed = "No two backends are shown to change places." if frame["environment"].nunique() > 1 else ""
+    changed = f"Backends change places: {'; '.join(changes)}." if changes else changed
+    return cell_table("growth", "Growth with length", frame, columns, note, changed)
 
 
 def noise(selection: Selection) -> Table:
     """Tabulate what was unsteady: between processes, between rounds, and what others did."""
     frame = sort_rows(speed.noise(selection.frames.turns))
     columns = [
-        *axes(frame),
         Column("spread", "between processes %", PERCENT),
         Column("round_spread", "between rounds %", PERCENT),
         Column("turns", "turns", kind="count"),
@@ -249,39 +243,28 @@ def noise(selection: Selection) -> Table:
         Column("switches_per_s", "switches per s"),
         Column("device_lag_share", "device lag %", PERCENT),
     ]
-    notes = (
+    note = (
         "Between processes, between rounds: standard deviations. Disturbed: other processes used more than a tenth of "
         "a core. Steal: CPU that the hypervisor gave to others. Switches: how often the worker had to leave its core. "
-        "Device lag: how long the device still worked after the clock had stopped, as a share of the turn.",
+        "Device lag: how long the device still worked after the clock had stopped, as a share of the turn."
     )
-    return Table("noise", "Noise", frame, columns, notes)
+    return cell_table("noise", "Noise", frame, columns, note)
 
 
 def controls(selection: Selection) -> Table:
     """Compare cells with themselves: the ratio should be 1."""
     frame = speed.controls(selection.frames.turns)
     frame = sort_rows(frame.assign(half_width=speed.half_width(frame)))
-    columns = [*axes(frame), RATIO, Column("half_width", "half-width %", PERCENT), CONSISTENT]
-    notes = (
-        f"Ratio: the same cell timed twice in the same rounds, as if it were two. {interval_note(frame)}",
-        control_note(selection),
-    )
-    return Table("controls", "Controls", frame, columns, tuple(filter(None, notes)) if len(frame) else ())
+    columns = [RATIO, Column("half_width", "half-width %", PERCENT), CONSISTENT]
+    note = f"Ratio: the same cell timed twice in the same rounds, as if it were two. {interval_note(frame)}"
+    return cell_table("controls", "Controls", frame, columns, note, control_note(selection))
 
 
 def failures(selection: Selection) -> Table:
     """Tabulate the trials that left no figures."""
     frame = sort_rows(selection.frames.failures)
-    columns = [
-        *axes(frame),
-        Column("trial", "trial", kind="text"),
-        Column("index", "process or seed"),
-        Column("phase", "phase", kind="text"),
-        Column("fault", "fault", kind="text"),
-        Column("reason", "reason", kind="text"),
-    ]
-    notes = ("Processes and seeds are counted from 0.",) if len(frame) else ()
-    return Table("failures", "Failures", frame, columns, notes)
+    columns = [*texts("trial"), Column("index", "process or seed"), *texts("phase", "fault", "reason")]
+    return cell_table("failures", "Failures", frame, columns, "Processes and seeds are counted from 0.")
 
 
 def process_note(frame: pd.DataFrame) -> str:

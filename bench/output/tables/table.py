@@ -41,6 +41,11 @@ def with_interval(name: str, heading: str, scale: float = 1.0, **more: Any) -> C
     return Column(name, heading, scale, low=f"{name}_low", high=f"{name}_high", **more)
 
 
+def texts(*names: str) -> list[Column]:
+    """Return columns of texts under their own names."""
+    return [Column(name, name, kind="text") for name in names]
+
+
 @dataclass(frozen=True)
 class Table:
     """A frame of figures with what a reader must know beside it.
@@ -74,24 +79,26 @@ OPTIONAL = {"device": "cpu", "threads": "1", "variant": "default"}
 """Axes that are shown only where a row has another value than this."""
 
 
-def axes(frame: pd.DataFrame, *, without: Sequence[str] = ()) -> list[Column]:
+def axes(frame: pd.DataFrame) -> list[Column]:
     """Return the columns that name the cells of a frame; device, threads and variant only where they matter."""
-    return [
-        column
-        for column in AXES
-        if column.name in frame
-        and column.name not in without
-        and not (column.name in OPTIONAL and (frame[column.name] == OPTIONAL[column.name]).all())
-    ]
+    usual = {name for name, value in OPTIONAL.items() if name in frame and (frame[name] == value).all()}
+    return [column for column in AXES if column.name in frame and column.name not in usual]
+
+
+def cell_table(
+    name: str,
+    title: str,
+    frame: pd.DataFrame,
+    columns: Sequence[Column],
+    *notes: str,
+    best: frozenset[tuple[int, str]] = frozenset(),
+) -> Table:
+    """Return a table of cells: their axes before the other columns; without rows or text there is no note."""
+    return Table(name, title, frame, [*axes(frame), *columns], tuple(filter(None, notes)) if len(frame) else (), best)
 
 
 def sort_rows(frame: pd.DataFrame, *others: str) -> pd.DataFrame:
-    """Sort rows by length, model, environment and the other axes, and number them anew.
-
-    Args:
-        frame: with any of the columns of a cell.
-        others: more columns, after the axes.
-    """
+    """Sort rows by length, model, environment and the other axes, then by other columns, and number them anew."""
     names = [name for name in ("length", "model", "environment", *OPTIONAL, *others) if name in frame]
     return frame.sort_values(names, kind="stable", ignore_index=True, key=_natural)
 
@@ -107,12 +114,12 @@ MOST_NAMED = 8
 
 
 def add_status(frame: pd.DataFrame, selection: Selection, trial: str) -> pd.DataFrame:
-    """Add what became of failed trials: a column "status", and an empty row for each cell that has no figures.
+    """Add what became of failed trials ("speed" or "accuracy"): a column "status", a row for each cell without figures.
 
     Args:
         frame: a row for each cell, with the columns `CELL`.
-        selection: where the frame is from.
-        trial: "speed" or "accuracy".
+        selection: where it is from.
+        trial: the kind of trials.
     """
     failures = selection.frames.failures
     failed = failures[failures["trial"] == trial]
@@ -141,7 +148,12 @@ def missing_notes(selection: Selection, trial: str) -> tuple[str, ...]:
         "Without figures, see failures": _names(failed) - measured,
         "Planned but not measured": _names(planned) - _names(failed) - measured,
     }
-    return tuple(f"{what}: {_first_of(sorted(names))}." for what, names in without.items() if names)
+    notes = []
+    for what, names in without.items():
+        named, more = sorted(names)[:MOST_NAMED], len(names) - MOST_NAMED
+        if names:
+            notes.append(f"{what}: {', '.join(named)}{f' and {more} more' if more > 0 else ''}.")
+    return tuple(notes)
 
 
 def _names(cells: pd.DataFrame) -> set[str]:
@@ -153,8 +165,3 @@ def cell_name(cell: Any) -> str:
     threads = {"1": "", "default": " default threads"}.get(cell.threads, f" {cell.threads} threads")
     variant = "" if cell.variant == "default" else f" ({cell.variant})"
     return f"{cell.environment} {cell.model} {cell.length}{threads}{variant}"
-
-
-def _first_of(names: Sequence[str]) -> str:
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
