@@ -20,7 +20,7 @@ def curves(memory: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The cell's columns, `patience`, `steps_back` from 0, the last digit, and:
-        `rows`: test rows behind the point; `few_rows`: whether they are fewer than 20; `seeds`;
+        `rows`: test rows of the point; `few_rows`: whether they are fewer than 20; `seeds`;
         `moved`: the mean change of the output, 1 is perfect memory, with its 95 % interval;
         `gradient_start_h`, `gradient_h`, `gradient_start_c`, `gradient_c`: the median norm of the loss gradient with
         respect to the states h and c there, relative to that of h at 0 steps back, with the starting weights and

@@ -1,6 +1,6 @@
 """Commands that show what was measured: `table`, `plot`, `report`, `export`, `compare`.
 
-What they call is imported when they are called: pandas and Altair take a second, which `seqsum run` shall not wait for.
+What they call is imported when they are called: pandas and Altair take a second, which `seqsum run` must not wait for.
 """
 
 import gc

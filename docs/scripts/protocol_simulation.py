@@ -34,7 +34,7 @@ def steady(epoch_s: float, count: int, random: np.random.Generator) -> Array:
 
 
 def heavy_tailed(epoch_s: float, count: int, random: np.random.Generator) -> Array:
-    """Return epochs of which a few take many times as long: Pareto with shape 2.5."""
+    """Return epochs of which a few are many times longer: Pareto with shape 2.5."""
     return epoch_s * (0.8 + 0.2 * random.pareto(2.5, count))
 
 

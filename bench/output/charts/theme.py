@@ -1,6 +1,6 @@
 """How every chart looks: colours for light, dark and print, and a fixed mark for each backend and model.
 
-Backends and models differ in colour and in dash and shape, so that a chart can be read in grey. Colours are chosen
+Backends and models differ in colour and in dash and shape, so that a chart can be read in grey. Colours are picked
 to be told apart by colour-blind readers and to have a contrast of at least 3 to 1 with the background.
 """
 
