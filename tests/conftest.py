@@ -40,7 +40,8 @@ def installed_backends() -> list[str]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let backend tests compile quickly: programs of JAX are kept between runs, and XLA does not optimize them."""
-    if os.environ.get("KERAS_BACKEND") and config.cache is not None:
+    measures = config.getoption("benchmark_only", default=False)
+    if os.environ.get("KERAS_BACKEND") and not measures and getattr(config, "cache", None) is not None:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
