@@ -12,12 +12,12 @@ from rich.text import Text
 
 from bench.analysis.select import Selection
 from bench.errors import UserError
+from bench.host import BUSY_LOAD
 from bench.names import choose_name, say_count
 from bench.output.formats import print_text, shown_columns, table_document, to_csv, to_latex, to_markdown
 from bench.output.numbers import interval, number, visible
 from bench.output.tables import TABLES
 from bench.output.tables.table import Table
-from bench.records.schema import BUSY_LOAD
 
 __all__ = ["interval", "number", "print_tables", "print_text", "provenance", "to_markdown"]
 

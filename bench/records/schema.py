@@ -33,8 +33,6 @@ TrainedAs = Literal["replica", "alone"]
 
 DISTURBED_SHARE = 0.1
 """A turn is disturbed if other processes used more than this share of a core meanwhile."""
-BUSY_LOAD = 0.5
-"""Load average of the minute before a run from which on the machine counts as busy."""
 
 
 class Worker(Frozen):
