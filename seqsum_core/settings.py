@@ -38,6 +38,7 @@ class TaskSettings:
         digits: smallest and largest digit, both included.
         padding: zeros "pre" (before the digits, as Keras' `pad_sequences` does) or "post".
         seed: seed of the data (not of the weights).
+        redraw: draw other generated data for each seed of the weights, so that intervals are over data sets, too.
         test_share: share of all rows kept for the test.
         validation_share: share of the remaining rows for validation: the last ones, as Keras' `validation_split`.
     """
@@ -48,6 +49,7 @@ class TaskSettings:
     digits: tuple[int, int] = ARTICLE_DIGITS
     padding: Padding = "pre"
     seed: int = ARTICLE_SEED
+    redraw: bool = False
     test_share: float = 0.1
     validation_share: float = 0.1
 
@@ -63,11 +65,11 @@ class TaskSettings:
         for name in ("test_share", "validation_share"):
             share = getattr(self, name)
             require(0 < share < 1, f"`{name}` must lie between 0 and 1.", share, "Use 0.1, say.")
-        fixed = (self.sequences, self.min_length, self.digits, self.seed)
-        article = (ARTICLE_SEQUENCES, ARTICLE_MIN_LENGTH, ARTICLE_DIGITS, ARTICLE_SEED)
+        fixed = (self.sequences, self.min_length, self.digits, self.seed, self.redraw)
+        article = (ARTICLE_SEQUENCES, ARTICLE_MIN_LENGTH, ARTICLE_DIGITS, ARTICLE_SEED, False)
         require(
             self.source == "generated" or fixed == article,
-            "The article's data set has fixed `sequences`, `min_length`, `digits` and `seed`.",
+            "The article's data set has fixed `sequences`, `min_length`, `digits`, `seed` and `redraw`.",
             fixed,
             'Set `source = "generated"` to draw other data.',
         )

@@ -36,7 +36,8 @@ By = Literal["environment", "model"]
 
 def trainings(mse: Sequence[float], **fields: Any) -> pd.DataFrame:
     """Make a training of each test MSE, with the seeds 0, 1, ...; a field may be a list."""
-    known = {"patience": 20, "epochs": 100, "stopped_early": False, "exact_sum_rate": 0.75, "start": "numpy"}
+    known: dict[str, Any] = {"test_rows": 200, "split_test_mse": np.nan, "split_exact_sum_rate": np.nan}
+    known |= {"patience": 20, "epochs": 100, "stopped_early": False, "exact_sum_rate": 0.75, "start": "numpy"}
     return pd.DataFrame({"test_mse": mse}).assign(seed=range(len(mse)), **{**CELL, **known, **fields})
 
 

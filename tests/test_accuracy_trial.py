@@ -11,7 +11,7 @@ from bench.plan.cells import Cell, Group, Settings
 from bench.records.schema import Accuracy
 from bench.worker.__main__ import Server
 from bench.worker.messages import Check, Checked, Error, Train, Trained
-from seqsum_core.settings import TrainingSettings
+from seqsum_core.settings import TaskSettings, TrainingSettings
 
 pytestmark = pytest.mark.backend
 
@@ -41,9 +41,10 @@ def test_record(accuracy: Any) -> None:
     assert record.trained_as == "alone" and record.memory.steps_back == (0, 1, 2, 3)
     assert record.start == "numpy" and len(record.loss) == len(record.val_loss) == 2
     assert record.sums == (4, 0, 8, 0, 7, 5) and len(record.predictions) == 6
-    assert sum(errors.rows for errors in record.test_by_length.values()) == record.test.rows == 200
-    weighted = sum(errors.rows * errors.mse for errors in record.test_by_length.values()) / 200
+    assert sum(errors.rows for errors in record.test_by_length.values()) == record.test.rows == 20_000
+    weighted = sum(errors.rows * errors.mse for errors in record.test_by_length.values()) / 20_000
     assert weighted == pytest.approx(record.test.mse)
+    assert record.split_test.rows == 200 and record.split_test.mse == pytest.approx(record.test.mse, rel=0.3)
 
 
 def test_own_model_is_started_by_keras(accuracy: Any) -> None:
@@ -60,7 +61,22 @@ def test_seeds_together_are_as_alone(accuracy: Any) -> None:
         assert (single.trained_as, replica.trained_as) == ("alone", "replica")
         assert single.val_loss == pytest.approx(replica.val_loss, rel=1e-5)
         assert single.test.mse == pytest.approx(replica.test.mse, rel=1e-5)
+        assert single.split_test.mse == pytest.approx(replica.split_test.mse, rel=1e-5)
         assert single.memory.moved == pytest.approx(replica.memory.moved, rel=1e-3, abs=1e-4)
+
+
+def test_each_seed_with_its_own_data(accuracy: Any) -> None:
+    """Together and alone alike: seed 1 has the same rows and so the same losses."""
+    redrawn = Settings(task=TaskSettings(source="generated", redraw=True), training=TrainingSettings(epochs=2))
+    pair, one = (
+        make_group(seeds=seeds, training=redrawn.training).model_copy(update={"settings": redrawn})
+        for seeds in ((0, 1), (1,))
+    )
+    first, second = accuracy.train_group(pair, report=lambda _: None)
+    (alone,) = accuracy.train_group(one, report=lambda _: None)
+    assert second.sums == alone.sums != first.sums
+    assert second.val_loss == pytest.approx(alone.val_loss, rel=1e-5)
+    assert second.test.mse == pytest.approx(alone.test.mse, rel=1e-5)
 
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
@@ -75,7 +91,7 @@ def test_server_trains_a_group(accuracy: Any) -> None:
     printed = io.StringIO()
     reply = Server(printed, process_start_s=0.0, import_s=0.0).reply(Train(group=make_group(seeds=(0, 1))))
     phases = [json.loads(line)["phase"] for line in printed.getvalue().splitlines()]
-    assert phases == ["build", "fit", "fit, epoch 1", "fit, epoch 2", "judge"]
+    assert phases == ["build", "fit", "fit, epoch 1", "fit, epoch 2", "predict", "judge"]
     assert isinstance(reply, Trained) and all(isinstance(record, Accuracy) for record in reply.records)
 
 

@@ -68,8 +68,9 @@ def test_errors_by_length(rows: list[tuple[int, int, float]]) -> None:
 )
 def test_baselines(task: TaskSettings, length: int) -> None:
     data = split(draw(task, length=length), task)
-    results = baseline_errors(data)
-    assert results["linear_regression"].exact_sum_rate == 1.0
-    assert results["linear_regression"].mse < 1e-12 * float(np.var(data.test.sums))
-    assert results["mean"].mse == pytest.approx(np.mean((data.test.sums - data.fitted.sums.mean()) ** 2))
-    assert {result.rows for result in results.values()} == {len(data.test)}
+    results = baseline_errors(data.fitted, data.test, data.validation)
+    for place, rows in enumerate((data.test, data.validation)):
+        linear, mean = results["linear_regression"][place], results["mean"][place]
+        assert linear.exact_sum_rate == 1.0 and linear.mse < 1e-12 * float(np.var(rows.sums))
+        assert mean.mse == pytest.approx(np.mean((rows.sums - data.fitted.sums.mean()) ** 2))
+        assert linear.rows == mean.rows == len(rows)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from seqsum_core.settings import TaskSettings
-from seqsum_core.task import Sequences, batch_order, draw, split, split_rows
+from seqsum_core.task import Sequences, batch_order, draw, fresh_rows, split, split_rows
 
 # First 16 hex digits of SHA-256 of the arrays that the 2017 stack drew: padded digits as int8, sums as int16.
 ARTICLE_HASHES = {
@@ -89,6 +89,34 @@ def test_generated_rows(task_and_length: tuple[TaskSettings, int]) -> None:
 def test_another_seed_draws_other_rows(seed: int, step: int) -> None:
     first, second = (draw(generated(seed=seed), length=12) for seed in (seed, seed + step))
     assert not np.array_equal(first.digits, second.digits)
+
+
+def test_fresh_rows_follow_the_law_of_the_article() -> None:
+    """Equally likely lengths and digits: shares and means lie within four standard errors of the law."""
+    fresh = fresh_rows(TaskSettings(), length=12)
+    assert len(fresh) == 20_000
+    counts = np.bincount(fresh.lengths, minlength=13)[2:]
+    assert np.abs(counts / 20_000 - 1 / 11).max() < 4 * np.sqrt(1 / 11 * 10 / 11 / 20_000)
+    digits = np.concatenate([row[12 - length :] for row, length in zip(fresh.digits, fresh.lengths, strict=True)])
+    shares = np.bincount(digits, minlength=4) / len(digits)
+    assert np.abs(shares - 0.25).max() < 4 * np.sqrt(0.25 * 0.75 / len(digits))
+    article = draw(TaskSettings(), length=12)
+    assert abs(fresh.sums.mean() - article.sums.mean()) < 4 * article.sums.std() / np.sqrt(2_000)
+
+
+def test_fresh_rows_share_no_randomness_with_the_data() -> None:
+    task = generated(sequences=1_000, min_length=40)
+    fitted = {row.tobytes() for row in draw(task, length=40).digits}
+    assert not any(row.tobytes() in fitted for row in fresh_rows(task, length=40).digits)
+
+
+def test_redrawn_data() -> None:
+    task = generated(redraw=True)
+    first, again, second = (draw(task, length=12, seed=seed) for seed in (0, 0, 1))
+    assert np.array_equal(first.digits, again.digits) and not np.array_equal(first.digits, second.digits)
+    assert np.array_equal(draw(generated(), length=12).digits, draw(generated(), length=12, seed=1).digits)
+    with pytest.raises(ValueError, match="`redraw`"):
+        TaskSettings(redraw=True)
 
 
 def test_every_length_and_digit_occurs() -> None:

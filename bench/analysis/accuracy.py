@@ -2,7 +2,7 @@
 
 Frames in, frames out. A training is a cell trained from one seed and judged where one patience ended it; several
 patiences of a seed are one training judged several times. The sample is the seeds: every interval is of seeds on one
-data set and its test rows. docs/methodology.md, "Accuracy over seeds", gives the reasons.
+data set, unless each seed has its own (`redraw`). docs/methodology.md, "Accuracy over seeds", gives the reasons.
 """
 
 from collections.abc import Iterator, Sequence
@@ -81,8 +81,10 @@ def accuracy(trainings: pd.DataFrame) -> pd.DataFrame:
     Returns:
         The cell's columns, `patience` and `patiences` (`merge_patiences`), and: `seeds`; the means `test_mse` and
         `exact_sum_rate` with the ends of their 95 % intervals in `_low` and `_high`, NaN below 5 seeds;
-        `test_mse_median`, `test_mse_sd`; `epochs`, the median that ran; `stopped_early`, the share of seeds that
-        patience stopped, where all others ran to the limit of epochs.
+        `test_mse_median`, `test_mse_sd`; `test_rows`: how many the test rows are; the means `split_test_mse` and
+        `split_exact_sum_rate` on the test rows of the split, NaN where these are the test rows; `epochs`, the median
+        that ran; `stopped_early`, the share of seeds that patience stopped, where all others ran to the limit of
+        epochs.
     """
     merged = merge_patiences(trainings, ["epochs", "test_mse", "exact_sum_rate"])
     by = [*CELL, "patience", "patiences"]
@@ -90,6 +92,9 @@ def accuracy(trainings: pd.DataFrame) -> pd.DataFrame:
         seeds=("seed", "nunique"),
         test_mse_median=("test_mse", "median"),
         test_mse_sd=("test_mse", "std"),
+        test_rows=("test_rows", "first"),
+        split_test_mse=("split_test_mse", "mean"),
+        split_exact_sum_rate=("split_exact_sum_rate", "mean"),
         epochs=("epochs", "median"),
         stopped_early=("stopped_early", "mean"),
     )
@@ -211,7 +216,7 @@ def loss_curves(losses: pd.DataFrame) -> pd.DataFrame:
 
 @lru_cache(maxsize=64)
 def seen_share(task: TaskSettings, length: int) -> float:
-    """Return the share of test rows that are also fitted rows, padding included; NaN for more than 100,000 rows."""
+    """Return the share of the split's test rows that are also fitted, with padding; NaN for more than 100,000 rows."""
     if task.sequences > MOST_ROWS:
         return nan
     rows = split(draw(task, length=length), task)

@@ -59,6 +59,7 @@ def append_baselines(sweep: Sweep, writer: RunWriter) -> None:
     done = {(record.name, record.length) for record in writer.records if isinstance(record, Baseline)}
     for length in sorted(set(sweep.lengths)) if sweep.seeds else []:
         data = task.split(task.draw(sweep.task, length=length), sweep.task)
-        for name, errors in baseline_errors(data).items():
+        fresh = task.fresh_rows(sweep.task, length=length)
+        for name, (test, split_test) in baseline_errors(data.fitted, fresh, data.test).items():
             if (name, length) not in done:
-                writer.append(Baseline(name=name, length=length, test=errors))
+                writer.append(Baseline(name=name, length=length, test=test, split_test=split_test))

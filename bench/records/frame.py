@@ -43,7 +43,8 @@ TURNS = [
 OF_CELL = [*RUN, *CELL, *SETTINGS]
 TRAINING = [*OF_CELL, "seed", "patience"]
 FAILURE = ["trial", "index", "is_control", "phase", "fault", "reason", "exit_code"]
-TEST = ["test_mse", "test_mae", "exact_sum_rate"]
+TEST = ["test_rows", "test_mse", "test_mae", "exact_sum_rate", "split_test_mse", "split_exact_sum_rate"]
+SPLIT = ["mse", "exact_sum_rate"]
 GRADIENTS = ["gradient_start_h", "gradient_h", "gradient_start_c", "gradient_c"]
 
 Kind = Literal[
@@ -65,13 +66,13 @@ FLAGS = ["is_control", "counted", "disturbed", "stopped_early", "unroll"]
 COUNTS = [
     *("protocol_version", "length", "steps_per_execution", "devices", "process", "round", "epochs", "warmup_epochs"),
     *("involuntary_switches", "rows_per_epoch", "steps_per_epoch", "peak_rss_bytes", "seed", "patience", "epoch"),
-    *("true_length", "rows", "steps_back", "row", "true_sum", "index"),
+    *("true_length", "rows", "test_rows", "steps_back", "row", "true_sum", "index"),
 ]
 FIGURES = [
     *("batch_size", "units", "loss", "val_loss", "val_mse", "mse", "mae", "moved", "prediction", "exit_code"),
     *("compilations", "peak_device_bytes", "energy_j", "padding_share", "seconds"),
 ]
-FIGURES += [*TEST, *GRADIENTS, *(name for name in TURNS if name.endswith("_s"))]
+FIGURES += [*TEST[1:], *GRADIENTS, *(name for name in TURNS if name.endswith("_s"))]
 DTYPES = dict.fromkeys(FIGURES, "float64") | dict.fromkeys(COUNTS, "int64") | dict.fromkeys(FLAGS, "bool")
 """Types of columns that are no words; a frame without rows has them, too. What may be unknown is NaN, so a float."""
 
@@ -288,7 +289,9 @@ def _training(records: Sequence[Accuracy]) -> Columns:
 
 
 def _test_columns(records: Sequence[Accuracy] | Sequence[Baseline]) -> Columns:
-    errors = _stored([record.test for record in records], "mse", "mae", "exact_sum_rate")
+    errors = _stored([record.test for record in records], "rows", "mse", "mae", "exact_sum_rate")
+    of_split = [record.split_test for record in records]
+    errors |= {f"split_{name}": [getattr(test, name) if test else nan for test in of_split] for name in SPLIT}
     return dict(zip(TEST, errors.values(), strict=True))
 
 

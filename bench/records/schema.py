@@ -229,9 +229,10 @@ class Accuracy(Frozen):
         loss: training loss of each epoch.
         val_loss: validation loss of each epoch.
         stopped_early: whether patience ended it.
-        test: errors on the test rows with the weights of the last epoch.
+        test: errors on 20,000 fresh rows with the weights of the last epoch; before protocol 3 on those of the split.
         test_by_length: the same by true length.
-        predictions: outputs for the first six test rows.
+        split_test: errors on the test rows of the split, which may be fitted rows, too; None before protocol 3.
+        predictions: outputs for the first six test rows of the split.
         sums: their true sums.
         trained_as: "replica" if other seeds were trained in the same Keras model, else "alone".
         memory: what it keeps of earlier digits, or None for a user's own model.
@@ -248,6 +249,7 @@ class Accuracy(Frozen):
     stopped_early: bool
     test: Errors
     test_by_length: dict[int, Errors]
+    split_test: Errors | None = None
     predictions: tuple[Float32, ...]
     sums: tuple[int, ...]
     trained_as: TrainedAs
@@ -256,12 +258,13 @@ class Accuracy(Frozen):
 
 
 class Baseline(Frozen):
-    """What a model without recurrence gets on the same test rows."""
+    """What a model without recurrence gets on the same rows."""
 
     kind: Literal["baseline"] = "baseline"
     name: str
     length: int
     test: Errors
+    split_test: Errors | None = None
 
 
 Fault = Literal[

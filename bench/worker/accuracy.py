@@ -23,12 +23,15 @@ from seqsum_core.article.verdict import Replayed
 from seqsum_core.memory import measure_memory
 from seqsum_core.nn import models, replicas, training
 from seqsum_core.settings import MODELS
-from seqsum_core.task import Split
+from seqsum_core.task import Sequences, Split, fresh_rows
 
 Report = Callable[[str], None]
 Weights = list[NDArray[np.float32]]
-Start = tuple[Weights | None, list[training.Trained]]
-"""The weights a seed starts from, None if Keras drew them; and what each patience left of its training."""
+Fitted = tuple[Weights | None, list[training.Trained], list[NDArray[np.float32]]]
+"""The weights a seed starts from, None if Keras drew them; what each patience left; its outputs for fresh rows."""
+
+MEMORY_ROWS = 1_000
+"""Fresh rows that memory and gradients are measured on."""
 
 
 def train_group(group: Group, *, report: Report) -> list[Accuracy | Failure]:
@@ -37,25 +40,26 @@ def train_group(group: Group, *, report: Report) -> list[Accuracy | Failure]:
     Several are trained as one Keras model if the model is one of this project.
 
     Returns:
-        For each seed and patience raw losses and errors on the test rows. A training whose losses are not finite is a
-        failure of its own.
+        For each seed and patience raw losses, errors on fresh rows and on the test rows of the split. A training whose
+        losses are not finite is a failure of its own.
 
     Raises:
         ValueError: if the model is a user's own and not usable.
     """
     report("build")
-    data = draw_rows(group)
+    data = [draw_rows(group, seed=seed) for seed in group.seeds]
+    fresh = fresh_rows(group.settings.task, length=group.cell.length)
     keras.utils.clear_session()
-    trainings = (_fit_together if group.together else _fit_alone)(group, data, report)
+    trainings = (_fit_together if group.together else _fit_alone)(group, data, fresh, report)
     report("judge")
     return [
-        _judge(group, data, seed, start, trained)
-        for seed, (start, patiences) in zip(group.seeds, trainings, strict=True)
-        for trained in patiences
+        _judge(group, seed, of_seed.test, start, trained, fresh, outputs)
+        for seed, of_seed, (start, patiences, predictions) in zip(group.seeds, data, trainings, strict=True)
+        for trained, outputs in zip(patiences, predictions, strict=True)
     ]
 
 
-def _fit_together(group: Group, data: Split, report: Report) -> list[Start]:
+def _fit_together(group: Group, data: list[Split], fresh: Sequences, report: Report) -> list[Fitted]:
     """Train all seeds as replicas."""
     model = build_model(group)
     starts = [models.draw_weights(model, seed=seed) or [] for seed in group.seeds]
@@ -64,13 +68,18 @@ def _fit_together(group: Group, data: Split, report: Report) -> list[Start]:
     trained = replicas.fit_replicas(
         name, starts, data, settings.training, seeds=group.seeds, network=settings.network, report=report
     )
-    return list(zip(starts, trained, strict=True))
+    report("predict")
+    predictions = [
+        replicas.predict_replicas(name, [seed.weights for seed in of_patience], fresh, network=settings.network)
+        for of_patience in zip(*trained, strict=True)
+    ]
+    return list(zip(starts, trained, map(list, zip(*predictions, strict=True)), strict=True))
 
 
-def _fit_alone(group: Group, data: Split, report: Report) -> list[Start]:
+def _fit_alone(group: Group, data: list[Split], fresh: Sequences, report: Report) -> list[Fitted]:
     """Train one seed after another; a user's model with layers of its own starts as Keras draws it."""
-    trainings: list[Start] = []
-    for seed in group.seeds:
+    trainings: list[Fitted] = []
+    for seed, rows in zip(group.seeds, data, strict=True):
         if group.cell.model not in MODELS:  # ours draw nothing in Keras; the call would import TensorFlow, if here
             keras.utils.set_random_seed(seed)
         model = build_model(group)
@@ -78,29 +87,35 @@ def _fit_alone(group: Group, data: Split, report: Report) -> list[Start]:
         if start is not None:
             model.set_weights(start)
         report(f"fit, seed {seed}")
-        trained = training.fit_for_accuracy(
-            model,
-            data,
-            group.settings.training,
-            seed=seed,
-            batching=group.cell.variant.batching,
-            padding=group.settings.task.padding,
-        )
-        trainings.append((start, trained))
+        fit, batching, padding = group.settings.training, group.cell.variant.batching, group.settings.task.padding
+        trained = training.fit_for_accuracy(model, rows, fit, seed=seed, batching=batching, padding=padding)
+        predictions = []
+        for of_patience in trained:
+            model.set_weights(of_patience.weights)
+            outputs = training.predict(model, fresh, batching, batch_size=fit.batch_size, padding=padding)
+            predictions.append(outputs)
+        trainings.append((start, trained, predictions))
     return trainings
 
 
 def _judge(
-    group: Group, data: Split, seed: int, start: Weights | None, trained: training.Trained
+    group: Group,
+    seed: int,
+    split_test: Sequences,
+    start: Weights | None,
+    trained: training.Trained,
+    fresh: Sequences,
+    outputs: NDArray[np.float32],
 ) -> Accuracy | Failure:
-    """Judge one training where one patience ended it."""
-    settings, sums = group.settings, data.test.sums
+    """Judge one training where one patience ended it, by its outputs for fresh rows."""
+    settings, sums = group.settings, split_test.sums
     try:
         _check_finite(trained.loss, trained.val_loss)
         memory = None
         if group.cell.model in MODELS and start is not None:
             mask, task = settings.network.mask, settings.task
-            measured = measure_memory(group.cell.model, start, trained.weights, rows=data.test, task=task, mask=mask)
+            rows = fresh.first(MEMORY_ROWS)
+            measured = measure_memory(group.cell.model, start, trained.weights, rows=rows, task=task, mask=mask)
             memory = Memory(**asdict(measured))
     except ArithmeticError as error:
         trial = Trial(kind="accuracy", cell=group.cell, index=seed, settings=settings)
@@ -113,8 +128,9 @@ def _judge(
         loss=tuple(trained.loss),
         val_loss=tuple(trained.val_loss),
         stopped_early=trained.stopped_early,
-        test=metrics.errors(trained.predictions, sums),
-        test_by_length=dict(metrics.errors_by_length(trained.predictions, sums, data.test.lengths)),
+        test=metrics.errors(outputs, fresh.sums),
+        test_by_length=dict(metrics.errors_by_length(outputs, fresh.sums, fresh.lengths)),
+        split_test=metrics.errors(trained.predictions, sums),
         predictions=tuple(float(value) for value in trained.predictions[:6]),
         sums=tuple(int(value) for value in sums[:6]),
         trained_as="replica" if group.together else "alone",

@@ -24,10 +24,10 @@ MOST_EPOCHS = 1_000_000
 """Where a timed fit ends if nobody ends it: `fit` wants a number."""
 
 
-def draw_rows(trial: Trial | Group) -> Split:
-    """Draw the data of a trial and split them."""
+def draw_rows(trial: Trial | Group, *, seed: int = 0) -> Split:
+    """Draw the data of a trial, or of one of its seeds, and split them."""
     settings = trial.settings.task
-    return task.split(task.draw(settings, length=trial.cell.length), settings)
+    return task.split(task.draw(settings, length=trial.cell.length, seed=seed), settings)
 
 
 def build_model(trial: Trial | Group) -> Any:

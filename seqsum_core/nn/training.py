@@ -219,7 +219,7 @@ def fit_for_accuracy(
     for patience in training.patiences:
         loss, val_loss, stopped_early, weights = stops.kept[patience]
         model.set_weights(weights)
-        predictions = _predict(model, data.test, batching, batch_size=training.batch_size, padding=padding)
+        predictions = predict(model, data.test, batching, batch_size=training.batch_size, padding=padding)
         results.append(Trained(patience, loss, val_loss, stopped_early, weights, predictions))
     return results
 
@@ -251,7 +251,7 @@ def _by_length(
     }
 
 
-def _predict(
+def predict(
     model: keras.Model, rows: Sequences, batching: Batching, *, batch_size: int, padding: Padding
 ) -> NDArray[Any]:
     """Return the outputs for rows, shape (rows,), each bucket predicted at its own length."""

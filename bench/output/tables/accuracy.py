@@ -55,7 +55,9 @@ def accuracy_table(selection: Selection) -> Table:
         with_interval("test_mse", "test mse", level=0.95),
         Column("test_mse_median", "median"),
         with_interval("exact_sum_rate", "exact sums %", 100, level=0.95),
-        Column("seen_share", "seen rows %", 100),
+        Column("split_test_mse", "split: mse"),
+        Column("split_exact_sum_rate", "split: exact sums %", 100),
+        Column("seen_share", "split: seen rows %", 100),
         Column("epochs", "epochs", kind="count"),
         Column("stopped_early", "stopped early %", 100),
         *texts("status"),
@@ -63,7 +65,7 @@ def accuracy_table(selection: Selection) -> Table:
     notes = (
         _scope(selection),
         _stopping(trainings),
-        "Seen rows: share of the test rows that are equal to a fitted row, padding included.",
+        "Split: the test rows of the data set itself. Seen rows: the share of them that are equal to a fitted row.",
         "The linear fit solves the task, since a sum is linear in the digits. The error of a recurrent model depends "
         "on how far training got as well as on its memory.",
         *missing_notes(selection, "accuracy"),
@@ -80,17 +82,24 @@ def _order(column: pd.Series) -> pd.Series:
     return figures.patience_order(column) if column.name == "patience" else column
 
 
-def _scope(selection: Selection) -> str:
-    """Describe what the means and their intervals are of."""
-    trainings = selection.frames.trainings
+def _means(trainings: pd.DataFrame) -> str:
+    """Describe what the means are over."""
     counts = trainings.groupby(CELL)["seed"].nunique()
     few, most = counts.agg(["min", "max"]).fillna(0).astype(int).tolist()
     seeds = say_count(most, "seed") if few == most else f"{few} to {most} seeds"
-    rows = say_count(selection.header.sweep.task.test_rows, "test row")
-    return (
-        f"Means over {seeds}, from {LEAST_SEEDS} on with 95 % intervals. An interval is of seeds on this data set and "
-        f"its {rows}: other rows can change a figure by more."
-    )
+    return f"Means over {seeds}, from {LEAST_SEEDS} on with 95 % intervals"
+
+
+def _scope(selection: Selection) -> str:
+    """Describe what the means and their intervals are of."""
+    trainings, task = selection.frames.trainings, selection.header.sweep.task
+    rows = int(trainings["test_rows"].max()) if len(trainings) else task.test_rows
+    means = f"{_means(trainings)}, on {rows:,} test rows"
+    if rows <= task.test_rows:
+        return f"{means}, the split's own: other rows can change a figure by more than other seeds."
+    if task.redraw:
+        return f"{means} of the same law, drawn apart. Each seed has a data set of its own: intervals are of both."
+    return f"{means} of the same law, drawn apart. Intervals are of seeds on this data set."
 
 
 def _stopping(trainings: pd.DataFrame) -> str:
@@ -237,7 +246,7 @@ def memory_table(selection: Selection) -> Table:
         "Where the output cannot grow as far as the sum, it changes little at any step, whatever the states hold.",
         "Gradient: the norm of the loss gradient with respect to the states h and c there, relative to that of h at "
         "the end, with the starting and the trained weights: medians over seeds.",
-        _scope(selection),
+        f"{_means(selection.frames.trainings)}.",
         _stopping(figures.longest(selection.frames.trainings)),
     )
     return cell_table("memory", "Memory and gradients through time", frame, columns, *notes)

@@ -41,7 +41,8 @@ def overview(selection: Selection) -> Table:
         learned = accuracy.accuracy(accuracy.average_environments(longest))
         frame = frame.merge(learned[[*place, "test_mse", "exact_sum_rate"]], on=place, how="outer")
         notes.append(
-            f"Errors on the test rows: means over all backends and {say_count(longest['seed'].nunique(), 'seed')}."
+            f"Errors on {int(longest['test_rows'].max()):,} test rows: means over all backends and "
+            f"{say_count(longest['seed'].nunique(), 'seed')}."
         )
     frame = sort_rows(frame)
     fastest = speed.fastest(turns).merge(cells[speed.KEY], on=speed.KEY)

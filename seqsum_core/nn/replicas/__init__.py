@@ -7,6 +7,6 @@ every replica moves as if alone. An optimizer that uses a norm, or clipping by a
 docs/replicas.md has figures.
 """
 
-from seqsum_core.nn.replicas.training import fit_replicas
+from seqsum_core.nn.replicas.training import fit_replicas, predict_replicas
 
-__all__ = ["fit_replicas"]
+__all__ = ["fit_replicas", "predict_replicas"]

@@ -19,6 +19,9 @@ from seqsum_core.settings import NetworkSettings, TrainingSettings, require
 from seqsum_core.stopping import StopTracker
 from seqsum_core.task import Sequences, Split, batch_order
 
+MOST_PREDICTED = 2_000
+"""Rows that are predicted at once: the states of all replicas are held."""
+
 
 def fit_replicas(
     model: str,
@@ -70,6 +73,19 @@ def fit_replicas(
     settings = {"epochs": training.epochs, "steps_per_epoch": batches.steps_per_epoch, "shuffle": False}
     replicas.fit(batches, **settings, verbose=0, callbacks=[stops])
     return [[stops.kept[replica, patience] for patience in training.patiences] for replica in range(count)]
+
+
+def predict_replicas(
+    model: str, weights: Sequence[Sequence[NDArray[Any]]], rows: Sequences, *, network: NetworkSettings
+) -> NDArray[np.float32]:
+    """Predict the same rows with each of several weights, shape (S, B)."""
+    replicas = Replicas(model, weights, network)
+    replicas.compile()
+    outputs = []
+    for begin in range(0, len(rows), MOST_PREDICTED):
+        inputs = rows.digits[begin : begin + MOST_PREDICTED].T.astype(np.float32)
+        outputs.append(replicas.predict_on_batch(np.broadcast_to(inputs, (len(weights), *inputs.shape))))
+    return np.concatenate(outputs, axis=1)
 
 
 class SummedErrors(keras.losses.Loss):  # type: ignore[misc]
