@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bench.analysis.select import Selection, select
 from bench.output.charts import write_charts
+from bench.output.headline import answers, headline, margin
 from bench.output.tables import TABLES
 from bench.output.text import print_tables, provenance, to_markdown
 from bench.records.store import load_runs
@@ -65,9 +66,11 @@ def tables(name: str) -> str:
 
 
 def overview() -> str:
-    """Return the README with its table from the reference run."""
+    """Return the README with its finding and its table from the reference run."""
     selection = read("reference")
-    table = to_markdown(TABLES["overview"](selection)).partition("\n\n")[2]
+    found = answers(selection.main_turns)
+    table = f"**{headline(found)}.** {margin(found)}\n\n"
+    table += to_markdown(TABLES["overview"](selection)).partition("\n\n")[2]
     source = "\n".join(f"- {line}" for line in provenance(selection))
     before, _, rest = README.read_text("utf-8").partition(BEGIN)
     return f"{before}{BEGIN}{table}\n\n{source}\n{END}{rest.partition(END)[2]}"
