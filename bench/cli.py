@@ -1,7 +1,10 @@
 """The command line `seqsum`: data to stdout, messages to stderr, a user's mistake in one line with exit code 2."""
 
+import re
 import signal
 import sys
+from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +13,9 @@ from bench.commands import check, read, run
 from bench.commands.app import app, say
 from bench.errors import UserError
 from seqsum_core import __version__
+
+HOME = re.compile(r"(?<=^)~(?=/|$)|(?<==)~(?=/|$)")
+"""A home folder that the shell leaves as it is typed: in --results=~/runs."""
 
 __all__ = ["app", "check", "main", "read", "run"]
 
@@ -32,8 +38,12 @@ def _options(
 def main() -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a character that the terminal does not know ends no command
+            stream.reconfigure(errors="backslashreplace")
+    words = [HOME.sub(lambda match: str(Path.home()), word) for word in sys.argv[1:]]
     try:
-        code = app(sys.argv[1:] or ["--help"], prog_name="seqsum", standalone_mode=False)
+        code = app(words or ["--help"], prog_name="seqsum", standalone_mode=False)
     except typer.TyperException as error:  # of the command line: an option that is not there, a value it does not take
         say(f"seqsum: {' '.join(error.format_message().replace('Value error, ', '').split())}")
         code = 2

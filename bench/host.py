@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import process_time
@@ -32,9 +32,11 @@ class Machine(Frozen):
 
     Args:
         cores: logical cores this process may use.
+        memory_bytes: of the machine, or what a control group leaves of it.
         system: operating system, its release and the architecture.
         governor: CPU frequency governor, or "unknown".
         gpus: name, driver, CUDA version, highest clock and power limit of each GPU.
+        cpu_quota: cores that a control group allows; None: all.
     """
 
     cpu: str
@@ -43,6 +45,7 @@ class Machine(Frozen):
     system: str
     governor: str
     gpus: tuple[str, ...] = ()
+    cpu_quota: float | None = None
 
 
 def describe_machine() -> Machine:
@@ -53,11 +56,71 @@ def describe_machine() -> Machine:
     return Machine(
         cpu=cpuinfo.get_cpu_info().get("brand_raw", platform.processor() or "unknown"),
         cores=len(usable_cores()),
-        memory_bytes=psutil.virtual_memory().total,
+        memory_bytes=min([psutil.virtual_memory().total, *_memory_limits()]),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         governor=governor.read_text().strip() if governor.exists() else "unknown",
         gpus=tuple(describe_gpus()),
+        cpu_quota=min(_cpu_quotas(), default=None),
     )
+
+
+CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+UNLIMITED = 2**60
+"""Bytes from which on version 1 of control groups means no limit."""
+
+
+def _cgroup_folders(controller: str) -> Iterator[Path]:
+    """Yield the folders of the control groups this process is in, its own first: of version 2 and of version 1.
+
+    Source: Linux kernel documentation, "Control Group v2" and "Control Groups version 1".
+    """
+    for line in OWN_CGROUPS.read_text().splitlines() if OWN_CGROUPS.exists() else ():
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        root = CGROUPS / controller if controllers else CGROUPS
+        folder = root / path.lstrip("/")
+        yield from (place for place in (folder, *folder.parents) if place.is_relative_to(root) and place.is_dir())
+
+
+def _cgroup_numbers(controller: str, name: str) -> Iterator[dict[str, str]]:
+    """Yield the words of a file of each control group: a key and its value in each line, or a line without a key."""
+    for folder in _cgroup_folders(controller):
+        with suppress(OSError):
+            lines = (folder / name).read_text().splitlines()
+            yield {key: value for key, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def _cpu_quotas() -> Iterator[float]:
+    for folder in _cgroup_folders("cpu"):
+        with suppress(OSError, ValueError):
+            if (folder / "cpu.max").exists():
+                quota, period = (folder / "cpu.max").read_text().split()
+            else:
+                quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+            if float(quota) > 0:
+                yield float(quota) / float(period)
+
+
+def _memory_limits() -> Iterator[int]:
+    for folder in _cgroup_folders("memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            with suppress(OSError, ValueError):
+                if (limit := int((folder / name).read_text())) < UNLIMITED:
+                    yield limit
+
+
+def _throttled_s() -> float:
+    """Return the seconds for which a control group kept its processes from running since it was made."""
+    units = {"throttled_usec": 1e-6, "throttled_time": 1e-9}  # of version 2 and of version 1
+    counts = _cgroup_numbers("cpu", "cpu.stat")
+    return max((scale * float(each.get(name, 0)) for each in counts for name, scale in units.items()), default=0.0)
+
+
+def out_of_memory_kills() -> int:
+    """Count the processes that the memory limits of control groups have ended."""
+    files = ("memory.events", "memory.oom_control")  # of version 2 and of version 1
+    return max((int(each.get("oom_kill", 0)) for name in files for each in _cgroup_numbers("memory", name)), default=0)
 
 
 def usable_cores() -> list[int]:
@@ -137,12 +200,14 @@ class Noise:
         others_cpu_s: CPU seconds that other processes took, the hypervisor's steal included.
         steal_s: CPU seconds that the hypervisor gave to other machines.
         involuntary_switches: how often this process had to make room on its core.
+        throttled_s: seconds for which a control group kept its processes from running.
         energy_j: joules that the GPU used; None without one, or where it does not count them.
     """
 
     others_cpu_s: float
     steal_s: float
     involuntary_switches: int
+    throttled_s: float = 0.0
     energy_j: float | None = None
 
 
@@ -155,19 +220,20 @@ class Watch:
 
     def noise(self) -> Noise:
         """Return what has happened since."""
-        busy, own, steal, switches = (now - before for now, before in zip(_readings(), self._start, strict=True))
+        changes = (now - before for now, before in zip(_readings(), self._start, strict=True))
+        busy, own, steal, switches, throttled = changes
         now_j = None if self._energy_j is None else gpu_energy_j()
         used_j = None if now_j is None or self._energy_j is None else now_j - self._energy_j
-        return Noise(max(0.0, busy - own), steal, int(switches), used_j)
+        return Noise(max(0.0, busy - own), steal, int(switches), throttled, used_j)
 
 
-def _readings() -> tuple[float, float, float, int]:
-    """Read how long the system was busy, this process, and the hypervisor elsewhere; and the switches."""
+def _readings() -> tuple[float, float, float, int, float]:
+    """Read how long the system was busy, this process, and the hypervisor elsewhere; switches; how long throttled."""
     system = psutil.cpu_times()
     guests = getattr(system, "guest", 0.0) + getattr(system, "guest_nice", 0.0)  # counted in user already
     busy = sum(system) - system.idle - getattr(system, "iowait", 0.0) - guests
     switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw if resource else 0
-    return busy, process_time(), getattr(system, "steal", 0.0), switches
+    return busy, process_time(), getattr(system, "steal", 0.0), switches, _throttled_s()
 
 
 def peak_rss_bytes() -> int:
@@ -181,9 +247,8 @@ def peak_rss_bytes() -> int:
 
 def reset_peak_rss() -> None:
     """Start the count of `peak_rss_bytes` again, where the system can do that."""
-    clear = Path("/proc/self/clear_refs")
-    if clear.exists():
-        clear.write_text("5")
+    with suppress(OSError):  # in a hardened container /proc cannot be written
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"

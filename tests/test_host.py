@@ -73,8 +73,8 @@ def test_work_of_this_process_is_not_counted() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        ((10.0, 1.0, 0.5, 7), (15.0, 3.0, 0.75, 9), Noise(3.0, 0.25, 2)),
-        ((10.0, 1.0, 0.0, 0), (10.99, 2.0, 0.0, 0), Noise(0.0, 0.0, 0)),  # clocks tick: never below nothing
+        ((10.0, 1.0, 0.5, 7, 1.0), (15.0, 3.0, 0.75, 9, 1.5), Noise(3.0, 0.25, 2, 0.5)),
+        ((10.0, 1.0, 0.0, 0, 0.0), (10.99, 2.0, 0.0, 0, 0.0), Noise(0.0, 0.0, 0)),  # clocks tick: never below nothing
     ],
 )
 def test_others(

@@ -1,20 +1,23 @@
 """Which Python runs which environment, and what variables its workers see.
 
 Each environment can have an interpreter of its own: tox builds one for each backend. A worker inherits only the
-variables of an allow-list, so that nothing that changes the figures comes from the caller's shell.
+variables of an allow-list, and those that the user names, so that nothing that changes the figures comes from the
+caller's shell without a word.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from bench.errors import UserError
 from bench.plan.cells import BACKENDS, BackendName, backend_of, check_environment
-from bench.plan.timing import Runtime, Threads
+from bench.plan.timing import DECISIVE, Runtime, Threads
 
 TOX_ENVIRONMENT: Mapping[BackendName, str] = {"jax": "jax", "torch": "torch", "tensorflow": "tf"}
 
@@ -26,6 +29,9 @@ ALWAYS_SET = {
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
+SAFE = {"PYTHONSAFEPATH": "1"}
+TERRAFORM = ("TF_CLI_", "TF_VAR_", "TF_LOG", "TF_DATA_DIR", "TF_WORKSPACE")
+"""Variables of another program whose names begin like TensorFlow's."""
 NEEDED = ("bench", "seqsum_core", "keras")
 """Packages that an interpreter must have besides its backend."""
 
@@ -74,9 +80,62 @@ def worker_settings(
 def worker_environment(
     environment: str, device: str, threads: Threads, runtime: Runtime | None = None, devices: int = 1
 ) -> dict[str, str]:
-    """Return all variables of a worker: what is inherited, and `worker_settings`."""
+    """Return all variables of a worker: what is inherited, what the user names, and `worker_settings`.
+
+    A folder `bench` or a file `statistics.py` in the current folder must not be taken for ours or for Python's:
+    PYTHONSAFEPATH leaves the current folder out, and the worker puts it last.
+    """
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    return inherited | worker_settings(environment, device, threads, runtime, devices)
+    named = dict(runtime.variables) if runtime else {}
+    return inherited | named | SAFE | worker_settings(environment, device, threads, runtime, devices)
+
+
+def parse_variables(options: Iterable[str]) -> dict[str, str]:
+    """Read options of the form NAME, for what it is here, or NAME=VALUE; raise `UserError` if NAME is not set here."""
+    variables = {}
+    for option in options:
+        name, sign, value = option.partition("=")
+        if not sign and name not in os.environ:
+            raise UserError(
+                f"`--env` must name a variable that is set. Received: {name}. Write {name}=VALUE, or set it."
+            )
+        variables[name] = value if sign else os.environ[name]
+    return variables
+
+
+def left_out_variables(variables: Iterable[str]) -> list[str]:
+    """List the variables that are set here, decide how a backend computes, and do not reach the workers."""
+    reach = {*variables, *INHERITED, *ALWAYS_SET, "KERAS_BACKEND", "CUDA_VISIBLE_DEVICES"}
+    names = (name for name in os.environ if name.startswith(DECISIVE) and not name.startswith(TERRAFORM))
+    return sorted(name for name in names if name not in reach)
+
+
+def check_own_variables(models: Iterable[str], variables: Iterable[str]) -> None:
+    """Raise `UserError` if the file of a user's own model names a variable that is set here and does not reach it."""
+    reach = {*variables, *INHERITED}
+    for model in models:
+        module, colon, _ = model.partition(":")
+        text = _source(module) if colon else ""
+        names = sorted({name for name in re.findall(r"""["']([A-Za-z_]\w*)["']""", text) if name in os.environ} - reach)
+        if names and re.search(r"environ|getenv", text):
+            raise UserError(
+                f"{model} reads variables that do not reach a worker. Received: {', '.join(names)}. "
+                f"Add {' '.join(f'--env {name}' for name in names)}, or unset {'it' if len(names) == 1 else 'them'}."
+            )
+
+
+def _source(module: str) -> str:
+    """Return the text of a module's file without importing it; empty if it is not found."""
+    places: list[str] = [str(Path.cwd()), *sys.path]
+    for part in module.split("."):
+        spec = PathFinder.find_spec(part, places)
+        if spec is None:
+            return ""
+        places = list(spec.submodule_search_locations or [])
+    try:
+        return Path(spec.origin).read_text("utf-8") if spec and spec.origin else ""
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def find_interpreter(environment: str, *, device: str, pythons: Mapping[str, str]) -> str:
@@ -214,11 +273,12 @@ def _usual_places(backend: BackendName, device: str) -> Iterator[str]:
 def _missing_packages(python: str, backend: str) -> str:
     """Describe what an interpreter lacks to run a backend; empty if nothing."""
     try:
-        answer = subprocess.run([python, "-c", _PROBE], capture_output=True, text=True, timeout=60, check=True)
-        packages = set(json.loads(answer.stdout))
+        command, variables = [python, "-c", _PROBE], os.environ | SAFE
+        answer = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=True)
+        packages = set(json.loads(answer.stdout.splitlines()[-1]))  # a sitecustomize may print before
     except OSError as error:
         return f"it cannot be started ({error.strerror})"
-    except (subprocess.SubprocessError, ValueError, TypeError):
+    except (subprocess.SubprocessError, ValueError, TypeError, IndexError):
         return "it does not answer like a Python"
     missing = [name for name in (*NEEDED, backend) if name not in packages]
     return f"{', '.join(missing)} not installed" if missing else ""

@@ -11,7 +11,7 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -36,18 +36,35 @@ def machine_lock(*, wait: bool = False) -> Iterator[None]:
     Raises:
         UserError: naming the process that measures already, if it is not waited for.
     """
-    folder = Path(tempfile.gettempdir())
-    holder = folder / "seqsum-measuring.json"
+    folder = Path(tempfile.gettempdir()) / "seqsum-lock"
+    holder, lock = folder / "holder.json", FileLock(folder / "measuring.lock", mode=0o666)
     try:
-        with FileLock(folder / "seqsum-measuring.lock", timeout=-1 if wait else 0, mode=0o666):
-            holder.write_text(json.dumps({"process": os.getpid(), "since": f"{datetime.now():%H:%M:%S}"}))
-            yield
+        _make_common(folder)
+        lock.acquire(timeout=-1 if wait else 0)
+        holder.unlink(missing_ok=True)  # of another user: the folder is everybody's, the file is not
+        holder.write_text(json.dumps({"process": os.getpid(), "since": f"{datetime.now():%H:%M:%S}"}))
     except Timeout:
         who = json.loads(holder.read_text()) if holder.exists() else {"process": "unknown", "since": "unknown"}
         raise UserError(
             f"Another run measures on this machine (process {who['process']}, since {who['since']}). "
             "Two at once would spoil both: wait for it."
         ) from None
+    except PermissionError as error:
+        raise UserError(
+            f"The lock of this machine must be everybody's. Received: {error.filename}, which is not. "
+            "Let its owner remove the folder, or set TMPDIR to one of yours."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _make_common(folder: Path) -> None:
+    """Make a folder that every user may write to. Linux refuses foreign files in the sticky /tmp itself."""
+    with suppress(FileExistsError):
+        folder.mkdir()
+        folder.chmod(0o777)
 
 
 def worker_cores(cell: Cell, cores: Sequence[int]) -> list[int]:

@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 from pydantic import ValidationError
 
 from bench.errors import UserError
+from bench.host import out_of_memory_kills
 from bench.measure.environments import worker_environment
 from bench.plan.cells import Device
 from bench.plan.timing import Limits, Runtime, Threads
@@ -53,6 +54,7 @@ class WorkerProcess:
     ) -> None:
         self.phase = "start"
         self._limits = limits
+        self._kills = out_of_memory_kills()
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         start = Start(
             environment=environment,
@@ -132,7 +134,7 @@ class WorkerProcess:
             self._process.stdin.write(request.model_dump_json() + "\n")
             self._process.stdin.flush()
         except OSError:
-            raise ended(self._process.wait(), self._printed(), phase=self.phase) from None
+            raise self._ended() from None
         return self._reply(reply_type)
 
     def _reply(self, reply_type: type[R]) -> R:
@@ -149,7 +151,7 @@ class WorkerProcess:
             elif reply.fault == "user":
                 raise UserError(reply.reason)
             else:
-                raise self._error(reply.reason, reply.fault)
+                raise self._error(reply.reason, reply.fault, reply.printed)
 
     def _next_reply(self) -> Reply:
         limit_s = self._limits.silence_s(self.phase)
@@ -159,7 +161,7 @@ class WorkerProcess:
             self.end()
             raise self._error(f"silent for {limit_s:g} s, ended", "silent", self._printed()) from None
         if line is None:
-            raise ended(self._process.wait(), self._printed(), phase=self.phase)
+            raise self._ended()
         try:
             return REPLY.validate_json(line)
         except ValidationError:
@@ -168,9 +170,18 @@ class WorkerProcess:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
+        is_message = False
         for line in self._process.stdout:
-            self._lines.put(line)
+            is_message = is_message or line.startswith("{")
+            if is_message:  # what comes before the first one was printed before the worker had its stdout, say by
+                self._lines.put(line)  # a sitecustomize
         self._lines.put(None)
+
+    def _ended(self) -> WorkerError:
+        """Describe how the process ended."""
+        exit_code = self._process.wait()
+        by_limit = out_of_memory_kills() > self._kills
+        return ended(exit_code, self._printed(), phase=self.phase, by_limit=by_limit)
 
     def _error(self, reason: str, fault: Fault, printed: Sequence[str] = ()) -> WorkerError:
         return WorkerError(reason, fault, phase=self.phase, printed=printed)

@@ -28,6 +28,8 @@ def obstacles(diagnosis: Diagnosis) -> list[str]:
         f"Other processes compute on the GPU ({users}): end them before measuring.": bool(users),
         f"Only {number(gib)} GiB of memory are free: end what holds it.": gib < LEAST_GIB,
         "There is one core only, so the coordinator disturbs what it measures: use a machine with two.": is_single,
+        f"A control group allows {number(machine.cpu_quota)} cores and stops what takes more: raise its quota to the "
+        f"{machine.cores} cores of this machine.": machine.cpu_quota is not None and machine.cpu_quota < machine.cores,
         f"The CPU frequency governor is {machine.governor}: set it to performance.": is_slow,
         diagnosis.keras_backend: bool(diagnosis.keras_backend),
     }

@@ -5,7 +5,7 @@ docs/methodology.md gives the reason for each.
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from bench.frozen import Frozen
 
@@ -78,6 +78,34 @@ class Limits(Frozen):
         return limit
 
 
+DECISIVE = (
+    *("KERAS_", "TF_", "XLA_", "JAX_", "TORCH_", "PYTORCH_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "CUBLAS_"),
+    *("CUDA_", "NVIDIA_", "MALLOC_", "LD_PRELOAD", "PYTHONHASHSEED"),
+)
+"""How the names of environment variables begin that decide how a backend computes; a worker records them."""
+SETTINGS_OF = {
+    "KERAS_BACKEND": "--backend",
+    "XLA_FLAGS": "runtime.xla_flags in a sweep file",
+    "OMP_NUM_THREADS": "threads in a sweep file",
+    "CUDA_VISIBLE_DEVICES": "--device",
+    "NVIDIA_TF32_OVERRIDE": "runtime.tf32 in a sweep file",
+}
+"""Variables that seqsum sets in every worker, and what they are set with."""
+
+
+def _pairs(variables: object) -> object:
+    return tuple(sorted(variables.items())) if isinstance(variables, dict) else variables
+
+
+def _check_variables(variables: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    for name, value in variables:
+        if name in SETTINGS_OF:
+            raise ValueError(f"`variables` cannot hold what seqsum sets. Received: {name}. Use {SETTINGS_OF[name]}.")
+        if not name or "=" in name or "\0" in name + value:
+            raise ValueError(f"`variables` must be names of environment variables. Received: {name!r}. Correct it.")
+    return variables
+
+
 def _check_xla_flags(flags: str) -> str:
     if wrong := [flag for flag in flags.split() if not flag.startswith("--xla_")]:
         raise ValueError(f"`xla_flags` must hold flags of XLA. Received: {wrong[0]!r}. Begin each with --xla_.")
@@ -91,8 +119,10 @@ class Runtime(Frozen):
         tf32: let a GPU multiply float32 in TF32, on every backend.
         deterministic: ask for deterministic operations, on every backend.
         xla_flags: more flags for XLA, each beginning with `--xla_`.
+        variables: environment variables that workers get besides those of seqsum; a table in a sweep file.
     """
 
     tf32: bool = False
     deterministic: bool = False
     xla_flags: Annotated[str, AfterValidator(_check_xla_flags)] = ""
+    variables: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs), AfterValidator(_check_variables)] = ()

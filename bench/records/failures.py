@@ -1,6 +1,8 @@
 """What went wrong with a worker: told apart by what it left, and written down as a failure of its trial."""
 
+import re
 import signal
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -13,7 +15,9 @@ OUT_OF_MEMORY = (
     *("out of memory", "outofmemory", "cannot allocate memory"),
 )
 """What Python, C++, XLA, TensorFlow, PyTorch and Linux print when there is no memory left; lower case."""
-KEPT_LINES, KEPT_CHARACTERS = 20, 300
+KEPT_LINES, KEPT_CHARACTERS, KEPT_REASON = 20, 300, 500
+QUOTED = re.compile(r"[\w.]*(Error|Exception|Failure)\b")
+"""How a line begins that names an error."""
 
 
 class WorkerError(Exception):
@@ -40,8 +44,15 @@ def last_lines(printed: Sequence[str]) -> tuple[str, ...]:
     return tuple(line.strip()[:KEPT_CHARACTERS] for line in printed if line.strip())[-KEPT_LINES:]
 
 
-def ended(exit_code: int, printed: Sequence[str], *, phase: str = "") -> WorkerError:
-    """Describe how a process ended that nobody asked to end, by its exit code and the lines it wrote on stderr."""
+def ended(exit_code: int, printed: Sequence[str], *, phase: str = "", by_limit: bool = False) -> WorkerError:
+    """Describe how a process ended that nobody asked to end.
+
+    Args:
+        exit_code: of the process, or the negative number of the signal.
+        printed: the lines it wrote on stderr.
+        phase: what it was doing.
+        by_limit: whether the memory limit of a control group ended a process meanwhile.
+    """
     name = ""
     if exit_code < 0:
         with suppress(ValueError):
@@ -51,19 +62,40 @@ def ended(exit_code: int, printed: Sequence[str], *, phase: str = "") -> WorkerE
     in_python = any(line.startswith("Traceback") for line in lines)  # a traceback quotes code, whatever it mentions
     if any(is_out_of_memory(line) for line in (lines[-1:] if in_python else lines)):
         fault = "out of memory"
+    if by_limit and fault == "killed":
+        fault, name = "out of memory", f"{name}, by the memory limit of a control group"
     reason = f"ended with exit code {exit_code}{name}" + "".join(f": {line}" for line in lines[-1:])
     return WorkerError(reason, fault, phase=phase, exit_code=exit_code, printed=lines)
 
 
 def raised(error: Exception) -> WorkerError:
     """Describe an error that a request ended in, and that its worker survived."""
-    first_line = str(error).strip().partition("\n")[0]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    first_line, cause = lines[0] if lines else "", root_cause(error, lines)
     if isinstance(error, NotAvailableError):
         return WorkerError(first_line, "not available")
-    reason = ": ".join(filter(None, (type(error).__name__, first_line)))[:500]
-    if is_out_of_memory(reason):
-        return WorkerError(reason, "out of memory")
-    return WorkerError(reason, "not finite" if type(error) is ArithmeticError else "raised")
+    reason = ": ".join(filter(None, (type(error).__name__, first_line)))[:KEPT_REASON]
+    reason += f" (cause: {cause[:KEPT_REASON]})" if cause else ""
+    fault: Fault = "not finite" if type(error) is ArithmeticError else "raised"
+    printed = "".join(traceback.format_exception(error)).splitlines()
+    return WorkerError(reason, "out of memory" if is_out_of_memory(reason) else fault, printed=printed)
+
+
+def root_cause(error: BaseException, lines: Sequence[str]) -> str:
+    """Return what an error came from, in a line, where its first line does not say so; else nothing.
+
+    That is the error at the end of the chain of causes, or the last line of its message that begins with an error's
+    name, as frameworks quote errors in their own.
+    """
+    last = error
+    while (earlier := last.__cause__ or (None if last.__suppress_context__ else last.__context__)) is not None:
+        last = earlier
+    if last is not error:
+        message = str(last).strip().partition("\n")[0]
+        cause = f"{type(last).__name__}: {message}" if message else type(last).__name__
+        return "" if message and message in lines[:1] else cause
+    quoted = [line for line in lines[1:] if QUOTED.match(line)]
+    return quoted[-1] if quoted else ""
 
 
 def is_out_of_memory(text: str) -> bool:

@@ -107,6 +107,7 @@ class Turn(Frozen):
         others_cpu_s: CPU seconds that other processes used meanwhile, the hypervisor's steal included.
         steal_s: CPU seconds that the hypervisor gave to other machines.
         involuntary_switches: how often the worker had to make room on its core.
+        throttled_s: for which a control group kept the worker, or others in it, from running.
         device_lag_s: from stopping the last epoch's clock until the device was idle; None in converted records.
         energy_j: joules that the GPU used; None without a GPU that counts them.
     """
@@ -118,6 +119,7 @@ class Turn(Frozen):
     others_cpu_s: Seconds
     steal_s: Seconds
     involuntary_switches: int
+    throttled_s: Seconds = 0.0
     device_lag_s: Seconds | None = None
     energy_j: float | None = None
 
@@ -134,8 +136,8 @@ class Turn(Frozen):
 
     @property
     def disturbed(self) -> bool:
-        """Tell whether other processes used more than a tenth of a core meanwhile."""
-        return self.others_cpu_s > DISTURBED_SHARE * sum(self.epochs_s)
+        """Tell whether other processes used more than a tenth of a core meanwhile, or throttling took as much."""
+        return self.others_cpu_s + self.throttled_s > DISTURBED_SHARE * sum(self.epochs_s)
 
 
 class ExecutionPath(Frozen):

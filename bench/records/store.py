@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import re
+import shlex
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -132,7 +133,7 @@ class RunWriter:
         except OSError as error:
             raise UserError(
                 f"{self.folder}: cannot write a record ({error.strerror}). Earlier records are kept. When there is "
-                f"room again: seqsum run --resume {self.folder}"
+                f"room again: seqsum run --resume {shlex.quote(str(self.folder))}"
             ) from None
         self._lines += 1
 

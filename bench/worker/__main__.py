@@ -8,10 +8,12 @@ import os
 import sys
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from bench.host import pin
 from bench.plan.cells import Trial, backend_of
+from bench.plan.timing import DECISIVE
 from bench.records.failures import raised
 from bench.records.schema import Worker
 from bench.worker import FIRST_LINE_S, messages
@@ -20,17 +22,13 @@ from bench.worker.messages import REQUEST, Error, Ready, Reply, Request, Start
 if TYPE_CHECKING:  # it imports Keras
     from bench.worker.speed import SpeedTrial
 
-VARIABLES = (
-    *("KERAS_", "TF_", "XLA_", "JAX_", "OMP_", "MKL_", "OPENBLAS_", "CUBLAS_", "CUDA_", "NVIDIA_"),
-    "PYTHONHASHSEED",
-)
-"""How the names of environment variables begin that decide the speed; they are recorded."""
 REPLAYED = ("loss", "val_loss", "test_predictions", "stop_predictions")
 
 
 def main() -> None:
     """Serve requests until stdin ends."""
     replies = _private_stdout()
+    sys.path.append(str(Path.cwd()))  # a user's own model may lie there; last, so that it stands in nobody's way
     start = Start.model_validate_json(sys.argv[1])
     pin(list(start.cores))
     _die_with_parent()
@@ -71,7 +69,8 @@ def import_backend(start: Start) -> Ready:
     )
     import_s = time.perf_counter() - begin_s
     described = {name: value for name, value in asdict(info).items() if name != "backend"}
-    variables = {name: value for name, value in sorted(os.environ.items()) if name.startswith(VARIABLES)}
+    named = dict(start.runtime.variables)
+    variables = {name: os.environ[name] for name in sorted(os.environ) if name.startswith(DECISIVE) or name in named}
     worker = Worker(environment=start.environment, **described, python=sys.version.split()[0], variables=variables)
     return Ready(worker=worker, import_s=import_s)
 
@@ -89,7 +88,7 @@ class Server:
             return self._do(request)
         except Exception as error:  # whatever a framework raises ends this request, not the worker
             lost = raised(error)
-            return Error(fault=lost.fault, reason=str(lost))
+            return Error(fault=lost.fault, reason=str(lost), printed=lost.printed)
 
     def _do(self, request: Request) -> Reply:
         match request:

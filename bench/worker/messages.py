@@ -169,11 +169,13 @@ class Error(Frozen):
     Args:
         fault: what kind of failure it is; "user": the user's input is wrong.
         reason: the same in a line.
+        printed: the last lines of its traceback.
     """
 
     kind: Literal["error"] = "error"
     fault: Fault | Literal["user"]
     reason: str
+    printed: tuple[str, ...] = ()
 
 
 Request = Check | OpenTrial | RunTurn | CloseTrial | Train | Replay | Parity

@@ -3,6 +3,7 @@
 Imports Keras, and inside functions the framework that is the backend.
 """
 
+import sys
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -57,11 +58,21 @@ def check_backend(*, backend: str, device: str, tf32: bool = False, deterministi
             f"`device` {device} was asked for, but {backend} puts its tensors on {kind} ({name}). "
             f"Use --device {kind}" + (f", or the tox environment {tox_name}-gpu." if device == "gpu" else ".")
         )
+    _forget_settings_file()
     if deterministic:
         _use_deterministic_operations()
     _set_precision(tf32, device=kind)
     precision = "tf32" if tf32 and kind == "gpu" else "float32"
     return BackendInfo(backend, kind, name, _threads(), precision, deterministic, _versions())
+
+
+def _forget_settings_file() -> None:
+    """Set what a file ~/.keras/keras.json may have changed back to Keras' defaults."""
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+    uses_nnx = getattr(keras.config, "is_nnx_enabled", lambda: False)()
+    require(not uses_nnx, "`nnx_enabled` of keras.json must be false.", uses_nnx, "Correct that file.")
 
 
 def _device_of(tensor: Any) -> tuple[str, str]:
@@ -103,8 +114,11 @@ def _set_precision(tf32: bool, *, device: str) -> None:
         case "torch":
             import torch
 
-            torch.backends.cuda.matmul.fp32_precision = "tf32" if tf32 else "ieee"
-            torch.backends.cudnn.fp32_precision = "tf32" if tf32 else "ieee"
+            for place in (torch.backends.cuda.matmul, torch.backends.cudnn):
+                if hasattr(place, "fp32_precision"):
+                    place.fp32_precision = "tf32" if tf32 else "ieee"
+                else:  # before PyTorch 2.9
+                    place.allow_tf32 = tf32
         case _ if device == "gpu":
             import tensorflow
 
@@ -122,15 +136,22 @@ def _use_deterministic_operations() -> None:
             import tensorflow
 
             tensorflow.config.experimental.enable_op_determinism()
+            tensorflow.random.set_seed(0)  # without one it refuses every random operation
 
 
 def _versions() -> dict[str, str]:
+    """Return versions: of what was imported, where it says so; then of what is installed."""
     versions = {}
     for package in PACKAGES:
         try:
-            versions[package] = metadata.version(package)
+            installed = metadata.version(package)
         except metadata.PackageNotFoundError:
-            continue
+            installed = ""
+        imported = str(getattr(sys.modules.get(package), "__version__", installed))
+        if imported and installed and imported.partition("+")[0] != installed.partition("+")[0]:
+            imported += f" (imported; {installed} is installed)"
+        if imported or installed:
+            versions[package] = imported or installed
     return versions
 
 

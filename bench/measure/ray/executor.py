@@ -4,6 +4,7 @@ Only nodes that are alike take part: same machine, versions and code. A node tha
 measuring and gets no more; `seqsum run --resume` measures them again.
 """
 
+import shlex
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -138,7 +139,7 @@ class RayExecutor(ExitStack):
         if waiting:
             progress.say(
                 f"No node is left: {say_count(len(waiting), 'unit')} not begun. Start nodes, then go on: "
-                f"seqsum run --executor ray --resume {writer.folder}"
+                f"seqsum run --executor ray --resume {shlex.quote(str(writer.folder))}"
             )
         progress.end(writer.folder)
 

@@ -1,0 +1,382 @@
+"""Other people's machines, shells and files: what they change is refused, said or recorded, never silent."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories import make_cell, make_header, make_processes, make_sweep, select_all
+from fake_worker import fake_python
+
+from bench import host
+from bench.analysis.compare import compare
+from bench.errors import NotAvailableError, UserError
+from bench.measure import environments
+from bench.measure.pool import WorkerPool, machine_lock
+from bench.output.comparison import heading, judge, parse_gate
+from bench.output.doctor import obstacles
+from bench.plan.timing import Runtime
+from bench.records.failures import ended, raised
+from bench.records.schema import Turn
+
+# ---- variables of the shell
+
+
+def test_variables_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNITS", "512")
+    assert environments.parse_variables(["UNITS", "MODE=a=b", "EMPTY="]) == {"UNITS": "512", "MODE": "a=b", "EMPTY": ""}
+    monkeypatch.delenv("UNITS")
+    with pytest.raises(UserError, match=r"must name a variable that is set\. Received: UNITS\. Write UNITS=VALUE"):
+        environments.parse_variables(["UNITS"])
+
+
+def test_named_variables_reach_a_worker() -> None:
+    pairs = (("UNITS", "512"), ("HOME", "elsewhere"))
+    reached = environments.worker_environment("jax", "cpu", 1, Runtime(variables=pairs))
+    assert (reached["UNITS"], reached["HOME"], reached["KERAS_BACKEND"]) == ("512", "elsewhere", "jax")
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("KERAS_BACKEND", "Use --backend."),
+        ("XLA_FLAGS", "Use runtime.xla_flags in a sweep file."),
+        ("OMP_NUM_THREADS", "Use threads in a sweep file."),
+        ("CUDA_VISIBLE_DEVICES", "Use --device."),
+        ("A=B", "Correct it."),
+    ],
+)
+def test_what_seqsum_sets_is_refused(name: str, remedy: str) -> None:
+    with pytest.raises(ValueError, match=f"`variables` .* Received: .*{name}.*{remedy}"):
+        Runtime.model_validate({"variables": {name: "1"}})
+
+
+@pytest.mark.parametrize("name", ["XLA_FLAGS", "OMP_NUM_THREADS", "TF_DETERMINISTIC_OPS", "KMP_AFFINITY", "LD_PRELOAD"])
+def test_what_stays_behind_is_said(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "1")
+    assert name in environments.left_out_variables([])
+    assert name not in environments.left_out_variables([name])
+
+
+@pytest.mark.parametrize(
+    ("source", "is_refused"),
+    [
+        ('import os\nUNITS = int(os.environ["SEQSUM_UNITS"])', True),
+        ("import os\nUNITS = os.getenv('SEQSUM_UNITS', 16)", True),
+        ('UNITS = 16  # "SEQSUM_UNITS" is read nowhere', False),
+        ('import os\nUNITS = os.environ.get("OTHER_UNITS")', False),
+        ("import os\nHOME = os.environ['HOME']", False),
+    ],
+)
+def test_own_models_do_not_miss_a_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str, is_refused: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SEQSUM_UNITS", "512")
+    Path("sized_model.py").write_text(source)
+    if is_refused:
+        with pytest.raises(UserError, match=r"Received: SEQSUM_UNITS\. Add --env SEQSUM_UNITS, or unset it\."):
+            environments.check_own_variables(["lstm", "sized_model:build"], [])
+    else:
+        environments.check_own_variables(["sized_model:build"], [])
+    environments.check_own_variables(["sized_model:build", "absent_model:build"], ["SEQSUM_UNITS"])
+
+
+# ---- limits of a container
+
+
+@pytest.fixture
+def groups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Put this process into a control group of version 2, two levels deep, without limits."""
+    monkeypatch.setattr(host, "CGROUPS", tmp_path)
+    monkeypatch.setattr(host, "OWN_CGROUPS", tmp_path / "own")
+    (tmp_path / "own").write_text("0::/pod/container\n")
+    (tmp_path / "pod" / "container").mkdir(parents=True)
+    for folder in (tmp_path / "pod", tmp_path / "pod" / "container"):
+        (folder / "cpu.max").write_text("max 100000\n")
+        (folder / "memory.max").write_text("max\n")
+    return tmp_path
+
+
+def test_no_limits(groups: Path) -> None:
+    machine = host.describe_machine()
+    assert machine.cpu_quota is None and machine.memory_bytes > 2**28
+    assert host.out_of_memory_kills() == 0
+
+
+@pytest.mark.parametrize("level", ["pod", "pod/container"])
+def test_limits_of_any_level(groups: Path, level: str) -> None:
+    (groups / level / "cpu.max").write_text("50000 100000\n")
+    (groups / level / "memory.max").write_text("268435456\n")
+    machine = host.describe_machine()
+    assert (machine.cpu_quota, machine.memory_bytes) == (0.5, 2**28)
+
+
+def test_limits_of_version_1(groups: Path) -> None:
+    (groups / "own").write_text("3:cpu,cpuacct:/job\n2:memory:/job\n1:name=systemd:/\n")
+    for controller in ("cpu", "memory"):
+        (groups / controller / "job").mkdir(parents=True)
+    (groups / "cpu" / "job" / "cpu.cfs_quota_us").write_text("150000\n")
+    (groups / "cpu" / "job" / "cpu.cfs_period_us").write_text("100000\n")
+    (groups / "cpu" / "job" / "cpu.stat").write_text("nr_throttled 3\nthrottled_time 2500000000\n")
+    (groups / "memory" / "job" / "memory.limit_in_bytes").write_text("9223372036854771712\n")
+    (groups / "memory" / "job" / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 4\n")
+    machine = host.describe_machine()
+    assert machine.cpu_quota == 1.5 and machine.memory_bytes < 2**60
+    assert host.out_of_memory_kills() == 4
+    watch = host.Watch()
+    (groups / "cpu" / "job" / "cpu.stat").write_text("nr_throttled 9\nthrottled_time 4000000000\n")
+    assert watch.noise().throttled_s == 1.5
+
+
+def test_throttled_turns_are_disturbed(groups: Path) -> None:
+    (groups / "pod" / "cpu.stat").write_text("usage_usec 9\nthrottled_usec 1000000\n")
+    watch = host.Watch()
+    (groups / "pod" / "cpu.stat").write_text("usage_usec 9\nthrottled_usec 1250000\n")
+    throttled_s = watch.noise().throttled_s
+    assert throttled_s == 0.25
+
+    def turn(seconds: float) -> Turn:
+        quiet: dict[str, Any] = {"others_cpu_s": 0.0, "steal_s": 0.0, "involuntary_switches": 0}
+        epochs: dict[str, Any] = {"epochs_s": (seconds,), "warmup_epochs": 0}
+        return Turn(round=0, started_after_s=0.0, throttled_s=throttled_s, **epochs, **quiet)
+
+    assert turn(2.0).disturbed and not turn(3.0).disturbed
+
+
+def test_doctor_names_a_quota() -> None:
+    from test_doctor import MACHINE, make_diagnosis
+
+    def found(quota: float) -> list[str]:
+        return obstacles(make_diagnosis(machine=MACHINE.model_copy(update={"cpu_quota": quota})))
+
+    assert found(0.5) == [
+        "A control group allows 0.500 cores and stops what takes more: raise its quota to the 2 cores of this machine."
+    ]
+    assert found(2.0) == []
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "by_limit", "fault"),
+    [(-9, True, "out of memory"), (-9, False, "killed"), (-11, True, "crashed"), (3, True, "crashed")],
+)
+def test_killed_by_a_limit(exit_code: int, by_limit: bool, fault: str) -> None:
+    error = ended(exit_code, [], phase="turn", by_limit=by_limit)
+    assert error.fault == fault and ("memory limit of a control group" in str(error)) == (fault == "out of memory")
+
+
+def test_hardened_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    """/proc cannot be written: the most memory is then counted from the start of the process."""
+
+    def refuse(path: Path, text: str) -> None:
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    host.reset_peak_rss()
+    assert host.peak_rss_bytes() > 0
+
+
+# ---- another user, and names in the way
+
+
+def test_lock_is_everybodys(own_lock: None, tmp_path: Path) -> None:
+    with machine_lock():
+        folder = tmp_path / "seqsum-lock"
+        assert folder.stat().st_mode & 0o777 == 0o777
+        with pytest.raises(UserError, match="Another run measures on this machine"), machine_lock():
+            pass
+    (folder / "holder.json").write_text("of another user")
+    with machine_lock():
+        assert json.loads((folder / "holder.json").read_text())["process"] == os.getpid()
+
+
+def test_foreign_lock(own_lock: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied", "measuring.lock")
+
+    monkeypatch.setattr("bench.measure.pool.FileLock.acquire", refuse)
+    with pytest.raises(UserError, match=r"Received: measuring\.lock, .* set TMPDIR to one of yours"), machine_lock():
+        pass
+
+
+def test_errors_of_the_command_are_not_the_locks(own_lock: None) -> None:
+    with pytest.raises(PermissionError), machine_lock():
+        raise PermissionError(13, "Permission denied", "results")
+
+
+@pytest.mark.parametrize("name", ["bench/__init__.py", "statistics.py", "keras/__init__.py", "json.py", "numpy.py"])
+def test_names_in_the_way(own_lock: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What lies in the current folder is not taken for a module of ours, of Python, or of a library."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text('raise RuntimeError("in the way")')
+    environment = environments.worker_environment("jax", "cpu", 1)
+    module = name.partition("/")[0].removesuffix(".py")
+    code = f"import importlib.util as u; print(u.find_spec({module!r}).origin)"
+    answer = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert str(tmp_path) not in answer.stdout and "in the way" not in answer.stderr
+    with WorkerPool({"jax": fake_python(tmp_path)}) as pool, pool.start(make_cell("jax")) as worker:
+        assert worker.worker.backend == "jax"
+
+
+# ---- gates between machines and settings
+
+
+MACHINE = make_header().machine
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"machine": MACHINE.model_copy(update={"cpu": "Other CPU"})}, "machine"),
+        ({"machine": MACHINE.model_copy(update={"cpu_quota": 0.5})}, "machine"),
+        ({"sweep": make_sweep(timing={"warmup_epochs": 9})}, "timing.warmup_epochs"),
+        ({"sweep": make_sweep(runtime={"variables": {"UNITS": "512"}})}, "runtime.variables"),
+        ({"sweep": make_sweep(training={"batch_size": 7})}, "training.batch_size"),
+    ],
+)
+def test_gate_does_not_judge_what_is_not_the_code(change: dict[str, Any], named: str) -> None:
+    before, after = [make_processes(seconds=[factor * (1 + n / 1000) for n in range(9)]) for factor in (0.01, 0.03)]
+    comparison = compare(select_all(*before, run="base"), select_all(*after, run="new", **change))
+    judgement = judge(comparison, parse_gate("slower:5%"))
+    assert (judgement.verdict, judgement.exit_code) == ("undecided", 3)
+    assert named in judgement.lines[0] and named in heading(comparison)[-1]
+    assert judge(comparison, parse_gate("slower:5%"), anyway=True).exit_code == 1
+
+
+# ---- causes below the first line
+
+
+def chained() -> Exception:
+    try:
+        try:
+            raise FileNotFoundError("no C++ compiler: g++")
+        except FileNotFoundError as cause:
+            raise RuntimeError("compilation failed\n\nSet TORCHDYNAMO_VERBOSE=1") from cause
+    except RuntimeError as error:
+        return error
+
+
+QUOTING = "backend='inductor' raised:\nInvalidCxxCompiler: No working C++ compiler found\nLookupError: g++\n\nHint: no"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (chained(), "RuntimeError: compilation failed (cause: FileNotFoundError: no C++ compiler: g++)"),
+        (RuntimeError(QUOTING), "RuntimeError: backend='inductor' raised: (cause: LookupError: g++)"),
+        (ValueError("one line"), "ValueError: one line"),
+        (KeyError("loss"), "KeyError: 'loss'"),
+        (NotAvailableError("not here\nmore"), "not here"),
+        (RuntimeError(""), "RuntimeError"),
+    ],
+)
+def test_causes(error: Exception, reason: str) -> None:
+    lost = raised(error)
+    assert str(lost) == reason
+    if not isinstance(error, NotAvailableError):
+        assert set(filter(None, str(error).splitlines()[1:])) <= set(lost.printed), "the whole is kept"
+
+
+# ---- terminals and what is typed
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8", "ascii:strict"])
+def test_output_of_any_encoding(tmp_path: Path, encoding: str) -> None:
+    """A character that a terminal does not know is escaped."""
+    code = "from bench.cli import main; import sys; sys.argv = ['seqsum', 'run', '--backend', 'naïve→']; main()"
+    variables = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    answer = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, cwd=tmp_path)
+    assert answer.returncode == 2 and b"Traceback" not in answer.stderr and b"`backend` must be" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"), [("~/runs", True), ("--results=~/runs", True), ("a~/b", False), ("~x", False)]
+)
+def test_home_folders(word: str, expected: bool) -> None:
+    from bench.cli import HOME
+
+    assert (HOME.sub("HOME", word) != word) == expected
+
+
+def test_printing_before_the_worker(own_lock: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sitecustomize that prints is no answer."""
+    (tmp_path / "sitecustomize.py").write_text("print('hello'); print('[1, 2]')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with WorkerPool({"jax": fake_python(tmp_path)}) as pool, pool.start(make_cell("jax")) as worker:
+        assert worker.worker.backend == "jax"
+    monkeypatch.setenv("SEQSUM_PYTHON_JAX", fake_python(tmp_path, "good again"))
+    assert environments.find_interpreter("jax", device="cpu", pythons={}).endswith("good again")
+
+
+def test_pipe_that_closes(tmp_path: Path) -> None:
+    code = "from bench.cli import main; import sys; sys.argv = ['seqsum', '--help']; main()"
+    reader, writer = os.pipe()
+    os.close(reader)
+    answer = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, cwd=tmp_path)
+    os.close(writer)
+    assert answer.returncode == 1 and answer.stderr == b""
+
+
+def test_escaping_survives_a_string_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where stdout is no real stream, as in a notebook, nothing is set."""
+    from bench import cli
+
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    monkeypatch.setattr(sys, "argv", ["seqsum", "--version"])
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
+
+
+# ---- settings from files outside the project
+
+
+def call_backend(code: str, **variables: str) -> str:
+    code = f"import keras; from seqsum_core.nn.backend import check_backend\n{code}"
+    answer = subprocess.run([sys.executable, "-c", code], env=os.environ | variables, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    return answer.stdout.splitlines()[-1]
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"floatx": "float64"},
+        {"floatx": "float16"},
+        {"epsilon": 1e-3},
+        {"image_data_format": "channels_first"},
+        {"backend": "numpy"},
+    ],
+)
+def test_settings_file_of_keras(tmp_path: Path, settings: dict[str, Any]) -> None:
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text(json.dumps(settings))
+    code = "check_backend(backend=keras.backend.backend(), device='cpu'); c = keras.config\n"
+    code += "print(keras.layers.Dense(1).dtype_policy.name, c.floatx(), c.epsilon(), c.image_data_format())"
+    assert call_backend(code, HOME=str(tmp_path)) == "float32 float32 1e-07 channels_last"
+
+
+@pytest.mark.backend
+def test_deterministic_training() -> None:
+    """It runs, shuffling included, and repeats to the bit."""
+    code = """
+import numpy as np
+check_backend(backend=keras.backend.backend(), device="cpu", deterministic=True)
+from seqsum_core.nn import models
+from seqsum_core.task import draw
+from seqsum_core.settings import TaskSettings
+rows = draw(TaskSettings(), length=4)
+def loss():
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(3)
+    model = models.build("lstm", length=4)
+    models.set_start(model, seed=0)
+    return model.fit(rows.inputs(), rows.targets(), batch_size=100, epochs=2, verbose=0).history["loss"][-1]
+print(loss() == loss())
+"""
+    assert call_backend(code) == "True"
