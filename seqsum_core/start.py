@@ -12,21 +12,22 @@ GATES = {"simple_rnn": 1, "lstm": 4, "gru": 3}
 WEIGHT_NAMES = ("kernel", "recurrent_kernel", "bias", "dense_kernel", "dense_bias")
 
 
-def draw_start(model: str, *, units: int, seed: int) -> list[NDArray[np.float32]]:
-    """Draw the weights of one recurrent layer over one feature, and of the `Dense(1)` after it.
+def draw_start(model: str, *, units: int, seed: int, features: int = 1) -> list[NDArray[np.float32]]:
+    """Draw the weights of one recurrent layer, and of the `Dense(1)` after it.
 
     Args:
         model: "simple_rnn", "lstm" or "gru".
         units: width of the recurrent layer.
         seed: the same seed draws what `models.set_start` draws.
+        features: values that the layer reads in a timestep.
 
     Returns:
-        In the order of `WEIGHT_NAMES`; shapes (1, units * gates), (units, units * gates), (units * gates,), for a GRU
-        (2, units * gates), then (units, 1) and (1,).
+        In the order of `WEIGHT_NAMES`; shapes (features, units * gates), (units, units * gates), (units * gates,), for
+        a GRU (2, units * gates), then (units, 1) and (1,).
     """
     random = np.random.default_rng(seed)
     width = units * GATES[model]
-    kernel = glorot_uniform((1, width), random)
+    kernel = glorot_uniform((features, width), random)
     recurrent = orthogonal((units, width), random)
     bias = np.zeros((2, width) if model == "gru" else (width,), np.float32)
     if model == "lstm":

@@ -22,14 +22,14 @@ class Sequences:
     """Drawn rows.
 
     Args:
-        digits: padded digits, shape (rows, timesteps).
+        digits: padded digits, shape (rows, timesteps); of another task (rows, timesteps, features).
         lengths: digits in each row without padding, shape (rows,).
         sums: the target, shape (rows,).
     """
 
-    digits: NDArray[np.int8] | NDArray[np.int16]
+    digits: NDArray[np.int8] | NDArray[np.int16] | NDArray[np.float32]
     lengths: NDArray[np.int32]
-    sums: NDArray[np.int64]
+    sums: NDArray[np.int64] | NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.sums)
@@ -43,8 +43,8 @@ class Sequences:
         return Sequences(self.digits[:count], self.lengths[:count], self.sums[:count])
 
     def inputs(self) -> NDArray[np.float32]:
-        """Return what a model reads, shape (rows, timesteps, 1)."""
-        return self.digits[:, :, np.newaxis].astype(np.float32)
+        """Return what a model reads, shape (rows, timesteps, features)."""
+        return self.digits.reshape(*self.digits.shape[:2], -1).astype(np.float32)
 
     def targets(self) -> NDArray[np.float32]:
         """Return what a model is trained to output, shape (rows, 1)."""

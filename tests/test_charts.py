@@ -10,7 +10,8 @@ from whole_runs import BACKENDS, timings, trainings, whole_selection
 from bench.analysis.select import Selection
 from bench.errors import UserError
 from bench.output.charts import CHARTS, draw_picture, write_charts
-from bench.output.charts.theme import DARK, LIGHT, PAGE, display_name
+from bench.output.charts.theme import DARK, LIGHT, PAGE
+from bench.output.names import display_name
 from bench.records.schema import Record
 
 NASTY = "<script>:a\x1b[31m$x$"

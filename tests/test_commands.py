@@ -163,12 +163,12 @@ SMALL = ["run", "--profile=smoke", "--model=lstm", "--length=12"]
 
 
 def test_run(seqsum: Caller, tmp_path: Path) -> None:
-    """Tables go to stdout, progress to stderr: 2 processes of a cell on 3 backends are timed, and each is trained."""
+    """A summary goes to stdout, progress to stderr: 2 processes of a cell on 3 backends are timed, each is trained."""
     answer = seqsum(*SMALL, *pythons(tmp_path))
     assert answer.code == 0, answer.err
-    assert "\nSpeed\n" in answer.out and "\nAccuracy\n" in answer.out
+    assert "Milliseconds of a steady epoch" in answer.out and "Records: results/" in answer.out
     assert "[9/9]" in answer.err and "[9/9]" not in answer.out
-    assert answer.err.splitlines()[-1].startswith("Next: seqsum report --results results")
+    assert answer.out.splitlines()[-1] == "More: seqsum table | seqsum report | seqsum plot"
     assert set(bench.load(tmp_path / "results")["environment"]) == set(BACKENDS)
 
 

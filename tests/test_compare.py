@@ -38,9 +38,7 @@ def compared(base: Sequence[Record], new: Sequence[Record]) -> Comparison:
     return compare(select_all(*base, run="base"), select_all(*new, run="new"))
 
 
-@pytest.mark.parametrize(
-    ("factor", "verdict"), [(1.5, "slower"), (0.5, "faster"), (1.0, "no difference"), (1.001, "no difference")]
-)
+@pytest.mark.parametrize(("factor", "verdict"), [(1.5, "slower"), (0.5, "faster"), (1.0, "open"), (1.001, "open")])
 def test_speed(factor: float, verdict: str) -> None:
     row = compared(timed(), timed(factor)).speed.iloc[0]
     assert (row["base_processes"], row["new_processes"], row["verdict"]) == (7, 7, verdict)
@@ -51,7 +49,7 @@ def test_speed(factor: float, verdict: str) -> None:
 def test_few_processes_have_no_verdict() -> None:
     row = compared(timed(), timed(2.0, processes=5)).speed.iloc[0]
     assert isnan(row["ratio_low"])
-    assert row["verdict"] == "too few processes"
+    assert row["verdict"] is None
 
 
 def test_controls_are_not_compared() -> None:
@@ -143,8 +141,7 @@ def test_heading() -> None:
     )
     lines = output.heading(compare(select_all(*timed()), new))
     assert lines[2:] == [
-        "Other machine: these ratios compare machines.",
-        "Other settings (network.units): these ratios compare settings.",
+        "These ratios compare more than the code: machine, network.units.",
     ]
 
 

@@ -23,10 +23,9 @@ from whole_runs import NOISE, SHUFFLED, controls, timings, trainings, whole_sele
 from bench.analysis.accuracy import contrasts
 from bench.analysis.select import select
 from bench.output.charts import CHARTS
-from bench.output.charts.speed import main_turns
+from bench.output.checks import checks
+from bench.output.headline import Answer, answers, headline, learn_the_same, learned, margin, training_note
 from bench.output.report import build_page
-from bench.output.report.checks import checks
-from bench.output.report.headline import Answer, answers, headline, learn_the_same, learned, margin, training_note
 from bench.output.report.provenance import repeat_command
 from bench.output.tables import TABLES
 from bench.records.schema import Record
@@ -39,7 +38,7 @@ NASTY = "</script><script>alert(1)</script>:<img src=x onerror=alert(1)>\x1b[31m
 
 
 def answered(*records: Record) -> list[Answer]:
-    return answers(main_turns(select_all(*records)))
+    return answers(select_all(*records).main_turns)
 
 
 def of(backend: str, factor: float = 1, noise: Any = NOISE, length: int = 12, **fields: Any) -> list[Record]:
@@ -77,7 +76,7 @@ def test_open_answers() -> None:
         make_run(of("torch", 2), "2030-01-01T00-00-00-old", started_at="2030-01-01T00:00:00+00:00"),
         make_run(of("jax"), "2030-01-02T00-00-00-new", started_at="2030-01-02T00:00:00+00:00"),
     ]
-    (answer,) = answers(main_turns(select(runs)))
+    (answer,) = answers(select(runs).main_turns)
     assert answer.certainty == "open" and answer.standings[1].comparison == "not timed in the same run"
 
 
@@ -92,7 +91,7 @@ def test_threads_and_ceilings() -> None:
     wide = [make_speed(make_cell(threads="default"), counted_s=(0.5,), process=number) for number in range(6)]
     titles = [answer.title for answer in answered(*of("jax"), *wide)]
     assert titles == ["LSTM, length 12, threads: 1", "LSTM, length 12, threads: default"]
-    assert len(answers(main_turns(whole_selection()))) == 4
+    assert len(answers(whole_selection().main_turns)) == 4
 
 
 @pytest.mark.parametrize(
@@ -108,6 +107,11 @@ def test_threads_and_ceilings() -> None:
             "Intervals need 6 processes",
         ),
         (
+            [*of("jax", noise=[1.0] * 4), *of("torch", noise=[2.0] * 4)],
+            "JAX was fastest in every turn",
+            "It was so in all 4 turns of each; intervals need 6 processes.",
+        ),
+        (
             [
                 *[*of("jax", length=4), *of("torch", 2, length=4), *of("jax", 3, length=12), *of("torch", length=12)],
                 *[*of("jax", length=25), *of("torch", noise=SHUFFLED, length=25)],
@@ -116,7 +120,7 @@ def test_threads_and_ceilings() -> None:
             "In 2 of 3 comparisons (a model at a length), an epoch on the next fastest backend takes 2.00 to 3.00",
         ),
     ],
-    ids=["nothing", "alone", "clear", "tie", "few", "depends"],
+    ids=["nothing", "alone", "clear", "tie", "few", "every turn", "depends"],
 )
 def test_headline(records: list[Record], title: str, by: str) -> None:
     assert headline(answered(*records)) == title
@@ -139,7 +143,7 @@ def test_learn_the_same() -> None:
     frame = contrasts(select_all(*trainings()).frames.trainings, by="environment")
     assert learn_the_same(frame).startswith("All backends learn the same: 4 comparisons")
     few = contrasts(select_all(*trainings(seeds=2)).frames.trainings, by="environment")
-    assert learn_the_same(few).endswith("0 are equal within the margins, 0 are different and 4 are open.")
+    assert learn_the_same(few).endswith("at most 0 points apart (2 seeds; a verdict needs 5).")
     assert learn_the_same(frame.iloc[:0]) == ""
 
 
@@ -148,7 +152,7 @@ def test_learn_the_same() -> None:
 
 def checked(*records: Record, **fields: Any) -> dict[str, bool]:
     selection = select_all(*records, **fields)
-    return {check.text: check.ok for check in checks(selection, answers(main_turns(selection)))}
+    return {check.text: check.ok for check in checks(selection, answers(selection.main_turns))}
 
 
 def test_sound_run() -> None:

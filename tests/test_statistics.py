@@ -125,6 +125,19 @@ def test_exchanged_cells_have_inverse_ratios(figures: np.ndarray) -> None:
     )
 
 
+def test_p_values_of_scipy() -> None:
+    random = np.random.default_rng(0)
+    first, second = random.normal(0.1, 1, 9), random.normal(0, 3, 7)
+    groups = pd.Series([0] * 9 + [1] * 7 + [2] * 5)
+    figures = pd.Series([*first, *second, *first[:5]])
+    zero_mean = statistics.zero_mean_p_values(figures, groups)
+    assert zero_mean[:2].tolist() == pytest.approx([stats.ttest_1samp(sample, 0).pvalue for sample in (first, second)])
+    assert isnan(zero_mean[2]) and isnan(statistics.equal_means_p_value(first, second[:5]))
+    welch = stats.ttest_ind(first, second, equal_var=False).pvalue
+    assert statistics.equal_means_p_value(first, second) == pytest.approx(welch)
+    assert [statistics.equal_means_p_value([1.0] * 6, [value] * 6) for value in (1.0, 2.0)] == [1, 0]
+
+
 def test_holm() -> None:
     """The least p-value is raised by the number of tests, the next one by one less; none is below the one before."""
     assert statistics.holm([0.04, nan, 0.01, 0.03]) == pytest.approx([0.06, nan, 0.03, 0.06], nan_ok=True)

@@ -19,7 +19,7 @@ from factories import (
 from bench.analysis.select import Selection
 from bench.output.formats import data_frame
 from bench.output.tables import TABLES, Table
-from bench.output.tables.speed import chance_note, interval_note
+from bench.output.tables.speed import interval_note, verdict_note
 from bench.output.tables.table import cell_name
 from bench.plan.cells import Cell
 from bench.records.schema import Record
@@ -116,7 +116,7 @@ def test_ratios(name: str, cells: tuple[Cell, Cell], pair: str) -> None:
     assert row["A / B"] == pair
     assert row["ratio"] == pytest.approx(204 / 104)
     assert row["ratio low"] < row["ratio"] < row["ratio high"]
-    assert not row["consistent with 1"]
+    assert row["verdict"] == "slower"
 
 
 def test_variants() -> None:
@@ -197,7 +197,7 @@ def test_notes_on_intervals() -> None:
 
 def test_note_on_chance(selection: Selection) -> None:
     frame = pd.concat([TABLES["speed-by-backend"](selection).frame] * 20)
-    assert chance_note(frame) == "Of these 20 intervals 0.8 are expected to miss by chance."
+    assert verdict_note(frame).endswith("Of 20 intervals 0.8 are expected to miss by chance.")
 
 
 def test_rows_are_sorted_by_numbers() -> None:

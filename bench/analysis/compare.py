@@ -14,7 +14,7 @@ import pandas as pd
 from bench.analysis import speed
 from bench.analysis.accuracy import judge_pairs
 from bench.analysis.select import Selection
-from bench.analysis.statistics import ratio_of_medians
+from bench.analysis.statistics import equal_means_p_value, ratio_of_medians
 from bench.errors import UserError
 from bench.records.frame import CELL
 from bench.records.schema import Header
@@ -39,9 +39,9 @@ class Comparison:
 
         Returns:
             `CELL`, base_processes, new_processes, base_s, new_s (medians of processes), ratio (new_s / base_s),
-            ratio_low, ratio_high (95 %, by the bootstrap; NaN with fewer than 6 processes in either run), base_path,
-            new_path (what the recurrent layers ran on), verdict: "slower", "faster", "no difference" (the interval
-            holds 1), "too few processes".
+            ratio_low, ratio_high (95 %, by the bootstrap; NaN with fewer than 6 processes in either run), p_value
+            (Welch's test of the logarithms), base_path, new_path (what the recurrent layers ran on), verdict
+            (`speed.verdicts`, over all cells): "slower" or "faster" is NEW; "open"; None with too few processes.
         """
         both = (self.base.frames.turns, self.new.frames.turns)
         base, new = (speed.processes(turns).groupby(CELL, sort=False)["epoch_s"].agg(list) for turns in both)
@@ -52,15 +52,11 @@ class Comparison:
         frame["base_s"], frame["new_s"] = [cells[run].map(np.median).array for run in ("base", "new")]
         names = ["ratio", "ratio_low", "ratio_high"]
         frame[names] = np.array([ratio_of_medians(after, before) for before, after in samples]).reshape(-1, 3)
+        frame["p_value"] = [equal_means_p_value(np.log(after), np.log(before)) for before, after in samples]
         for run, turns in zip(("base", "new"), both, strict=True):
             paths = speed.execution_paths(turns).rename(columns={"path": f"{run}_path"})
             frame = frame.merge(paths[[*CELL, f"{run}_path"]], on=CELL, how="left")
-        frame["verdict"] = np.select(
-            [frame["ratio_low"].isna(), frame["ratio_low"] > 1, frame["ratio_high"] < 1],
-            ["too few processes", "slower", "faster"],
-            "no difference",
-        )
-        return frame
+        return frame.assign(verdict=speed.verdicts(frame))
 
     @cached_property
     def accuracy(self) -> pd.DataFrame:

@@ -51,6 +51,13 @@ class Selection:
         return Frames(self.runs, newest_only=True)
 
     @cached_property
+    def main_turns(self) -> pd.DataFrame:
+        """Return the turns of the variant with which others are compared; all turns if there is none."""
+        turns = self.frames.turns
+        main = turns[turns["variant"] == str(self.header.sweep.variants[0])]
+        return main if len(main) else turns
+
+    @cached_property
     def planned(self) -> pd.DataFrame:
         """Return what the runs were to measure: `trial` ("speed" or "accuracy") and the columns of the cell."""
         cells: dict[tuple[str, Cell], None] = {}

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from bench.analysis.statistics import medians
+from bench.analysis.statistics import CONFIDENCE, holm, medians, zero_mean_p_values
 from bench.records.frame import CELL, SETTINGS
 
 KEY = ["run", *CELL]
@@ -94,7 +94,9 @@ def ratios(turns: pd.DataFrame, by: Axis, second: str | None = None) -> pd.DataF
 
     Returns:
         run, the other columns of a cell, first, second (values of `by`), processes, ratio (first / second) with its
-        interval, level and range, first_s and second_s (epochs of these turns).
+        interval, level and range, turns, turn_least and turn_greatest (how many pairs of turns, and the range of their
+        ratios), first_s and second_s (epochs of these turns), p_value (Student's test of the logarithms, of this row
+        alone) and verdict (`verdicts`, over all rows).
     """
     on = _without(by)
     cells, timed = number_cells(counted(turns))
@@ -102,7 +104,20 @@ def ratios(turns: pd.DataFrame, by: Axis, second: str | None = None) -> pd.DataF
     others = cells.rename(columns={"first": "second"})
     pairs = cells.merge(others if second is None else others[others["second"] == second], on=on)
     pairs = pairs[pairs["first"] > pairs["second"] if second is None else pairs["first"] != pairs["second"]]
-    return _ratios_of(pairs, timed, timed)
+    figures = _ratios_of(pairs, timed, timed)
+    return figures.assign(verdict=verdicts(figures))
+
+
+def verdicts(figures: pd.DataFrame) -> "pd.Series[str]":
+    """Judge the ratios of a table: "slower" or "faster" is the first than the second; "open"; None without an interval.
+
+    A ratio is decided if its own interval leaves out 1 and Student's test of its logarithms is significant after
+    Holm's correction over all rows, so that the chance of any wrong verdict in the table is 5 %.
+    """
+    decided = holm(figures["p_value"]) < 1 - CONFIDENCE
+    low, high = figures["ratio_low"], figures["ratio_high"]
+    words = np.select([decided & (low > 1), decided & (high < 1)], ["slower", "faster"], "open")
+    return pd.Series(words, figures.index, object).mask(low.isna(), None)
 
 
 def _ratios_of(pairs: pd.DataFrame, firsts: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
@@ -117,13 +132,17 @@ def _ratios_of(pairs: pd.DataFrame, firsts: pd.DataFrame, seconds: pd.DataFrame)
     both["ratio"] = np.log(both["epoch_s_x"]) - np.log(both["epoch_s_y"])
     both["disturbed"] = both["disturbed_x"] | both["disturbed_y"]
     all_disturbed = both.groupby(["pair", "process"])["disturbed"].transform("all")
-    of_process = both[~both["disturbed"] | all_disturbed].groupby(["pair", "process"])
+    both = both[~both["disturbed"] | all_disturbed]
+    of_process = both.groupby(["pair", "process"])
     logs = of_process[["ratio", "epoch_s_x", "epoch_s_y"]].median().reset_index()
     figures = medians(logs, ["pair"], "ratio")
-    names = ["ratio", "ratio_low", "ratio_high", "ratio_least", "ratio_greatest"]
+    of_turns = both.groupby("pair")["ratio"].agg(turns="size", turn_least="min", turn_greatest="max")
+    figures = figures.join(of_turns, on="pair")
+    names = ["ratio", "ratio_low", "ratio_high", "ratio_least", "ratio_greatest", "turn_least", "turn_greatest"]
     figures[names] = np.exp(figures[names])
     times = logs.groupby("pair")[["epoch_s_x", "epoch_s_y"]].median().set_axis(["first_s", "second_s"], axis=1)
     figures = figures.join(times, on="pair")
+    figures["p_value"] = figures["pair"].map(zero_mean_p_values(logs["ratio"], logs["pair"]))
     return pairs.merge(figures, on="pair").drop(columns=["pair", "cell_x", "cell_y"])
 
 
@@ -166,15 +185,15 @@ def widest_interval(turns: pd.DataFrame) -> float:
 
 
 def fastest(turns: pd.DataFrame) -> pd.DataFrame:
-    """Return `KEY` of the cells that are faster than every other environment, by the intervals of their ratios.
+    """Return `KEY` of the cells that are faster than every other environment, by the verdicts on their ratios.
 
     Cells of different runs have no ratio, so that none of them is the fastest.
     """
     rest = [name for name in CELL if name != "environment"]
     figures = ratios(turns, "environment")
     slower = pd.concat([
-        figures[figures["ratio_high"] < 1].rename(columns={"first": "environment"}),
-        figures[figures["ratio_low"] > 1].rename(columns={"second": "environment"}),
+        figures[figures["verdict"] == "faster"].rename(columns={"first": "environment"}),
+        figures[figures["verdict"] == "slower"].rename(columns={"second": "environment"}),
     ])  # fmt: skip
     won = slower.groupby(KEY, sort=False).size().rename("won").reset_index()
     timed = counted(turns).groupby(rest, sort=False)["environment"].nunique().rename("timed").reset_index()
@@ -234,11 +253,12 @@ def tax(turns: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         `KEY` of the cell with Keras, processes, ratio (Keras / ceiling) with its interval, level and range, first_s
-        and second_s (epochs of both).
+        and second_s (epochs of both), and the other figures of `ratios`.
     """
     cells, timed = number_cells(counted(turns))
     pairs = _pairs(cells, cells["implementation"] == "ceiling", ONLY_KERAS)
-    return _ratios_of(pairs[[*KEY, "cell_x", "cell_y"]], timed, timed)
+    figures = _ratios_of(pairs[[*KEY, "cell_x", "cell_y"]], timed, timed)
+    return figures.assign(verdict=verdicts(figures))
 
 
 def _pairs(cells: pd.DataFrame, is_second: "pd.Series[bool]", differing: Sequence[str]) -> pd.DataFrame:

@@ -214,6 +214,28 @@ def holm(p_values: ArrayLike) -> Array:
     return raised
 
 
+def zero_mean_p_values(values: "pd.Series[float]", groups: "pd.Series[int]") -> "pd.Series[float]":
+    """Return for each group the p-value of Student's test that its mean is 0; NaN with fewer than 6 figures."""
+    figures = values.groupby(groups, sort=False).agg(["count", "mean", "std"])
+    with np.errstate(divide="ignore", invalid="ignore"):  # all figures of a group may be equal
+        t = figures["mean"].abs() / (figures["std"] / np.sqrt(figures["count"]))
+    p_values = 2 * special.stdtr(figures["count"] - 1, -t.where(figures["mean"] != 0, 0.0))
+    return pd.Series(p_values, figures.index).where(figures["count"] >= LEAST_PROCESSES)
+
+
+def equal_means_p_value(first: ArrayLike, second: ArrayLike) -> float:
+    """Return the p-value of Welch's test that two samples have the same mean; NaN with fewer than 6 figures in one."""
+    samples = [np.asarray(sample, np.float64) for sample in (first, second)]
+    if min(map(len, samples)) < LEAST_PROCESSES:
+        return nan
+    errors = [float(sample.var(ddof=1)) / len(sample) for sample in samples]
+    difference = abs(float(samples[0].mean() - samples[1].mean()))
+    if not sum(errors):
+        return 0.0 if difference else 1.0
+    freedom = sum(errors) ** 2 / sum(e**2 / (len(sample) - 1) for e, sample in zip(errors, samples, strict=True))
+    return 2 * float(special.stdtr(freedom, -difference / sqrt(sum(errors))))
+
+
 def verdicts(comparisons: Sequence[Sequence[Contrast]]) -> list[Verdict]:
     """Judge the comparisons of one table, each by all of its contrasts.
 

@@ -177,14 +177,15 @@ def _selected(sweep: Sweep, session: pytest.Session) -> Sweep:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """End with the tables of what has been measured so far, in this session and before it."""
+    """End with what has been found so far, in this session and before it."""
     if SWEEP not in config.stash or config.option.collectonly:
         return
     from bench.analysis.select import select
-    from bench.output.text import print_tables
+    from bench.output.summary import print_summary
 
+    results = config.getoption("results")
     try:
-        runs, problems = store.load_runs(config.getoption("results"))
+        runs, problems = store.load_runs(results)
     except UserError as error:
         terminalreporter.write_line(f"seqsum: {error}")
         return
@@ -192,7 +193,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(problem)
     if runs:
         terminalreporter.section("measured so far")
-        print_tables(select(runs), [])
+        print_summary(select(runs), results, Console(width=None if sys.stdout.isatty() else 80, highlight=False))
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:

@@ -2,16 +2,47 @@
 
 import json
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand, TyperGroup
 
 from bench.plan.cells import check_environment
 
+ORDER = ("run", "table", "report", "plot", "compare", "export", "advise", "doctor", "verify", "parity", "replay")
+"""Commands in the order in which they are used."""
+
+
+class OrderedCommands(TyperGroup):
+    """A group whose help lists its commands in the order in which they are used."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands."""
+        return sorted(self.commands, key=ORDER.index)
+
+
+class GroupedOptions(TyperCommand):
+    """A command whose help lists its options under the panels that they name."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options."""
+        panels = defaultdict(list)
+        for parameter in self.get_params(ctx):
+            panels[getattr(parameter, "rich_help_panel", None) or "Options"].append(parameter.get_help_record(ctx))
+        for panel, records in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl([record for record in records if record])
+
+
+WHAT, HOW, WHERE = "What is measured", "How sure it is", "Where"
+"""Panels of options."""
+
 app = typer.Typer(
+    cls=OrderedCommands,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -33,12 +64,14 @@ def checked(check: Callable[[str], Any]) -> Callable[[str], Any]:
 
 ENVIRONMENT = "jax, torch, tensorflow (tf), or BACKEND@NAME for another installation. Default: all that are here."
 Backends = Annotated[
-    list[str], typer.Option("--backend", metavar="BACKEND", parser=checked(check_environment), help=ENVIRONMENT)
+    list[str],
+    typer.Option(
+        "--backend", metavar="BACKEND", parser=checked(check_environment), help=ENVIRONMENT, rich_help_panel=WHAT
+    ),
 ]
-Pythons = Annotated[
-    list[str], typer.Option("--python", metavar="BACKEND=PATH", help="Interpreter of a backend, or of BACKEND@NAME.")
-]
-Results = Annotated[Path, typer.Option(help="Folder of all runs.", show_default=True)]
+PYTHON = "Interpreter of a backend, or of BACKEND@NAME."
+Pythons = Annotated[list[str], typer.Option("--python", metavar="BACKEND=PATH", help=PYTHON, rich_help_panel=WHERE)]
+Results = Annotated[Path, typer.Option(help="Folder of all runs.", show_default=True, rich_help_panel=WHERE)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 

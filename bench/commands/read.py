@@ -164,6 +164,9 @@ def compare(
             help="Exit 1 if an interval lies beyond, or trials fail in NEW only; 3 if the intervals cannot decide.",
         ),
     ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="With --fail-on: judge runs of unequal machines or settings, too.")
+    ] = False,
     format: Annotated[Literal["text", "markdown", "json"], typer.Option(help="How to print.")] = "text",  # noqa: A002
 ) -> None:
     """Say cell by cell what is slower, faster or learned otherwise in NEW.
@@ -179,7 +182,7 @@ def compare(
     if (runs[0].header, runs[0].records) == (runs[1].header, runs[1].records):
         raise UserError(f"BASE and NEW must be two runs. Received: {runs[0].header.run} twice. Name both folders.")
     comparison = compare_runs(*(select([run]) for run in runs))
-    judgement = output.judge(comparison, gate) if gate else None
+    judgement = output.judge(comparison, gate, anyway=anyway) if gate else None
     output.print_comparison(comparison, judgement, form=format, console=screen())
     for line in judgement.lines if judgement else ():
         say(line)

@@ -1,5 +1,6 @@
 """Commands that measure: `run`, `advise`."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -7,10 +8,30 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bench.commands.app import Backends, Json, Pythons, Results, app, errors, say, show
+from bench.commands.app import (
+    HOW,
+    WHAT,
+    WHERE,
+    Backends,
+    GroupedOptions,
+    Json,
+    Pythons,
+    Results,
+    app,
+    errors,
+    say,
+    screen,
+    show,
+)
 from bench.errors import UserError
 from bench.host import typed_command
-from bench.measure.environments import add_named, available_backends, parse_pythons
+from bench.measure.environments import (
+    add_named,
+    available_backends,
+    check_own_variables,
+    parse_pythons,
+    parse_variables,
+)
 from bench.names import choose_name
 from bench.plan.cells import Device
 from bench.plan.files import read_profile, read_sweep
@@ -47,51 +68,93 @@ def parse_axes(texts: list[str]) -> dict[str, list[Any]]:
     return axes
 
 
-@app.command()
+@app.command(cls=GroupedOptions)
 def run(
     context: typer.Context,
-    profile: Annotated[str, typer.Option(help="smoke, standard or full.")] = "standard",
-    sweep: Annotated[Path | None, typer.Option(help="A sweep file (TOML) instead of a profile.")] = None,
+    profile: Annotated[
+        str, typer.Option(help="Cells and numbers: smoke, standard or full.", rich_help_panel=WHAT)
+    ] = "standard",
+    sweep: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A sweep file (TOML) instead.", rich_help_panel=WHAT)
+    ] = None,
     backend: Backends = [],
-    device: Annotated[
-        Device | None, typer.Option(help="Where it is trained. Default: as the sweep says, or cpu.")
-    ] = None,
-    model: Annotated[list[str], typer.Option(help="simple_rnn, lstm, gru or package.module:function.")] = [],
-    length: Annotated[list[int], typer.Option(help="Longest sequence, in timesteps.")] = [],
-    seeds: Annotated[int | None, typer.Option(help="Seeds of the accuracy trials; 0: time only.")] = None,
-    processes: Annotated[int | None, typer.Option(help="Fresh processes a cell is timed in.")] = None,
-    rounds: Annotated[int | None, typer.Option(help="Turns of each process.")] = None,
-    rigorous: Annotated[
-        bool, typer.Option("--rigorous", help="20 processes of 5 turns, each backend with a control.")
-    ] = False,
-    precision: Annotated[
-        str | None, typer.Option(help="Go on until no interval is wider to either side: 5%.", metavar="SHARE")
-    ] = None,
-    budget: Annotated[float | None, typer.Option(help="Seconds for that, at most.")] = None,
-    expect: Annotated[str | None, typer.Option(help="Recurrent path that must run: scan, cudnn, ...")] = None,
+    model: Annotated[
+        list[str], typer.Option(help="simple_rnn, lstm, gru or package.module:function.", rich_help_panel=WHAT)
+    ] = [],
+    length: Annotated[list[int], typer.Option(help="Longest sequence, in timesteps.", rich_help_panel=WHAT)] = [],
     axis: Annotated[
-        list[str], typer.Option(metavar="NAME=VALUES", help="Time each of these: unroll=false,true, units=16,64.")
+        list[str],
+        typer.Option(
+            metavar="NAME=VALUES", help="Time each of these: unroll=false,true, units=16,64.", rich_help_panel=WHAT
+        ),
     ] = [],
     ceilings: Annotated[
-        bool, typer.Option("--ceilings", help="Also time the same training without Keras: Keras / ceiling is its tax.")
+        bool,
+        typer.Option(
+            "--ceilings",
+            help="Also time the same training without Keras: Keras / ceiling is its tax.",
+            rich_help_panel=WHAT,
+        ),
     ] = False,
     devices: Annotated[
-        int, typer.Option(min=1, help="Also time trainings whose rows so many devices share (keras.distribution).")
+        int,
+        typer.Option(
+            min=1,
+            help="Also time trainings whose rows so many devices share (keras.distribution).",
+            rich_help_panel=WHAT,
+        ),
     ] = 1,
+    expect: Annotated[
+        str | None, typer.Option(help="Recurrent path that must run: scan, cudnn, ...", rich_help_panel=WHAT)
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Seeds of the accuracy trials; 0: time only.", rich_help_panel=HOW)
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="Fresh processes a cell is timed in.", rich_help_panel=HOW)
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="Turns of each process.", rich_help_panel=HOW)] = None,
+    rigorous: Annotated[
+        bool,
+        typer.Option("--rigorous", help="20 processes of 5 turns, each backend with a control.", rich_help_panel=HOW),
+    ] = False,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="Go on until no interval is wider to either side: 5%.", metavar="SHARE", rich_help_panel=HOW),
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Seconds for that, at most.", rich_help_panel=HOW)
+    ] = None,
+    env: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME[=VALUE]", help="An environment variable that reaches the workers.", rich_help_panel=WHERE
+        ),
+    ] = [],
+    device: Annotated[
+        Device | None, typer.Option(help="Default: as the sweep says, or cpu.", rich_help_panel=WHERE)
+    ] = None,
     results: Results = Path("results"),
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with a run that was interrupted: its folder.")
+        Path | None,
+        typer.Option(metavar="RUN", help="Go on with a run that was interrupted: its folder.", rich_help_panel=WHERE),
     ] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="With --resume: measure again what failed.")] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="With --resume: measure again what failed.", rich_help_panel=WHERE)
+    ] = False,
     executor: Annotated[
-        Literal["local", "ray"], typer.Option(help="Where: on this machine, or on the nodes of a Ray cluster.")
+        Literal["local", "ray"],
+        typer.Option(help="This machine, or the nodes of a Ray cluster.", rich_help_panel=WHERE),
     ] = "local",
     address: Annotated[
-        str | None, typer.Option(help="Of a running Ray cluster: HOST:PORT or auto. Default: a Ray of this machine.")
+        str | None,
+        typer.Option(
+            help="Of a running Ray cluster: HOST:PORT or auto. Default: a Ray of this machine.", rich_help_panel=WHERE
+        ),
     ] = None,
     python: Pythons = [],
 ) -> None:
-    """Measure speed and accuracy, and print the tables.
+    """Measure speed and accuracy, and say what was found.
 
     Example: seqsum run --profile smoke --backend jax --model lstm --length 12
     """
@@ -117,8 +180,9 @@ def run(
         budget_s=budget,
     )
     cells = _given(backends=backend, device=device, models=model, lengths=length, seeds=seeds, expect=expect)
-    changes = cells | _given(timing=timing, axes=parse_axes(axes))
+    changes = cells | _given(timing=timing, axes=parse_axes(axes), runtime=_given(variables=parse_variables(env)))
     planned = read_sweep(sweep, changes) if sweep else read_profile(profile, changes)
+    check_own_variables(planned.models, dict(planned.runtime.variables))
     environments = _environments(planned, pythons, is_here=address is None)
     planned = planned.model_copy(update={"backends": environments})
     name = sweep.stem if sweep else profile
@@ -186,18 +250,20 @@ def _measure(place: Path, executor: str, start: Callable[..., "RunWriter"]) -> N
         begun = [header.parent for header in {*place.glob(f"*/{HEADER}")} - before] or [place]
         option = "" if executor == "local" else f"--executor {executor} "
         is_run = (begun[0] / HEADER).exists()
-        how = f"what was measured is kept. Go on: seqsum run {option}--resume {begun[0]}" if is_run else ""
+        how = (
+            f"what was measured is kept. Go on: seqsum run {option}--resume {shlex.quote(str(begun[0]))}"
+            if is_run
+            else ""
+        )
         say(f"seqsum: interrupted; {how or 'nothing was measured.'}")
         raise typer.Exit(130) from None
     finally:
         progress.close()
 
     from bench.analysis.select import select
-    from bench.output.text import print_tables
+    from bench.output.summary import print_summary
 
-    print_tables(select([load_run(written.folder)]), [])
-    results = written.folder.parent
-    say(f"Next: seqsum report --results {results}, or all tables: seqsum table --show all --results {results}")
+    print_summary(select([load_run(written.folder)]), written.folder.parent, screen())
     if any(isinstance(record, Failure) and record.fault != "not available" for record in written.records):
         raise typer.Exit(1)
 

@@ -9,8 +9,8 @@ from bench.analysis import speed
 from bench.analysis.select import Selection
 from bench.analysis.statistics import order_rank
 from bench.names import say_count
+from bench.output.headline import Answer
 from bench.output.numbers import number
-from bench.output.report.headline import Answer
 from bench.output.text import doubts
 from bench.records.schema import PROTOCOL_VERSION
 
@@ -41,7 +41,8 @@ def _few(turns: pd.DataFrame) -> bool:
 
 def _decided(answers: Sequence[Answer]) -> Iterator[Check]:
     compared = [answer.certainty for answer in answers if answer.certainty != "alone"]
-    clear, ties, missing = (compared.count(certainty) for certainty in ("clear", "tie", "open"))
+    clear, ties = (compared.count(certainty) for certainty in ("clear", "tie"))
+    missing = len(compared) - clear - ties
     comparisons = say_count(len(compared), "comparison")
     if compared and clear == len(compared):
         yield Check(True, f"Every answer is decided: the intervals of {comparisons} leave out 1.")

@@ -1,6 +1,6 @@
 """The answers in words: which backend trains fastest, by how much, from when on that pays, what was learned.
 
-Functions over the frames of the analysis. No backend is called faster unless the interval of a ratio leaves out 1.
+Functions over the frames of the analysis. No backend is called faster unless the verdict on a ratio says so.
 """
 
 from collections import Counter, defaultdict
@@ -12,25 +12,44 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from bench.analysis import accuracy, speed
+from bench.analysis.statistics import LEAST_SEEDS
 from bench.names import say_count
-from bench.output.charts.marks import sort_cells
-from bench.output.charts.theme import display_name, join_words
+from bench.output.names import display_name, join_words, sort_cells
 from bench.output.numbers import count, interval, number
 
-Certainty = Literal["clear", "tie", "open", "alone"]
+Certainty = Literal["clear", "turns", "tie", "open", "alone"]
+DECIDED = ("clear", "turns")
+ENOUGH_TURNS = 4
+"""Turns from which on it is worth saying that all of them agree."""
 Place = tuple[Any, ...]
 PLACE = ["device", "model", "length", "threads", "variant"]
 """What environments have in common that are compared."""
 
 
 class Ratio(NamedTuple):
-    """A ratio of epoch times, its interval (NaN where it is not known), and its range over processes."""
+    """A ratio of epoch times, its interval (NaN where it is not known), its range over processes, and its verdict.
+
+    Args:
+        turns: pairs of turns it was taken of; `turn_least` and `turn_greatest`: the range of their ratios.
+    """
 
     value: float
     low: float
     high: float
     least: float
     greatest: float
+    turn_least: float
+    turn_greatest: float
+    turns: int
+    verdict: str | None
+
+    def inverse(self) -> "Ratio":
+        """Return the ratio of the two in the other order."""
+        verdict = {"slower": "faster", "faster": "slower"}.get(self.verdict or "", self.verdict)
+        return Ratio(
+            *(1 / self.value, 1 / self.high, 1 / self.low, 1 / self.greatest, 1 / self.least),
+            *(1 / self.turn_greatest, 1 / self.turn_least, self.turns, verdict),
+        )
 
     def __str__(self) -> str:
         if ends := interval(self.low, self.high):
@@ -67,15 +86,18 @@ class Answer:
     Args:
         title: model and length.
         leaders: the environment that none is shown to be faster than, and those not shown to be slower than it.
-        certainty: "clear": one is shown to be faster than all others; "tie": intervals do not tell the leaders apart;
-            "open": intervals are missing, or turns of the same run; "alone": there is one environment only.
-        closest: ratio of the next environment to a clear leader; NaN otherwise.
+        certainty: "clear": one is shown to be faster than all others; "turns": it was in every turn, without intervals;
+            "tie": intervals do not tell the leaders apart; "open": intervals are missing, or turns of the same run;
+            "alone": there is one environment only.
+        turns: how often the leader was compared with each other, at least.
+        closest: ratio of the next environment to a decided leader; NaN otherwise.
         standings: of all environments, fastest first.
     """
 
     title: str
     leaders: tuple[str, ...]
     certainty: Certainty
+    turns: int
     closest: float
     standings: tuple[Standing, ...]
 
@@ -85,6 +107,8 @@ class Answer:
         match self.certainty:
             case "clear":
                 return f"{self.leaders[0]} is fastest."
+            case "turns":
+                return f"{self.leaders[0]} was fastest in all {self.turns} turns; too few processes for intervals."
             case "tie":
                 return f"No difference is shown between {join_words(self.leaders)}."
             case "alone":
@@ -102,9 +126,11 @@ def answers(turns: pd.DataFrame) -> list[Answer]:
     several_threads = times["threads"].nunique() > 1
     ratios: dict[Place, dict[tuple[str, str], Ratio]] = defaultdict(dict)
     for row in _rows(speed.ratios(turns, by="environment")):
-        ratio = Ratio(row.ratio, row.ratio_low, row.ratio_high, row.ratio_least, row.ratio_greatest)
-        inverse = Ratio(*(1 / ratio[end] for end in (0, 2, 1, 4, 3)))
-        ratios[_place(row)] |= {(row.first, row.second): ratio, (row.second, row.first): inverse}
+        ratio = Ratio(
+            *(row.ratio, row.ratio_low, row.ratio_high, row.ratio_least, row.ratio_greatest),
+            *(row.turn_least, row.turn_greatest, row.turns, row.verdict),
+        )
+        ratios[_place(row)] |= {(row.first, row.second): ratio, (row.second, row.first): ratio.inverse()}
     overtakings: dict[Place, dict[frozenset[str], str]] = defaultdict(dict)
     for row in _rows(speed.break_even(turns)):
         overtakings[_place(row)][frozenset({row.faster, row.other})] = _overtaking(row)
@@ -133,7 +159,7 @@ def _answer(
     """Return the answer of a place from its cells, shortest epochs first, and its pairs that were timed in one run."""
     epochs_s: dict[str, float] = dict(zip(cells["environment"], cells["epoch_s"], strict=True))
     names = list(epochs_s)
-    is_slower = {pair for pair, ratio in ratios.items() if ratio.low > 1}
+    is_slower = {pair for pair, ratio in ratios.items() if ratio.verdict == "slower"}
     unbeaten = [name for name in names if not any((name, other) in is_slower for other in names)]
     first = (unbeaten or names)[0]
     others = [name for name in names if name != first]
@@ -143,21 +169,23 @@ def _answer(
     if not others:
         certainty = "alone"
     elif len(with_first) < len(others) or any(isnan(ratio.low) for ratio in with_first):
-        certainty = "open"
+        agree = all(ratio.turn_least > 1 and ratio.turns >= ENOUGH_TURNS for ratio in with_first)
+        certainty = "turns" if agree and len(with_first) == len(others) else "open"
     standings = []
     for name in [first, *others]:
         epoch, share = f"{number(1e3 * epochs_s[name])} ms", epochs_s[name] / max(epochs_s.values())
         texts = (_comparison(ratios.get((name, first)), first), overtakings.get(frozenset({name, first}), ""))
         about = (display_name(name), name.partition("@")[0], epoch, share)
         standings.append(Standing(*about, *(texts if name != first else ())))
-    closest = min(ratio.value for ratio in with_first) if certainty == "clear" else nan
-    return Answer(title, tuple(map(display_name, leaders)), certainty, closest, tuple(standings))
+    closest = min(ratio.value for ratio in with_first) if certainty in DECIDED else nan
+    turns = min((ratio.turns for ratio in with_first), default=0)
+    return Answer(title, tuple(map(display_name, leaders)), certainty, turns, closest, tuple(standings))
 
 
 def _comparison(ratio: Ratio | None, first: str) -> str:
     if ratio is None:
         return "not timed in the same run"
-    same = ", no difference shown" if ratio.low <= 1 <= ratio.high else ""
+    same = ", no difference shown" if ratio.verdict == "open" else ""
     return f"ratio to {display_name(first)}: {ratio}{same}"
 
 
@@ -177,20 +205,21 @@ def headline(found: Sequence[Answer]) -> str:
     compared = [answer for answer in found if answer.certainty != "alone"]
     comparisons = say_count(len(compared), "comparison")
     leaders = Counter(answer.leaders[0] for answer in compared)
-    clear = Counter(answer.leaders[0] for answer in compared if answer.certainty == "clear")
+    decided = Counter(answer.leaders[0] for answer in compared if answer.certainty in DECIDED)
     if not found:
         return "What was learned; speed was not measured"
     if not compared:
         return f"Only {join_words(sorted({answer.leaders[0] for answer in found}))} was measured"
     if all(answer.certainty == "tie" for answer in compared):
         return "No backend is shown to be faster than all others"
-    if not clear:
+    if not decided:
         name, first = leaders.most_common(1)[0]
         return f"Not decided: {name} had the shortest epochs in {first} of {comparisons}"
-    undecided = len(compared) - clear.total()
-    if len(clear) == 1 and not undecided:
-        return f"{next(iter(clear))} trains fastest"
-    parts = [f"{name} is fastest in {won}" for name, won in clear.most_common()]
+    undecided = len(compared) - decided.total()
+    if len(decided) == 1 and not undecided:
+        in_turns = any(answer.certainty == "turns" for answer in compared)
+        return f"{next(iter(decided))} {'was fastest in every turn' if in_turns else 'trains fastest'}"
+    parts = [f"{name} is fastest in {won}" for name, won in decided.most_common()]
     parts += [f"{undecided} {'is' if undecided == 1 else 'are'} not decided"] if undecided else []
     return f"It depends: of {comparisons} {join_words(parts)}"
 
@@ -198,7 +227,7 @@ def headline(found: Sequence[Answer]) -> str:
 def margin(found: Sequence[Answer]) -> str:
     """Say by how much the fastest backends are ahead."""
     compared = [answer for answer in found if answer.certainty != "alone"]
-    closest = [answer.closest for answer in compared if answer.certainty == "clear"]
+    closest = [answer.closest for answer in compared if answer.certainty in DECIDED]
     if not compared:
         return ""
     if not closest:
@@ -206,7 +235,9 @@ def margin(found: Sequence[Answer]) -> str:
     times = " to ".join(dict.fromkeys([number(min(closest)), number(max(closest))]))
     share = f"all {len(compared)}" if len(closest) == len(compared) else f"{len(closest)} of {len(compared)}"
     where = "In this comparison" if len(compared) == 1 else f"In {share} comparisons (a model at a length)"
-    return f"{where}, an epoch on the next fastest backend takes {times} times the fastest backend's time."
+    turns = min((answer.turns for answer in compared if answer.certainty == "turns"), default=0)
+    doubt = f" It was so in all {turns} turns of each; intervals need 6 processes." if turns else ""
+    return f"{where}, an epoch on the next fastest backend takes {times} times the fastest backend's time.{doubt}"
 
 
 def learned(trainings: pd.DataFrame) -> Iterator[str]:
@@ -239,6 +270,12 @@ def learn_the_same(contrasts: pd.DataFrame) -> str:
     """Say whether the backends learn the same, from `accuracy.contrasts` by environment."""
     if contrasts.empty:
         return ""
+    if contrasts["exact_difference_low"].isna().all():
+        points = number(100 * float(contrasts["exact_difference"].abs().max()))
+        return (
+            f"From the same start two backends get shares of the sums right that are at most {points} points apart "
+            f"({say_count(int(contrasts['pairs'].max()), 'seed')}; a verdict needs {LEAST_SEEDS})."
+        )
     counts: Any = Counter(contrasts["verdict"])
     pairs = say_count(len(contrasts), "comparison")
     if counts["equal"] == len(contrasts):

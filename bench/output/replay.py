@@ -182,7 +182,7 @@ def losses_chart(replays: Replays) -> "alt.FacetChart":
     import altair as alt  # which only those who draw should load
 
     from bench.output.charts import marks
-    from bench.output.charts.theme import display_name
+    from bench.output.names import display_name
 
     parts = []
     for run in replays.references:

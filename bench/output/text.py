@@ -169,8 +169,9 @@ def doubts(selection: Selection) -> dict[str, str]:
     """Say what was not as it should be while the runs were measured, and which runs were left out."""
     machine, turns, found = selection.header.machine, selection.frames.turns, {}
     if disturbed := int(turns["disturbed"].sum()):
+        others = "Other processes" + ("" if machine.cpu_quota is None else ", or the quota of a control group,")
         found["disturbed"] = (
-            f"Other processes disturbed {disturbed:,} of {len(turns):,} turns. These were measured again; they count "
+            f"{others} disturbed {disturbed:,} of {len(turns):,} turns. These were measured again; they count "
             "only where that did not help."
         )
     if machine.governor not in ("performance", "unknown"):

@@ -1,12 +1,14 @@
 """Ask the article's question again: does the gradient vanish, does an LSTM help, or is it the scale of the target?
 
-SimpleRNN, LSTM and GRU learn the sum of digits at several lengths, with the sums as they are and divided by three
-quarters of the length (the mean sum, so that targets have unit size); nothing else differs. Each training is judged
-after 100 epochs, as the article allowed, and where a patience of 100 epochs or the cap ends it: on the article's test
-rows and on 20,000 fresh rows of the same law, in the units of the sums. Memory and gradients are measured at the start,
-after 100 epochs and at the end. Every part writes a file of its own and is skipped if that is there:
+SimpleRNN, LSTM and GRU learn two tasks at several lengths. The sum of digits, with the sums as they are and divided by
+three quarters of the length (the mean sum, so that targets have unit size); nothing else differs. Each training is
+judged after 100 epochs, as the article allowed, and where a patience of 100 epochs or the cap ends it: on the article's
+test rows and on 20,000 fresh rows of the same law, in the units of the sums. And the adding problem (Hochreiter and
+Schmidhuber 1997), which tests memory and which no linear model solves: a row has a value and a marker in each timestep,
+and the target is the sum of the two marked values. Every part writes a file of its own and is skipped if that is there:
 
     python docs/scripts/article_study.py results/article-study          # some hours on one core, on JAX
+    python docs/scripts/article_study.py results/article-study --task adding --length 50
     python docs/scripts/article_study.py results/article-study --length 35 --seeds 20 40    # a held-out check
 
 Each call ends by writing tables.md of all files that are there.
@@ -28,18 +30,23 @@ import keras
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.linear_model import LinearRegression
 
-from seqsum_core import task
+from seqsum_core import reference_cells, task
 from seqsum_core.memory import measure_memory
 from seqsum_core.metrics import errors
-from seqsum_core.nn import models, replicas
+from seqsum_core.nn import replicas
 from seqsum_core.settings import NetworkSettings, TaskSettings, TrainingSettings
+from seqsum_core.start import draw_start
 from seqsum_core.task import Sequences, Split
 
-LENGTHS = (4, 12, 25, 50, 100)
+LENGTHS = {"sum": (4, 12, 25, 50, 100), "adding": (12, 25, 50, 100)}
 MODELS = ("simple_rnn", "lstm", "gru")
 SHORT, CAP, PATIENCE = 100, 400, 100
+ADDING_ROWS, ADDING_CAP, ADDING_PATIENCE = 10_000, 100, 20
+"""90 steps an epoch: 9,000 steps at most. A tenth of the rows is for validation."""
 FRESH_ROWS = 20_000
+GRADIENT_ROWS = 500
 NETWORK = NetworkSettings()
 ARTICLE = TaskSettings()
 Weights = list[NDArray[Any]]
@@ -50,15 +57,20 @@ def scaled(rows: Sequences, scale: float) -> Sequences:
     return replace(rows, sums=rows.sums / scale)
 
 
-def fresh_rows(length: int) -> Sequences:
-    """Draw rows of the article's law that share none of its randomness."""
-    settings = TaskSettings(source="generated", sequences=FRESH_ROWS, seed=2017)
-    return task.draw(settings, length=length)
-
-
 def unit_scale(length: int) -> float:
     """Return about the mean sum: digits of 0 to 3, half of the padded length in the mean."""
     return 0.75 * length
+
+
+def draw_adding(length: int, rows: int, seed: int) -> Sequences:
+    """Draw rows of the adding problem: values from 0 to 1, and a marker in the first and in the second half."""
+    random = np.random.default_rng([seed, length])
+    values = random.uniform(0, 1, (rows, length)).astype(np.float32)
+    markers, row = np.zeros_like(values), np.arange(rows)
+    for low, high in ((0, length // 2), (length // 2, length)):
+        markers[row, random.integers(low, high, rows)] = 1
+    sums = (values.astype(np.float64) * markers).sum(axis=1)
+    return Sequences(np.stack([values, markers], axis=2), np.full(rows, length, np.int32), sums)
 
 
 def train(name: str, data: Split, starts: Sequence[Weights], seeds: Sequence[int], epochs: int, patience: int) -> Any:
@@ -68,55 +80,100 @@ def train(name: str, data: Split, starts: Sequence[Weights], seeds: Sequence[int
     return [of_seed[0] for of_seed in kept]
 
 
-def judge(model: Any, weights: Weights, rows: Sequences, scale: float) -> dict[str, float]:
-    """Return mean squared error, exact sums and the greatest output on some rows, in units of the sums."""
-    model.set_weights(weights)
-    outputs = scale * model.predict(rows.inputs(), batch_size=2_000, verbose=0).ravel().astype(np.float64)
+def predict(name: str, trained: Any, rows: Sequences, scale: float = 1.0) -> NDArray[np.float64]:
+    """Return the outputs of every seed, shape (seeds, rows), in units of the sums."""
+    outputs = replicas.predict_replicas(name, [one.weights for one in trained], rows, network=NETWORK)
+    return scale * outputs.astype(np.float64)
+
+
+def judge(outputs: NDArray[np.float64], rows: Sequences) -> dict[str, float]:
+    """Return mean squared error, exact sums and the greatest output."""
     judged = errors(outputs, rows.sums)
     return {"mse": judged.mse, "exact_sum_rate": judged.exact_sum_rate, "greatest_output": float(outputs.max())}
 
 
-def study(name: str, length: int, scale: float, seeds: Sequence[int]) -> dict[str, Any]:
+def study_sum(name: str, length: int, scale: float, seeds: Sequence[int]) -> dict[str, Any]:
     """Train and judge one model at one length with one scale of the targets."""
-    keras.utils.clear_session()
     whole = task.split(task.draw(ARTICLE, length=length), ARTICLE)
     data = Split(*(scaled(rows, scale) for rows in (whole.fitted, whole.validation, whole.test)))
-    model = models.build(name, length=length, network=NETWORK)
-    starts = [models.draw_weights(model, seed=seed) or [] for seed in seeds]
-    begin_s = perf_counter()
+    starts = [draw_start(name, units=NETWORK.units, seed=seed) for seed in seeds]
     short = train(name, data, starts, seeds, SHORT, -1)
     long = train(name, data, starts, seeds, CAP, PATIENCE)
-    fresh = fresh_rows(length)
-    trainings = []
-    for seed, start, after_short, end in zip(seeds, starts, short, long, strict=True):
-        training: dict[str, Any] = {"seed": seed, "stopped_early": end.stopped_early, "epochs": len(end.loss)}
-        training["loss"] = [scale**2 * value for value in end.loss]
-        training["val_mse"] = [scale**2 * value for value in end.val_loss]
-        for moment, trained in (("after_100", after_short), ("end", end)):
-            memory = measure_memory(name, start, trained.weights, rows=data.test, task=ARTICLE, mask=NETWORK.mask)
+    fresh = task.fresh_rows(ARTICLE, length=length, rows=FRESH_ROWS)
+    trainings: list[dict[str, Any]] = [
+        {
+            "seed": seed,
+            "stopped_early": end.stopped_early,
+            "epochs": len(end.loss),
+            "loss": [scale**2 * value for value in end.loss],
+            "val_mse": [scale**2 * value for value in end.val_loss],
+        }
+        for seed, end in zip(seeds, long, strict=True)
+    ]
+    for moment, trained in (("after_100", short), ("end", long)):
+        on_test, on_fresh = (predict(name, trained, rows, scale) for rows in (whole.test, fresh))
+        for seed, training in enumerate(trainings):
+            weights = trained[seed].weights
+            memory = measure_memory(name, starts[seed], weights, rows=data.test, task=ARTICLE, mask=NETWORK.mask)
             training[moment] = {
-                "test": judge(model, trained.weights, whole.test, scale),
-                "fresh": judge(model, trained.weights, fresh, scale),
-                "output_bound": scale * float(np.abs(trained.weights[-2]).sum() + np.abs(trained.weights[-1]).sum()),
+                "test": judge(on_test[seed], whole.test),
+                "fresh": judge(on_fresh[seed], fresh),
+                "output_bound": scale * float(np.abs(weights[-2]).sum() + np.abs(weights[-1]).sum()),
                 "moved": [scale * value for value in memory.moved],
                 "gradient": memory.gradient,
             }
             training["gradient_start"] = memory.gradient_start
             training |= {"steps_back": memory.steps_back, "rows": memory.rows}
-        trainings.append(training)
+    return {"scale": scale, "epochs_cap": CAP, "patience": PATIENCE, "trainings": trainings} | of_rows(fresh)
+
+
+def study_adding(name: str, length: int, seeds: Sequence[int]) -> dict[str, Any]:
+    """Train and judge one model at one length on the adding problem."""
+    rows = draw_adding(length, ADDING_ROWS, seed=0)
+    fitted = ADDING_ROWS * 9 // 10
+    data = Split(rows.first(fitted), rows.take(np.arange(fitted, ADDING_ROWS)), rows.first(1))
+    fresh = draw_adding(length, FRESH_ROWS, seed=1)
+    starts = [draw_start(name, units=NETWORK.units, seed=seed, features=2) for seed in seeds]
+    trained = train(name, data, starts, seeds, ADDING_CAP, ADDING_PATIENCE)
+    squares = (predict(name, trained, fresh) - fresh.sums) ** 2
+    first_marker = length - 1 - fresh.digits[:, :, 1].argmax(axis=1)  # steps before the end
+    far = first_marker >= np.median(first_marker)
+    few = fresh.first(GRADIENT_ROWS)
+    trainings = [
+        {
+            "seed": seed,
+            "stopped_early": end.stopped_early,
+            "epochs": len(end.loss),
+            "loss": end.loss,
+            "val_mse": end.val_loss,
+            "fresh": {"mse": float(of_seed.mean())},
+            "near_mse": float(of_seed[~far].mean()),
+            "far_mse": float(of_seed[far].mean()),
+            "gradient_start": gradients(name, start, few),
+            "gradient": gradients(name, end.weights, few),
+        }
+        for seed, start, end, of_seed in zip(seeds, starts, trained, squares, strict=True)
+    ]
+    linear = LinearRegression().fit(rows.digits[:fitted].reshape(fitted, -1), rows.sums[:fitted])
+    linear_mse = float(np.mean((linear.predict(fresh.digits.reshape(FRESH_ROWS, -1)) - fresh.sums) ** 2))
     return {
-        "task": "sum",
-        "model": name,
-        "length": length,
-        "scale": scale,
-        "epochs_cap": CAP,
-        "patience": PATIENCE,
-        "variance_of_sums": float(np.var(fresh.sums)),
-        "keras": keras.__version__,
-        "backend": keras.backend.backend(),
-        "seconds": perf_counter() - begin_s,
+        "epochs_cap": ADDING_CAP,
+        "patience": ADDING_PATIENCE,
+        "linear_mse": linear_mse,
         "trainings": trainings,
-    }
+    } | of_rows(fresh)
+
+
+def gradients(name: str, weights: Weights, rows: Sequences) -> list[float]:
+    """Return the mean norm of the loss gradient with respect to h, by steps back from the end."""
+    targets = rows.sums[:, np.newaxis]
+    of_h = reference_cells.state_gradients(name, weights, rows.inputs(), targets, mask=NETWORK.mask)[0]
+    return [float(value) for value in np.linalg.norm(of_h, axis=2).mean(axis=0)[::-1]]
+
+
+def of_rows(fresh: Sequences) -> dict[str, Any]:
+    """Return what is known of the rows: a constant has their variance as its error."""
+    return {"variance": float(np.var(fresh.sums))}
 
 
 def rounded(value: Any) -> Any:
@@ -128,51 +185,105 @@ def rounded(value: Any) -> Any:
     return [rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def summary(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for each moment: medians over seeds of errors on fresh rows, bound of the output, gradient."""
-    rows = []
+def spread(mse: NDArray[np.float64], limit: float) -> dict[str, Any]:
+    """Return median, least and greatest of the errors of the seeds, and how many are below a limit."""
+    figures = {"fresh mse": np.median(mse), "least": mse.min(), "greatest": mse.max()}
+    return figures | {"learned": f"{int((mse < limit).sum())} of {len(mse)}"}
+
+
+def far_gradient(training: dict[str, Any], name: str) -> float:
+    """Return the gradient at the first timestep, relative to the last one."""
+    norms = training[name]["h"] if isinstance(training[name], dict) else training[name]
+    return float(norms[-1] / norms[0]) if norms[0] else float("nan")
+
+
+def sum_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for each moment: errors on fresh rows, bound of the output, gradient."""
+    rows, trainings = [], document["trainings"]
     for moment, epochs in (("after_100", SHORT), ("end", None)):
-        judged = [training[moment] for training in document["trainings"]]
+        judged = [training[moment] for training in trainings]
         mse = np.array([one["fresh"]["mse"] for one in judged])
-        reach = [np.array(one["gradient"]["h"]) for one in judged]
+        stopped = np.mean([training["stopped_early"] for training in trainings])
         rows.append(
             {
                 "model": document["model"],
                 "length": document["length"],
+                "seeds from": trainings[0]["seed"],
                 "targets": "as they are" if document["scale"] == 1 else f"/ {document['scale']:g}",
-                "epochs": epochs or float(np.median([training["epochs"] for training in document["trainings"]])),
-                "stopped early %": 0 if epochs else 100 * np.mean([t["stopped_early"] for t in document["trainings"]]),
-                "fresh mse": float(np.median(mse)),
-                "least": float(mse.min()),
-                "greatest": float(mse.max()),
-                "variance of sums": document["variance_of_sums"],
-                "learned": f"{int((mse < document['variance_of_sums'] / 2).sum())} of {len(mse)}",
+                "epochs": epochs or float(np.median([training["epochs"] for training in trainings])),
+                "stopped early %": 0 if epochs else 100 * stopped,
+                **spread(mse, document["variance"] / 2),
+                "variance": document["variance"],
                 "exact sums %": 100 * float(np.median([one["fresh"]["exact_sum_rate"] for one in judged])),
                 "output bound": float(np.median([one["output_bound"] for one in judged])),
-                "gradient, 5 steps back": float(
-                    np.median([norms[min(5, len(norms) - 1)] / norms[0] for norms in reach])
-                ),
+                "gradient": float(np.median([far_gradient(one, "gradient") for one in judged])),
+                "at start": float(np.median([far_gradient(training, "gradient_start") for training in trainings])),
             }
         )
     return rows
 
 
+def adding_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a row: errors on fresh rows, of all and by how far back the first marker is, and the gradient."""
+    trainings = document["trainings"]
+
+    def median(name: str) -> float:
+        return float(np.median([training[name] for training in trainings]))
+
+    return [
+        {
+            "model": document["model"],
+            "length": document["length"],
+            "seeds from": trainings[0]["seed"],
+            "epochs": median("epochs"),
+            "stopped early %": 100 * median("stopped_early"),
+            **spread(np.array([training["fresh"]["mse"] for training in trainings]), document["variance"] / 10),
+            "variance": document["variance"],
+            "linear fit": document["linear_mse"],
+            "near": median("near_mse"),
+            "far": median("far_mse"),
+            "gradient": float(np.median([far_gradient(training, "gradient") for training in trainings])),
+            "at start": float(np.median([far_gradient(training, "gradient_start") for training in trainings])),
+        }
+    ]
+
+
 def write_tables(folder: Path) -> None:
     """Tabulate every file of a folder."""
     documents = [json.loads(gzip.decompress(path.read_bytes())) for path in sorted(folder.glob("*.json.gz"))]
-    order = sorted(documents, key=lambda one: (one["length"], MODELS.index(one["model"]), one["scale"] != 1))
-    rows = [row for document in order for row in summary(document)]
+    order = sorted(documents, key=lambda one: (one["length"], MODELS.index(one["model"]), one.get("scale") != 1))
+    tables = {
+        name: pd.DataFrame([row for document in order if document["task"] == name for row in rows_of(document)])
+        for name, rows_of in (("sum", sum_rows), ("adding", adding_rows))
+    }
+    text = {name: table.to_string(index=False, float_format="{:.3g}".format) for name, table in tables.items()}
     (folder / "tables.md").write_text(
-        "# The article's question\n\nWritten by `python docs/scripts/article_study.py results/article-study`.\n\n```\n"
-        + pd.DataFrame(rows).to_string(index=False, float_format="{:.3g}".format)
-        + f"""
+        f"""# The article's question
+
+Written by `python docs/scripts/article_study.py results/article-study`. Medians over seeds; least and greatest of the
+seeds. Errors are of {FRESH_ROWS:,} fresh rows. Gradient: norm of the loss gradient with respect to the hidden state as
+far back as it was measured, at most at the first timestep, relative to the last one; with the trained and with the
+starting weights.
+
+## Sums of digits
+
+```
+{text["sum"]}
 ```
 
-Medians over seeds; least and greatest of the seeds. Errors are of {FRESH_ROWS:,} fresh rows, in the units of the sums.
-Learned: an error below half the variance of the sums, which a constant cannot reach. Output bound: the greatest output
-that the Dense layer can make of a state within [-1, 1]. Gradient: norm of the loss gradient with respect to the hidden
-state five steps back (or as far as there are steps), relative to the last one.
-At most {CAP} epochs; early stopping with a patience of {PATIENCE}.
+In the units of the sums. Learned: an error below half the variance of the sums, which a constant cannot reach. Output
+bound: the greatest output that the Dense layer can make of a state within [-1, 1]. At most {CAP} epochs; early stopping
+with a patience of {PATIENCE}.
+
+## The adding problem
+
+```
+{text["adding"]}
+```
+
+Learned: an error below a tenth of the variance. Linear fit: a linear model's error. Near and far: errors of the rows
+whose first marker is less far back than in the median row, and of all others. {ADDING_ROWS * 9 // 10:,} rows are fitted
+in 90 steps an epoch, in at most {ADDING_CAP} epochs; early stopping with a patience of {ADDING_PATIENCE}.
 """
     )
 
@@ -181,22 +292,32 @@ def main() -> None:
     """Make every file that is missing, and the tables of all."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--task", action="append", choices=LENGTHS)
     parser.add_argument("--model", action="append", choices=MODELS)
     parser.add_argument("--length", action="append", type=int)
     parser.add_argument("--seeds", nargs=2, type=int, default=(0, 20), metavar=("FIRST", "END"))
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    seeds = range(*options.seeds)
-    for length in options.length or LENGTHS:
-        for name in options.model or MODELS:
-            for label, scale in (("as-is", 1.0), ("unit", unit_scale(length))):
-                path = options.folder / f"sum-{name}-{length:03}-{label}-{seeds.start}.json.gz"
-                if path.exists():
-                    continue
-                document = rounded(study(name, length, scale, seeds))
-                path.write_bytes(gzip.compress(json.dumps(document).encode(), mtime=0))
-                print(f"{path.name}: {document['seconds']:.0f} s", flush=True)
+    for name in options.task or LENGTHS:
+        for length in options.length or LENGTHS[name]:
+            for model in options.model or MODELS:
+                make_files(options.folder, name, length, model, range(*options.seeds))
     write_tables(options.folder)
+
+
+def make_files(folder: Path, name: str, length: int, model: str, seeds: Sequence[int]) -> None:
+    """Study one model at one length, with each scale of the targets, unless its file is there."""
+    for label, scale in {"sum": (("as-is", 1.0), ("unit", unit_scale(length))), "adding": (("as-is", 1.0),)}[name]:
+        path = folder / f"{name}-{model}-{length:03}-{label}-{seeds[0]}.json.gz"
+        if path.exists():
+            continue
+        keras.utils.clear_session()
+        begin_s = perf_counter()
+        found = study_sum(model, length, scale, seeds) if name == "sum" else study_adding(model, length, seeds)
+        about = {"task": name, "model": model, "length": length, "keras": keras.__version__}
+        about |= {"backend": keras.backend.backend(), "seconds": perf_counter() - begin_s}
+        path.write_bytes(gzip.compress(json.dumps(rounded(about | found)).encode(), mtime=0))
+        print(f"{path.name}: {about['seconds']:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -54,8 +54,8 @@ class Reference:
     """
 
     name: str
-    inputs: NDArray[np.integer]
-    targets: NDArray[np.integer]
+    inputs: NDArray[Any]
+    targets: NDArray[Any]
     train_rows: NDArray[np.integer]
     test_rows: NDArray[np.integer]
     order: NDArray[np.integer]

@@ -9,7 +9,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from bench.output.charts.theme import DASHES, DISPLAY_NAMES, MARKED, SHAPES, display_name
+from bench.output.charts.theme import DASHES, SHAPES
+from bench.output.names import DISPLAY_NAMES, KNOWN, display_name, sort_cells
 from bench.output.numbers import interval, number
 
 WIDTH, HEIGHT = 330, 230
@@ -115,17 +116,6 @@ def name_series(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     return frame.assign(series=frame[column].map(display_name) + threads + variant)
 
 
-def sort_cells(frame: pd.DataFrame, *first: str) -> pd.DataFrame:
-    """Sort rows by some columns, then by model, length and environment, in the order in which these are named."""
-    rank = {name: place for place, name in enumerate(MARKED)}
-    names = dict.fromkeys([*first, "model", "length", "environment", "first", "second"])
-    return frame.sort_values(
-        [name for name in names if name in frame],
-        key=lambda column: column.map(rank).fillna(len(rank)) if column.name != "length" else column,
-        kind="stable",
-    )
-
-
 def name_panels(frame: pd.DataFrame, *by: str) -> pd.DataFrame:
     """Add a column `panel` of the model, the length, or both, and sort by it."""
     frame = sort_cells(frame, *by)
@@ -136,7 +126,7 @@ def name_panels(frame: pd.DataFrame, *by: str) -> pd.DataFrame:
 def series(frame: pd.DataFrame, *, points: bool = True) -> dict[str, Any]:
     """Return the encodings by which series differ: `color`, `strokeDash` of lines, and `shape` if there are points."""
     names = list(frame["series"].drop_duplicates())
-    domain = [DISPLAY_NAMES[name] for name in MARKED]
+    domain = [DISPLAY_NAMES[name] for name in KNOWN]
     domain += [name for name in names if name not in domain]
     symbol: dict[str, Any] = {"symbolDash": [1, 0]} if points else {"symbolType": "stroke", "symbolSize": 400}
     legend = alt.Legend(values=[name for name in domain if name in names], symbolOpacity=1, **symbol)

@@ -17,10 +17,9 @@ from bench.output.charts.marks import (
     panels,
     row_axis,
     series,
-    sort_cells,
     tooltips,
 )
-from bench.output.charts.theme import display_name
+from bench.output.names import display_name, sort_cells
 from bench.output.numbers import number
 from bench.records.frame import CELL
 
@@ -40,16 +39,9 @@ STAGES = {
 PROCESSES = "Medians over fresh processes; bars: intervals by the order of the processes, of at least 95 %."
 
 
-def main_turns(selection: Selection) -> pd.DataFrame:
-    """Return the turns of the variant with which others are compared; all turns if there is none."""
-    turns = selection.frames.turns
-    main = turns[turns["variant"] == str(selection.header.sweep.variants[0])]
-    return main if len(main) else turns
-
-
 def draw_speed(selection: Selection) -> alt.FacetChart | None:
     """Draw the time of an epoch by length."""
-    times = speed.epoch_times(main_turns(selection))
+    times = speed.epoch_times(selection.main_turns)
     times[["epoch_s", "epoch_s_low", "epoch_s_high"]] *= 1e3
     frame = name_panels(name_series(times, "environment"), "model")
     tips = {"series": "backend", "length": "length", "text": "ms per epoch", "processes": "processes"}
@@ -59,7 +51,7 @@ def draw_speed(selection: Selection) -> alt.FacetChart | None:
 
 def draw_ratios(selection: Selection) -> alt.FacetChart | None:
     """Draw the ratios of epoch times between environments, and those of the controls."""
-    turns = main_turns(selection)
+    turns = selection.main_turns
     compared, controls = speed.ratios(turns, by="environment"), speed.controls(turns)
     names = compared["first"].map(display_name) + " / " + compared["second"].map(display_name)
     frames = [
@@ -91,8 +83,8 @@ def draw_variants(selection: Selection) -> alt.FacetChart | None:
 
 def _kind(ratios: pd.DataFrame) -> NDArray[np.str_]:
     """Return what each ratio shows: the name of its mark."""
-    decided = (ratios["ratio_low"] > 1) | (ratios["ratio_high"] < 1)
-    return np.select([ratios["ratio_low"].isna(), decided], ["no interval", "difference"], "no difference shown")
+    no_interval, is_open = ratios["verdict"].isna(), ratios["verdict"] == "open"
+    return np.select([no_interval, is_open], ["no interval", "no difference shown"], "difference")
 
 
 def _draw_ratios(frame: pd.DataFrame, row_title: str, *, title: str, note: str) -> alt.FacetChart | None:
@@ -122,7 +114,7 @@ def _draw_ratios(frame: pd.DataFrame, row_title: str, *, title: str, note: str) 
 
 def draw_start(selection: Selection) -> alt.FacetChart | None:
     """Draw the seconds from starting a process to the end of its first epoch, in stages."""
-    times = speed.start_times(main_turns(selection))
+    times = speed.start_times(selection.main_turns)
     if times.empty:
         return None
     times = name_panels(name_series(times, "environment"), "model")
@@ -147,7 +139,7 @@ def draw_start(selection: Selection) -> alt.FacetChart | None:
 
 def draw_total_time(selection: Selection) -> alt.FacetChart | None:
     """Draw the seconds from starting a process to the end of an epoch, and where environments change places."""
-    turns = main_turns(selection)
+    turns = selection.main_turns
     cells = speed.start_times(turns)[[*CELL, "start_s", "epoch_s"]]
     if cells["environment"].nunique() < 2:
         return None

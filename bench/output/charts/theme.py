@@ -4,25 +4,9 @@ Backends and models differ in colour and in dash and shape, so that a chart can 
 to be told apart by colour-blind readers and to have a contrast of at least 3 to 1 with the background.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.output.numbers import visible
-from bench.plan.cells import BACKENDS
-from seqsum_core.settings import MODELS
-
-LONGEST_NAME = 40
-DISPLAY_NAMES = {
-    "jax": "JAX",
-    "torch": "PyTorch",
-    "tensorflow": "TensorFlow",
-    "simple_rnn": "SimpleRNN",
-    "lstm": "LSTM",
-    "gru": "GRU",
-}
-MARKED = (*BACKENDS, *MODELS)
-"""The names that have a colour, dash and shape of their own; others share the rest."""
 DASHES = ([1, 0], [7, 3], [2, 2], [2, 2], [1, 0], [7, 3], [9, 2, 2, 2], [4, 4], [9, 2, 2, 2, 2, 2], [12, 3])
 SHAPES = (
     *("circle", "square", "triangle-up", "circle", "square", "triangle-up"),
@@ -109,20 +93,3 @@ def config(palette: Palette) -> dict[str, Any]:
         "line": {"strokeWidth": 1.8},
         "point": {"size": 45, "filled": True, "opacity": 1},
     }
-
-
-def display_name(name: str) -> str:
-    """Return a backend, environment or model as it is read: PyTorch (old) for `torch@old`.
-
-    Of a user's own model `package.module:function` the function is shown, and of a long name the end.
-    """
-    base, _, installation = (name.rpartition(":")[2], "", "") if ":" in name else name.partition("@")
-    shown = visible(DISPLAY_NAMES.get(base, base) + (f" ({installation})" if installation else ""))
-    shown = shown.replace("\n", " ")
-    return shown if len(shown) <= LONGEST_NAME else f"…{shown[-LONGEST_NAME:]}"
-
-
-def join_words(words: Iterable[str]) -> str:
-    """Join words by commas and "and"."""
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last

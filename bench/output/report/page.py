@@ -11,15 +11,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from bench.analysis import accuracy
 from bench.analysis.select import Selection
+from bench.output import headline
 from bench.output.charts import CHARTS
 from bench.output.charts.marks import ABOUT
-from bench.output.charts.speed import main_turns
-from bench.output.charts.theme import DARK, LIGHT, PAGE, config, display_name, join_words
+from bench.output.charts.theme import DARK, LIGHT, PAGE, config
+from bench.output.checks import checks
 from bench.output.files import write_atomically
 from bench.output.formats import printed
+from bench.output.names import display_name, join_words
 from bench.output.numbers import visible
-from bench.output.report import headline
-from bench.output.report.checks import checks
 from bench.output.report.provenance import provenance_tables
 from bench.output.tables import TABLES
 from bench.output.tables.table import Table
@@ -68,7 +68,7 @@ def write_report(selection: Selection, path: Path) -> None:
 
 def build_page(selection: Selection) -> str:
     """Return the page as HTML."""
-    turns, trainings = main_turns(selection), selection.frames.trainings
+    turns, trainings = selection.main_turns, selection.frames.trainings
     answers = headline.answers(turns)
     specs = {name: chart.to_dict() for name, make in CHARTS.items() if (chart := make(selection))}
     tables = {name: table for name, make in TABLES.items() if len((table := make(selection)).frame)}

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.select import Selection
-from bench.output.charts.marks import sort_cells
+from bench.output.names import sort_cells
 from bench.output.tables.table import Table, cell_table, texts
 from bench.plan.files import PROFILES
 from bench.records.frame import CELL, cell_columns

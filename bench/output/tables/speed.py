@@ -20,7 +20,8 @@ from bench.output.tables.table import (
 )
 
 MS, MIB, PERCENT = 1e3, 2**-20, 100
-MARKED = "Marked: faster than every other backend, by the intervals of their ratios."
+MARKED = "Marked: faster than every other backend, by the verdicts of speed-by-backend."
+VERDICT = Column("verdict", "verdict", kind="text")
 CONSISTENT = Column("consistent", "consistent with 1", kind="text")
 RATIO = with_interval("ratio", "ratio")
 
@@ -100,14 +101,14 @@ def speed_by_threads(selection: Selection) -> Table:
 
 def _ratio_table(selection: Selection, name: str, title: str, by: speed.Axis) -> Table:
     frame = speed.ratios(selection.frames.turns, by)
-    frame = frame.assign(pair=frame["first"] + " / " + frame["second"], consistent=speed.consistent(frame))
+    frame = frame.assign(pair=frame["first"] + " / " + frame["second"])
     return cell_table(
         name,
         title,
         sort_rows(frame, "first", "second"),
-        [Column("pair", "A / B", kind="axis"), RATIO, CONSISTENT],
+        [Column("pair", "A / B", kind="axis"), RATIO, VERDICT],
         f"Ratio: seconds of an epoch of A / those of B, taken within each round. {interval_note(frame)}",
-        chance_note(frame),
+        verdict_note(frame),
     )
 
 
@@ -119,15 +120,16 @@ def variants(selection: Selection) -> Table:
         speed.ratios(turns[turns["run"] == run], "variant", second=baseline) for run, baseline in baselines.items()
     ]
     frame = pd.concat(parts).rename(columns={"first": "variant"})
-    frame = frame.assign(consistent=speed.consistent(frame))
+    frame = frame.assign(verdict=speed.verdicts(frame))
     settings = turns[[*speed.KEY, "batching"]].drop_duplicates()
     starts = speed.start_times(turns)[[*speed.KEY, "padding_share", "compilations", "first_epoch_s"]]
     frame = sort_rows(frame.merge(settings, on=speed.KEY).merge(starts, on=speed.KEY))
     frame = frame.merge(speed.device_efficiency(turns), on=speed.KEY, how="left")
-    columns = [Column("first_s", "epoch ms", MS), Column("second_s", "baseline ms", MS), RATIO, CONSISTENT]
+    columns = [Column("first_s", "epoch ms", MS), Column("second_s", "baseline ms", MS), RATIO, VERDICT]
     notes = [
         f"Ratio: epoch / that of the baseline ({', '.join(dict.fromkeys(frame['second']))}), taken within each round. "
         f"{interval_note(frame)}",
+        verdict_note(frame),
         "Batch size, units, mask and dtype change what is trained, too.",
     ]
     if (frame["batching"] != "padded").any():
@@ -148,19 +150,19 @@ def variants(selection: Selection) -> Table:
 
 def tax(selection: Selection) -> Table:
     """Compare Keras with its ceiling: the same training written in the framework itself."""
-    frame = speed.tax(selection.frames.turns)
-    frame = sort_rows(frame.assign(consistent=speed.consistent(frame)))
+    frame = sort_rows(speed.tax(selection.frames.turns))
     columns = [
         Column("first_s", "epoch ms", MS),
         Column("second_s", "ceiling ms", MS),
         with_interval("ratio", "tax"),
-        CONSISTENT,
+        VERDICT,
     ]
     note = (
         f"Tax: epoch with Keras / epoch of its ceiling, the same training written in the framework itself. "
         f"{interval_note(frame)}"
     )
-    return cell_table("tax", "Framework tax", frame, columns, note, *missing_notes(selection, "speed"))
+    notes = (note, verdict_note(frame), *missing_notes(selection, "speed"))
+    return cell_table("tax", "Framework tax", frame, columns, *notes)
 
 
 def start(selection: Selection) -> Table:
@@ -296,12 +298,15 @@ def interval_note(frame: pd.DataFrame) -> str:
     return text + ("." if len(ranks) == len(counts) else f"; fewer than {LEAST_PROCESSES} have none.")
 
 
-def chance_note(frame: pd.DataFrame) -> str:
-    """Say how many intervals of a frame miss by chance."""
+def verdict_note(frame: pd.DataFrame) -> str:
+    """Say what a verdict is of, and how many intervals of a frame miss by chance."""
     levels = frame["level"].dropna()
-    if len(levels) < 2:
+    if levels.empty:
         return ""
-    return f"Of these {len(levels)} intervals {(1 - levels).sum():.1f} are expected to miss by chance."
+    return (
+        "Verdict: of the first, significant at 5 % over all rows (Student's t of the logarithms, Holm). Of "
+        f"{say_count(len(levels), 'interval')} {(1 - levels).sum():.1f} are expected to miss by chance."
+    )
 
 
 def control_note(selection: Selection) -> str:

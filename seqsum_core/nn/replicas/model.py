@@ -65,7 +65,7 @@ class ReplicaCell(keras.layers.Layer):  # type: ignore[misc]
 
 
 class Replicas(keras.Model):  # type: ignore[misc]
-    """The measured network S times: digits (S, T, B) in, outputs (S, B) out.
+    """The measured network S times: inputs (S, T, F, B) in, outputs (S, B) out.
 
     Args:
         model: "simple_rnn", "lstm" or "gru".
@@ -80,19 +80,22 @@ class Replicas(keras.Model):  # type: ignore[misc]
             keras.layers.RNN(ReplicaCell(model, network.units, network.mask), return_sequences=depth < network.layers)
             for depth in range(1, network.layers + 1)
         ]
-        for layer, shapes in zip(self._recurrent, layer_shapes(model, network), strict=True):
+        shapes_of_layers = layer_shapes(model, network, features=len(starts[0][0]))
+        for layer, shapes in zip(self._recurrent, shapes_of_layers, strict=True):
             layer.cell.matrices = [self.add_weight(shape=(self._count, *shape)) for shape in shapes]
             layer.cell.built = layer.built = True
         self._dense = self.add_weight(shape=(self._count, 1, network.units + 1))
         self.built = True
         self.set_weights(pack(model, starts, network))
 
-    def call(self, digits: Any) -> Any:
+    def call(self, inputs: Any) -> Any:
         """Run all replicas on their own rows."""
-        x = digits[:, :, None, :]
-        ones = ops.ones_like(x)
-        beside = [ones, ops.cast(ops.not_equal(x, 0.0), x.dtype)] if self._network.mask else [ones]
-        state = ops.zeros((self._count, self._network.units, digits.shape[2]), x.dtype)
+        x, ones = inputs, ops.ones_like(inputs[:, :, :1])
+        counts = (
+            ops.cast(ops.any(ops.not_equal(x, 0.0), axis=2, keepdims=True), x.dtype) if self._network.mask else None
+        )
+        beside = [ones] if counts is None else [ones, counts]
+        state = ops.zeros((self._count, self._network.units, inputs.shape[3]), x.dtype)
         states = [state, state] if self._kind == "lstm" else [state]
         for layer in self._recurrent:
             x = layer(ops.concatenate([x, *beside], axis=2), initial_state=states)

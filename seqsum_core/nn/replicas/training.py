@@ -1,6 +1,6 @@
 """Train replicas: their loss, their batches, and where each of them stops.
 
-Shapes: S replicas, T timesteps, B rows.
+Shapes: S replicas, T timesteps, F features, B rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -83,7 +83,8 @@ def predict_replicas(
     replicas.compile()
     outputs = []
     for begin in range(0, len(rows), MOST_PREDICTED):
-        inputs = rows.digits[begin : begin + MOST_PREDICTED].T.astype(np.float32)
+        part = rows.take(np.arange(begin, min(begin + MOST_PREDICTED, len(rows))))
+        inputs = part.inputs().transpose(1, 2, 0)
         outputs.append(replicas.predict_on_batch(np.broadcast_to(inputs, (len(weights), *inputs.shape))))
     return np.concatenate(outputs, axis=1)
 
@@ -134,7 +135,10 @@ class ReplicaBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def __init__(self, rows: Sequence[Sequences], *, batch_size: int, orders: NDArray[np.integer]) -> None:
         super().__init__(workers=1, use_multiprocessing=False)
-        self._rows, self._batch_size, self._orders = rows, batch_size, orders
+        inputs = {id(shared): shared.inputs().transpose(1, 2, 0) for shared in rows}  # the rows of most are the same
+        self._inputs = [inputs[id(of_replica)] for of_replica in rows]
+        self._sums = [of_replica.sums for of_replica in rows]
+        self._batch_size, self._orders = batch_size, orders
         self.steps_per_epoch: int = ceil(orders.shape[2] / batch_size)
 
     def __len__(self) -> int:
@@ -145,11 +149,11 @@ class ReplicaBatches(keras.utils.PyDataset):  # type: ignore[misc]
         batch = self._orders[:, epoch, step * self._batch_size : (step + 1) * self._batch_size]
         replicas, count = batch.shape
         dtype = keras.config.floatx()
-        inputs = np.zeros((replicas, self._rows[0].digits.shape[1], self._batch_size), dtype)
+        inputs = np.zeros((replicas, *self._inputs[0].shape[:2], self._batch_size), dtype)
         targets = np.zeros((replicas, 2, self._batch_size), dtype)
-        for replica, (rows, indices) in enumerate(zip(self._rows, batch, strict=True)):
-            inputs[replica, :, :count] = rows.digits[indices].T
-            targets[replica, 0, :count] = rows.sums[indices]
+        for replica, indices in enumerate(batch):
+            inputs[replica, :, :, :count] = self._inputs[replica][:, :, indices]
+            targets[replica, 0, :count] = self._sums[replica][indices]
         targets[:, 1, :count] = 1.0
         return inputs, targets
 
@@ -163,8 +167,8 @@ class KeepReplicasAtStops(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self._stops = StopTracker(len(data), patiences)
         self._errors, self._report = errors, report
-        judged = [np.concatenate([split.validation.digits, split.test.digits]) for split in data]
-        self._inputs = np.stack(judged).transpose(0, 2, 1).astype(np.float32)
+        judged = [np.concatenate([split.validation.inputs(), split.test.inputs()]) for split in data]
+        self._inputs = np.stack(judged).transpose(0, 2, 3, 1)
         self._sums = np.stack([split.validation.sums for split in data])
         self.kept: dict[tuple[int, int], Trained] = {}
 

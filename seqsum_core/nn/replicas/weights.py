@@ -16,17 +16,17 @@ from seqsum_core.start import GATES
 Weights = Sequence[NDArray[np.floating]]
 
 
-def layer_shapes(model: str, network: NetworkSettings) -> list[list[tuple[int, int]]]:
+def layer_shapes(model: str, network: NetworkSettings, *, features: int) -> list[list[tuple[int, int]]]:
     """Return the shapes of the matrices of each recurrent layer, without the replica axis.
 
     A GRU has two: its reset gate multiplies what comes from the state, not what comes from the input.
     """
     units = network.units
-    features = [1, *[units] * (network.layers - 1)]
+    widths = [features, *[units] * (network.layers - 1)]
     rows = GATES[model] * units
     if model == "gru":
-        return [[(rows, units + 1), (rows, inputs + 1)] for inputs in features]
-    return [[(rows, units + inputs + 1)] for inputs in features]
+        return [[(rows, units + 1), (rows, inputs + 1)] for inputs in widths]
+    return [[(rows, units + inputs + 1)] for inputs in widths]
 
 
 def pack(model: str, replicas: Sequence[Weights], network: NetworkSettings) -> list[NDArray[np.floating]]:
