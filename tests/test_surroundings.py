@@ -343,17 +343,9 @@ def call_backend(code: str, **variables: str) -> str:
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"floatx": "float64"},
-        {"floatx": "float16"},
-        {"epsilon": 1e-3},
-        {"image_data_format": "channels_first"},
-        {"backend": "numpy"},
-    ],
-)
-def test_settings_file_of_keras(tmp_path: Path, settings: dict[str, Any]) -> None:
+def test_settings_file_of_keras(tmp_path: Path) -> None:
+    """None of its settings reaches what is measured."""
+    settings = {"floatx": "float64", "epsilon": 1e-3, "image_data_format": "channels_first", "backend": "numpy"}
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras" / "keras.json").write_text(json.dumps(settings))
     code = "check_backend(backend=keras.backend.backend(), device='cpu'); c = keras.config\n"
