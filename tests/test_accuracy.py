@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pytest
-from factories import make_accuracy, make_baseline, make_cell, make_failure, select_all
+from factories import make_accuracy, make_baseline, make_cell, make_errors, make_failure, select_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -265,3 +265,30 @@ def test_predictions() -> None:
         ["lstm", "jax", 6.0, 7.5],
         ["lstm", "torch", 6.0, 7.5],
     ]
+
+
+@pytest.mark.parametrize("by", ["environment", "model"])
+def test_pairs_stand_beside_their_figures(by: By) -> None:
+    """Whatever the order of the records, for each patience."""
+    factors = {"jax": 1.0, "tensorflow": 2.0, "torch": 6.0} if by == "environment" else {"gru": 1.0, "lstm": 3.0}
+    records = [
+        make_accuracy(
+            make_cell(name) if by == "environment" else make_cell(model=name),
+            seed=seed,
+            patience=patience,
+            test=make_errors(factor * (1 + seed / 10) * (1 + patience)),
+        )
+        for patience in (20, 0)
+        for name, factor in reversed(factors.items())
+        for seed in range(5)
+    ]
+    table = TABLES["accuracy-by-backend" if by == "environment" else "accuracy-by-model"](select_all(*records))
+    found = {(row["patiences"], row["pair"]): row["mse_ratio"] for row in table.frame.to_dict("records")}
+    expected = {
+        (patience, f"{first} / {second}"): factors[first] / factors[second]
+        for patience in ("0", "20")
+        for first in factors
+        for second in factors
+        if first > second
+    }
+    assert found == pytest.approx(expected)

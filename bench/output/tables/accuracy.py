@@ -147,7 +147,7 @@ def by_backend_table(selection: Selection) -> Table:
 
 
 def _contrast_table(name: str, title: str, frame: pd.DataFrame, note: str) -> Table:
-    frame = _sorted(frame, "first", "second").assign(pair=frame["first"] + " / " + frame["second"])
+    frame = _sorted(frame.assign(pair=frame["first"] + " / " + frame["second"]), "first", "second")
     columns = [
         PATIENCE,
         Column("pair", "A / B", kind="axis"),
