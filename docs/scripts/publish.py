@@ -39,7 +39,7 @@ PICTURES = {
     "target": ("target",),
     "ceilings": ("tax",),
 }
-TABLED = ("reference", "repeat", "study", "keras", *SWEEPS[:-1])
+TABLED = ("reference", "epyc", "repeat", "study", "keras", *SWEEPS[:-1])
 """Folders that get a tables.md."""
 
 

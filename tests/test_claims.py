@@ -1,0 +1,130 @@
+"""Figures in the prose of the documents are those of the records: each sentence is written again from them."""
+
+import gzip
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bench
+from bench.analysis.accuracy import seen_share
+from bench.analysis.select import select
+from bench.output.headline import answers
+from bench.output.numbers import number
+from bench.records.store import load_runs
+from seqsum_core.settings import TaskSettings
+from seqsum_core.task import FRESH_ROWS
+
+PROJECT = Path(__file__).parent.parent
+RESULTS = PROJECT / "results"
+
+
+@cache
+def study(model: str, length: int, label: str, task: str = "sum", first: int = 0) -> dict[str, Any]:
+    """Return a document of the article's study."""
+    path = RESULTS / "article-study" / f"{task}-{model}-{length:03}-{label}-{first}.json.gz"
+    document: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
+    return document
+
+
+def mse(model: str, length: int, label: str, moment: str = "after_100") -> str:
+    """Return the median error on fresh rows."""
+    errors = [training[moment]["fresh"]["mse"] for training in study(model, length, label)["trainings"]]
+    return number(float(np.median(errors)))
+
+
+def learned(model: str, length: int, label: str, moment: str = "after_100") -> str:
+    """Return how many seeds have an error below half the variance of the sums."""
+    document = study(model, length, label)
+    errors = [training[moment]["fresh"]["mse"] for training in document["trainings"]]
+    return f"{sum(error < document['variance'] / 2 for error in errors)} of {len(errors)}"
+
+
+def median_of(model: str, length: int, label: str, name: str, moment: str = "after_100") -> float:
+    return float(np.median([training[moment][name] for training in study(model, length, label)["trainings"]]))
+
+
+def gradient_ratio(model: str, length: int, label: str, moment: str = "after_100") -> float:
+    """Return the gradient at the first timestep, relative to the last one."""
+    norms = [training[moment]["gradient"]["h"] for training in study(model, length, label)["trainings"]]
+    return float(np.median([each[-1] / each[0] for each in norms]))
+
+
+def last_to_leave(model: str, length: int, label: str) -> int:
+    """Return the epoch in which the last seed got val_mse below half the variance of the sums."""
+    document = study(model, length, label)
+    limit = document["variance"] / 2
+    return max(next(n for n, e in enumerate(each["val_mse"], 1) if e < limit) for each in document["trainings"])
+
+
+def below(limit: float, epoch: int) -> str:
+    """Return how many SimpleRNN of length 25 of the target run have a val_mse below a limit after so many epochs."""
+    losses = bench.load(RESULTS / "target", kind="losses")
+    rows = losses[(losses["model"] == "simple_rnn") & (losses["length"] == 25) & (losses["epoch"] == epoch)]
+    return f"{int((rows['val_loss'] < limit).sum())} of {len(rows)}"
+
+
+def seen(length: int) -> int:
+    return round(200 * seen_share(TaskSettings(), length))
+
+
+def ahead(run: str) -> str:
+    """Return how far the fastest backend is ahead of the next one, over all models and lengths of a run."""
+    turns = select(load_runs(RESULTS / run)[0]).main_turns
+    closest = [answer.closest for answer in answers(turns)]
+    return f"{number(min(closest))} to {number(max(closest))}"
+
+
+SENTENCES: dict[str, list[Callable[[], str]]] = {
+    "README.md": [lambda: f"errors on {FRESH_ROWS:,} fresh rows"],
+    "docs/findings.md": [lambda: f"takes {ahead('reference')} times as long on the one, {ahead('epyc')} on the other"],
+    "docs/article.md": [
+        lambda: (
+            f"{learned('simple_rnn', 25, 'as-is')} seeds have left it after 100 epochs, "
+            f"{learned('simple_rnn', 25, 'as-is', 'end')} after at most 400, and {below(100, 300)} after 300"
+        ),
+        lambda: (
+            f"{learned('simple_rnn', 25, 'unit')} seeds learn length 25 within "
+            f"{last_to_leave('simple_rnn', 25, 'unit')} epochs"
+        ),
+        lambda: f"its error at 50 is {mse('simple_rnn', 50, 'unit')} after 100 epochs",
+        lambda: f"{seen(4)} of the 200 test rows equal a fitted row, at 12, {seen(12)}",
+        lambda: (
+            f"(an error of {mse('simple_rnn', 25, 'as-is')}, the variance of the sums), and their output cannot exceed "
+            f"{number(median_of('simple_rnn', 25, 'as-is', 'output_bound'))}"
+        ),
+        lambda: (
+            f"Divided by 18.75: an error of {mse('simple_rnn', 25, 'unit')}, an output bound of "
+            f"{number(median_of('simple_rnn', 25, 'unit', 'output_bound'))}, and a gradient at the first timestep of "
+            f"{number(gradient_ratio('simple_rnn', 25, 'unit'))} of the last one"
+        ),
+        lambda: f"the gradient at the first timestep is {number(gradient_ratio('simple_rnn', 25, 'as-is'))}.",
+        lambda: (
+            f"{learned('simple_rnn', 50, 'as-is')} learned after 100 epochs, and "
+            f"{learned('simple_rnn', 50, 'as-is', 'end')} when a patience"
+        ),
+        lambda: (
+            f"Divided by 37.5: {learned('simple_rnn', 50, 'unit')}, with an error of {mse('simple_rnn', 50, 'unit')} "
+            f"where a constant has {number(study('simple_rnn', 50, 'unit')['variance'])}"
+        ),
+        lambda: (
+            f"The error after 100 epochs is {mse('simple_rnn', 12, 'as-is')} as they are and "
+            f"{mse('simple_rnn', 12, 'unit')} divided by 9"
+        ),
+        lambda: (
+            f"As they are: {mse('lstm', 25, 'as-is')} after 100 epochs, {mse('lstm', 25, 'as-is', 'end')} after 400"
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("document", "sentence"), [(name, sentence) for name, sentences in SENTENCES.items() for sentence in sentences]
+)
+def test_sentences(document: str, sentence: Callable[[], str]) -> None:
+    text = " ".join((PROJECT / document).read_text("utf-8").split())
+    assert sentence() in text
