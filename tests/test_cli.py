@@ -1,5 +1,6 @@
 """The command line: wrong input is one line with exit code 2, and every command has help."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,20 @@ def test_help(seqsum: Caller, name: str) -> None:
     """Each command has an example in its help."""
     answer = seqsum(name, "--help")
     assert answer.code == 0 and f"Example: seqsum {name}" in " ".join(answer.out.split())
+
+
+@pytest.mark.parametrize("name", ["", *sorted(COMMANDS)])
+def test_help_fits_a_terminal(seqsum: Caller, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """80 columns, no type of Python, no sentence cut short, the command that comes first in use first."""
+    monkeypatch.setenv("COLUMNS", "80")
+    out = seqsum(*filter(None, [name]), "--help").out
+    assert max(map(len, out.splitlines())) <= 80
+    assert not re.search(r"<(list\[|str>|int>|float>|path>)", out)
+    if not name:
+        commands = out.partition("Commands:\n")[2].splitlines()
+        assert [line.split()[0] for line in commands][:3] == ["run", "table", "report"] and len(commands) == len(
+            COMMANDS
+        )
 
 
 def test_help_lists_tables_and_charts(seqsum: Caller) -> None:

@@ -1,6 +1,7 @@
 """What all commands share: the application they belong to, options, and where messages go."""
 
 import json
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable
@@ -25,17 +26,26 @@ class OrderedCommands(TyperGroup):
         return sorted(self.commands, key=ORDER.index)
 
 
+KINDS = {"str": "TEXT", "int": "N", "float": "NUMBER", "path": "PATH", "int range": "N"}
+"""What a person calls the type of an option's value."""
+
+
 class GroupedOptions(TyperCommand):
-    """A command whose help lists its options under the panels that they name."""
+    """A command whose help lists its options under the panels that they name, with types that a person knows."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the options."""
+        """Write arguments and options."""
         panels = defaultdict(list)
         for parameter in self.get_params(ctx):
-            panels[getattr(parameter, "rich_help_panel", None) or "Options"].append(parameter.get_help_record(ctx))
+            panel = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            if record := parameter.get_help_record(ctx):
+                name = re.sub(
+                    r"<(?:list\[)?([A-Za-z ]+)\]?>", lambda kind: KINDS.get(kind[1].lower(), kind[0]), record[0]
+                )
+                panels[getattr(parameter, "rich_help_panel", None) or panel].append((name, record[1]))
         for panel, records in panels.items():
             with formatter.section(panel):
-                formatter.write_dl([record for record in records if record])
+                formatter.write_dl(records)
 
 
 WHAT, HOW, WHERE = "What is measured", "How sure it is", "Where"

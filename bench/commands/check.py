@@ -5,18 +5,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from bench.commands.app import Backends, Json, Pythons, app, errors, say, show
+from bench.commands.app import Backends, GroupedOptions, Json, Pythons, app, errors, say, show
 from bench.measure.environments import parse_pythons
 from bench.plan.cells import Device
 
 
-@app.command()
+@app.command(cls=GroupedOptions)
 def doctor(
     device: Annotated[Device, typer.Option(help="Where would be measured.")] = "cpu",
     python: Pythons = [],
     json_: Json = False,
 ) -> None:
-    """Tell whether this machine can measure, with which backends, and what is in the way.
+    """Tell what can be measured here, and what is in the way.
 
     Example: seqsum doctor
     """
@@ -29,7 +29,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=GroupedOptions)
 def replay(
     case: Annotated[list[str], typer.Option(help="rnn-4, lstm-12, ...: a run of 2017. Default: all.")] = [],
     reference: Annotated[Path | None, typer.Option(help="A reference file (.npz) instead of a case.")] = None,
@@ -40,7 +40,7 @@ def replay(
     plot: Annotated[Path | None, typer.Option(help="Draw the losses into this PNG, SVG or PDF file.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the losses of each epoch into this CSV file.")] = None,
 ) -> None:
-    """Repeat the article's training runs of 2017 and check whether each backend retraces them.
+    """Check that each backend retraces the article's runs of 2017.
 
     Example: seqsum replay --case rnn-4 --case lstm-4 --plot losses.png
     """
@@ -65,9 +65,9 @@ def replay(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=GroupedOptions)
 def parity(backend: Backends = [], python: Pythons = [], json_: Json = False) -> None:
-    """Check that the backends compute the same: loss, gradients, optimizer, training curve.
+    """Check that the backends compute the same.
 
     Example: seqsum parity --backend jax --backend torch
     """
@@ -80,11 +80,11 @@ def parity(backend: Backends = [], python: Pythons = [], json_: Json = False) ->
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=GroupedOptions)
 def verify(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
 ) -> None:
-    """Check that runs are complete, and that no byte of them was altered since they were written.
+    """Check that runs are complete and unaltered.
 
     Example: seqsum verify results/2030-01-01T00-00-00-standard
     """

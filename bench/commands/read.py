@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from typer.core import TyperCommand
 
-from bench.commands.app import Results, app, checked, say, screen
+from bench.commands.app import GroupedOptions, Results, app, checked, say, screen
 from bench.errors import UserError
 from bench.plan.cells import check_environment
 
@@ -24,10 +23,10 @@ Runs = Annotated[list[Path] | None, typer.Argument(help="Folders of single runs.
 Target = Annotated[float, typer.Option(metavar="MSE", help="The val_mse that trainings are to reach.")]
 
 
-def lists(heading: str, entries: Callable[[], Mapping[str, Any]]) -> type[TyperCommand]:
+def lists(heading: str, entries: Callable[[], Mapping[str, Any]]) -> type[GroupedOptions]:
     """Return a kind of command whose help ends with names and the first line of what each is documented with."""
 
-    class Listing(TyperCommand):
+    class Listing(GroupedOptions):
         def format_epilog(self, ctx: Any, formatter: Any) -> None:
             texts = {name: str(entry.__doc__).partition("\n")[0] for name, entry in entries().items()}
             width = max(map(len, texts))
@@ -105,14 +104,14 @@ def plot(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=GroupedOptions)
 def report(
     runs: Runs = None,
     results: Results = Path("results"),
     out: Annotated[Path, typer.Option(help="The page, an HTML file.", metavar="FILE.html")] = Path("report.html"),
     target: Target = 0.25,
 ) -> None:
-    """Write one page with everything: answers in words, charts, tables, doubts, where it is from.
+    """Write one page with answers, charts, tables and doubts.
 
     It needs no network and no other file. Example: seqsum report --results results/reference --out report.html
     """
@@ -127,7 +126,7 @@ def report(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=GroupedOptions)
 def export(
     format: Annotated[  # noqa: A002
         Literal["pytest-benchmark", "github-action", "csv", "parquet"], typer.Option(help="Of the file.")
@@ -153,7 +152,7 @@ def export(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=GroupedOptions)
 def compare(
     base: Annotated[Path, typer.Argument(help="Folder of a run, or of runs: then the newest.")],
     new: Annotated[Path, typer.Argument(help="The same, to be compared with BASE.")],
@@ -169,7 +168,7 @@ def compare(
     ] = False,
     format: Annotated[Literal["text", "markdown", "json"], typer.Option(help="How to print.")] = "text",  # noqa: A002
 ) -> None:
-    """Say cell by cell what is slower, faster or learned otherwise in NEW.
+    """Say what is slower, faster or learned otherwise in NEW.
 
     Example: seqsum compare results/2026-11-24T10-00-00-standard results --fail-on slower:5%
     """

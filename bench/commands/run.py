@@ -268,7 +268,7 @@ def _measure(place: Path, executor: str, start: Callable[..., "RunWriter"]) -> N
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=GroupedOptions)
 def advise(
     model: Annotated[Literal["simple_rnn", "lstm", "gru"], typer.Option(help="The recurrent layer.")] = "lstm",
     length: Annotated[int, typer.Option(help="Longest sequence, in timesteps.")] = 12,
@@ -280,7 +280,7 @@ def advise(
     python: Pythons = [],
     json_: Json = False,
 ) -> None:
-    """Find the fastest backend and settings for a training, start included, and print code to paste.
+    """Find the fastest backend and settings for a training.
 
     Example: seqsum advise --model lstm --length 100 --epochs 50 --budget 180
     """
