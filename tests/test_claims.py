@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import bench
-from bench.analysis.accuracy import seen_share
+from bench.analysis.accuracy import accuracy, seen_share
 from bench.analysis.select import select
 from bench.output.headline import answers
 from bench.output.numbers import number
@@ -79,8 +79,22 @@ def ahead(run: str) -> str:
     return f"{number(min(closest))} to {number(max(closest))}"
 
 
+def error(run: str, model: str, length: int) -> str:
+    """Return the mean test mse of a run on JAX with its interval."""
+    trainings = bench.load(RESULTS / run, kind="trainings")
+    rows = accuracy(trainings[(trainings["backend"] == "jax") & (trainings["patience"] == 20)])
+    row = rows[(rows["model"] == model) & (rows["length"] == length)].iloc[0]
+    mean, low, high = (number(float(row[name])) for name in ("test_mse", "test_mse_low", "test_mse_high"))
+    return f"{mean} ({low} to {high})"
+
+
 SENTENCES: dict[str, list[Callable[[], str]]] = {
     "README.md": [lambda: f"errors on {FRESH_ROWS:,} fresh rows"],
+    "docs/methodology.md": [
+        lambda: f"an LSTM at length 12 has a test mse of {error('data-sets', 'lstm', 12)}",
+        lambda: f"on the article's data {error('reference', 'lstm', 12)}",
+        lambda: f"a SimpleRNN has {error('data-sets', 'simple_rnn', 12)} and {error('reference', 'simple_rnn', 12)}",
+    ],
     "docs/findings.md": [lambda: f"takes {ahead('reference')} times as long on the one, {ahead('epyc')} on the other"],
     "docs/article.md": [
         lambda: (

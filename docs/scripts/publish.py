@@ -31,6 +31,7 @@ ARTICLE = ("hundred", "padding-before", "padding-before-masked", "padding-after"
 MEASURE: dict[str, list[str]] = {
     "reference": ["run --results results/reference"],
     "repeat": ["run --results results/repeat", "run --sweep docs/sweeps/repeat.toml --results results/repeat"],
+    "data-sets": ["run --sweep docs/sweeps/data-sets.toml --backend jax --results results/data-sets"],
     "article": [f"run --sweep docs/sweeps/{sweep}.toml --results results/article" for sweep in ARTICLE],
 } | {sweep: [f"run --sweep docs/sweeps/{sweep}.toml --results results/{sweep}"] for sweep in SWEEPS}
 PICTURES = {
@@ -39,7 +40,7 @@ PICTURES = {
     "target": ("target",),
     "ceilings": ("tax",),
 }
-TABLED = ("reference", "epyc", "repeat", "study", "keras", *SWEEPS[:-1])
+TABLED = ("reference", "epyc", "repeat", "study", "data-sets", "keras", *SWEEPS[:-1])
 """Folders that get a tables.md."""
 
 
