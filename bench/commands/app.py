@@ -5,6 +5,7 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,8 +49,9 @@ class GroupedOptions(TyperCommand):
                 formatter.write_dl(records)
 
 
-WHAT, HOW, WHERE = "What is measured", "How sure it is", "Where"
-"""Panels of options."""
+what = partial(typer.Option, rich_help_panel="What is measured")
+how = partial(typer.Option, rich_help_panel="How sure it is")
+where = partial(typer.Option, rich_help_panel="Where")
 
 app = typer.Typer(
     cls=OrderedCommands,
@@ -75,13 +77,11 @@ def checked(check: Callable[[str], Any]) -> Callable[[str], Any]:
 ENVIRONMENT = "jax, torch, tensorflow (tf), or BACKEND@NAME for another installation. Default: all that are here."
 Backends = Annotated[
     list[str],
-    typer.Option(
-        "--backend", metavar="BACKEND", parser=checked(check_environment), help=ENVIRONMENT, rich_help_panel=WHAT
-    ),
+    what("--backend", metavar="BACKEND", parser=checked(check_environment), help=ENVIRONMENT),
 ]
 PYTHON = "Interpreter of a backend, or of BACKEND@NAME."
-Pythons = Annotated[list[str], typer.Option("--python", metavar="BACKEND=PATH", help=PYTHON, rich_help_panel=WHERE)]
-Results = Annotated[Path, typer.Option(help="Folder of all runs.", show_default=True, rich_help_panel=WHERE)]
+Pythons = Annotated[list[str], where("--python", metavar="BACKEND=PATH", help=PYTHON)]
+Results = Annotated[Path, where(help="Folder of all runs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bench.commands.app import (
-    HOW,
-    WHAT,
-    WHERE,
     Backends,
     GroupedOptions,
     Json,
@@ -19,9 +16,12 @@ from bench.commands.app import (
     Results,
     app,
     errors,
+    how,
     say,
     screen,
     show,
+    what,
+    where,
 )
 from bench.errors import UserError
 from bench.host import typed_command
@@ -71,86 +71,54 @@ def parse_axes(texts: list[str]) -> dict[str, list[Any]]:
 @app.command(cls=GroupedOptions)
 def run(
     context: typer.Context,
-    profile: Annotated[
-        str, typer.Option(help="Cells and numbers: smoke, standard or full.", rich_help_panel=WHAT)
-    ] = "standard",
-    sweep: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A sweep file (TOML) instead.", rich_help_panel=WHAT)
-    ] = None,
+    profile: Annotated[str, what(help="Cells and numbers: smoke, standard or full.")] = "standard",
+    sweep: Annotated[Path | None, what(metavar="FILE", help="A sweep file (TOML) instead.")] = None,
     backend: Backends = [],
-    model: Annotated[
-        list[str], typer.Option(help="simple_rnn, lstm, gru or package.module:function.", rich_help_panel=WHAT)
-    ] = [],
-    length: Annotated[list[int], typer.Option(help="Longest sequence, in timesteps.", rich_help_panel=WHAT)] = [],
+    model: Annotated[list[str], what(help="simple_rnn, lstm, gru or package.module:function.")] = [],
+    length: Annotated[list[int], what(help="Longest sequence, in timesteps.")] = [],
     axis: Annotated[
         list[str],
-        typer.Option(
-            metavar="NAME=VALUES", help="Time each of these: unroll=false,true, units=16,64.", rich_help_panel=WHAT
-        ),
+        what(metavar="NAME=VALUES", help="Time each of these: unroll=false,true, units=16,64."),
     ] = [],
     ceilings: Annotated[
         bool,
-        typer.Option(
-            "--ceilings",
-            help="Also time the same training without Keras: Keras / ceiling is its tax.",
-            rich_help_panel=WHAT,
-        ),
+        what("--ceilings", help="Also time the same training without Keras: Keras / ceiling is its tax."),
     ] = False,
     devices: Annotated[
         int,
-        typer.Option(
-            min=1,
-            help="Also time trainings whose rows so many devices share (keras.distribution).",
-            rich_help_panel=WHAT,
-        ),
+        what(min=1, help="Also time trainings whose rows so many devices share (keras.distribution)."),
     ] = 1,
-    expect: Annotated[
-        str | None, typer.Option(help="Recurrent path that must run: scan, cudnn, ...", rich_help_panel=WHAT)
-    ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(help="Seeds of the accuracy trials; 0: time only.", rich_help_panel=HOW)
-    ] = None,
-    processes: Annotated[
-        int | None, typer.Option(help="Fresh processes a cell is timed in.", rich_help_panel=HOW)
-    ] = None,
-    rounds: Annotated[int | None, typer.Option(help="Turns of each process.", rich_help_panel=HOW)] = None,
+    expect: Annotated[str | None, what(help="Recurrent path that must run: scan, cudnn, ...")] = None,
+    seeds: Annotated[int | None, how(help="Seeds of the accuracy trials; 0: time only.")] = None,
+    processes: Annotated[int | None, how(help="Fresh processes a cell is timed in.")] = None,
+    rounds: Annotated[int | None, how(help="Turns of each process.")] = None,
     rigorous: Annotated[
         bool,
-        typer.Option("--rigorous", help="20 processes of 5 turns, each backend with a control.", rich_help_panel=HOW),
+        how("--rigorous", help="20 processes of 5 turns, each backend with a control."),
     ] = False,
     precision: Annotated[
         str | None,
-        typer.Option(help="Go on until no interval is wider to either side: 5%.", metavar="SHARE", rich_help_panel=HOW),
+        how(help="Go on until no interval is wider to either side: 5%.", metavar="SHARE"),
     ] = None,
-    budget: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Seconds for that, at most.", rich_help_panel=HOW)
-    ] = None,
+    budget: Annotated[float | None, how(metavar="SECONDS", help="Seconds for that, at most.")] = None,
     env: Annotated[
         list[str],
-        typer.Option(
-            metavar="NAME[=VALUE]", help="An environment variable that reaches the workers.", rich_help_panel=WHERE
-        ),
+        where(metavar="NAME[=VALUE]", help="An environment variable that reaches the workers."),
     ] = [],
-    device: Annotated[
-        Device | None, typer.Option(help="Default: as the sweep says, or cpu.", rich_help_panel=WHERE)
-    ] = None,
+    device: Annotated[Device | None, where(help="Default: as the sweep says, or cpu.")] = None,
     results: Results = Path("results"),
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="Go on with a run that was interrupted: its folder.", rich_help_panel=WHERE),
+        where(metavar="RUN", help="Go on with a run that was interrupted: its folder."),
     ] = None,
-    retry: Annotated[
-        bool, typer.Option("--retry", help="With --resume: measure again what failed.", rich_help_panel=WHERE)
-    ] = False,
+    retry: Annotated[bool, where("--retry", help="With --resume: measure again what failed.")] = False,
     executor: Annotated[
         Literal["local", "ray"],
-        typer.Option(help="This machine, or the nodes of a Ray cluster.", rich_help_panel=WHERE),
+        where(help="This machine, or the nodes of a Ray cluster."),
     ] = "local",
     address: Annotated[
         str | None,
-        typer.Option(
-            help="Of a running Ray cluster: HOST:PORT or auto. Default: a Ray of this machine.", rich_help_panel=WHERE
-        ),
+        where(help="Of a running Ray cluster: HOST:PORT or auto. Default: a Ray of this machine."),
     ] = None,
     python: Pythons = [],
 ) -> None:
