@@ -130,7 +130,11 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
             f"{mse('simple_rnn', 12, 'unit')} divided by 9"
         ),
         lambda: (
-            f"As they are: {mse('lstm', 25, 'as-is')} after 100 epochs, {mse('lstm', 25, 'as-is', 'end')} after 400"
+            f"At 25, as they are: {mse('lstm', 25, 'as-is')} after 100 epochs, {mse('lstm', 25, 'as-is', 'end')} after "
+            f"400. At 50: {mse('lstm', 50, 'as-is')} after 100 epochs, where a constant has "
+            f"{number(study('lstm', 50, 'as-is')['variance'])} and the output cannot exceed "
+            f"{number(median_of('lstm', 50, 'as-is', 'output_bound'))}; {mse('lstm', 50, 'as-is', 'end')} after 400, "
+            f"when the bound is {number(median_of('lstm', 50, 'as-is', 'output_bound', 'end'))}"
         ),
     ],
 }
