@@ -160,7 +160,7 @@ def _run(model: str, weights: Sequence[Array], inputs: NDArray[Any], mask: bool)
     """Return the outputs, the output of the last layer and that layer's tape for the way back."""
     *recurrent_weights, dense, dense_bias = weights
     steps = list(np.moveaxis(inputs.astype(np.float64), 1, 0))
-    counts = [x != 0 if mask else np.ones(x.shape, bool) for x in steps]
+    counts = [(x != 0).any(axis=1, keepdims=True) if mask else np.ones((len(x), 1), bool) for x in steps]
     for layer in range(0, len(recurrent_weights), 3):
         kernel, recurrent, bias = recurrent_weights[layer : layer + 3]
         input_bias, state_bias = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))

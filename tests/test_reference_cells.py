@@ -36,10 +36,10 @@ def step_gru(x: float, h: float, c: float) -> tuple[float, float]:
     return gate * h + (1 - gate) * np.tanh(0.1 * x + gate * 0.1 * h), c
 
 
-def random_weights(model: str, *, units: int = 3, layers: int = 1) -> list[NDArray[np.float64]]:
+def random_weights(model: str, *, units: int = 3, layers: int = 1, features: int = 1) -> list[NDArray[np.float64]]:
     """Return weights without zeros, so that no gradient vanishes by chance."""
     random = np.random.default_rng(5)
-    *layer, dense, dense_bias = draw_start(model, units=units, seed=0)
+    *layer, dense, dense_bias = draw_start(model, units=units, seed=0, features=features)
     upper: list[NDArray[np.float32]] = [np.zeros((units, units * GATES[model]), np.float32), *layer[1:]]
     shapes = [weight.shape for weight in [*layer, *upper * (layers - 1), dense, dense_bias]]
     return [random.normal(0, 0.5, shape) for shape in shapes]
@@ -57,19 +57,21 @@ def test_textbook_cells(model: str, step: Any) -> None:
     assert output == pytest.approx(2 * h, rel=1e-14)
 
 
+@pytest.mark.parametrize("features", [1, 2])
 @pytest.mark.parametrize("mask", [False, True])
 @pytest.mark.parametrize("model", MODELS)
-def test_finite_differences(model: str, mask: bool) -> None:
-    weights = random_weights(model)
-    loss, gradients = loss_and_gradients(model, weights, DIGITS, SUMS, mask=mask)
-    assert loss == pytest.approx(np.mean((predict(model, weights, DIGITS, mask=mask) - SUMS) ** 2), rel=1e-14)
+def test_finite_differences(model: str, mask: bool, features: int) -> None:
+    weights = random_weights(model, features=features)
+    inputs = np.concatenate([DIGITS, DIGITS[:, ::-1]], axis=2)[:, :, :features]
+    loss, gradients = loss_and_gradients(model, weights, inputs, SUMS, mask=mask)
+    assert loss == pytest.approx(np.mean((predict(model, weights, inputs, mask=mask) - SUMS) ** 2), rel=1e-14)
     assert [gradient.shape for gradient in gradients] == [weight.shape for weight in weights]
     for weight, gradient in zip(weights, gradients, strict=True):
         for index in np.ndindex(weight.shape):
             middle, losses = weight[index], []
             for moved in (middle + 1e-5, middle - 1e-5):
                 weight[index] = moved
-                losses.append(loss_and_gradients(model, weights, DIGITS, SUMS, mask=mask)[0])
+                losses.append(loss_and_gradients(model, weights, inputs, SUMS, mask=mask)[0])
             weight[index] = middle
             assert gradient[index] == pytest.approx((losses[0] - losses[1]) / 2e-5, rel=1e-6, abs=1e-8)
 

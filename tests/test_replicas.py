@@ -7,8 +7,9 @@ import pytest
 
 from seqsum_core.reference_cells import predict
 from seqsum_core.settings import NetworkSettings, TaskSettings, TrainingSettings
+from seqsum_core.start import draw_start
 from seqsum_core.stopping import stop_epoch
-from seqsum_core.task import Split, draw, split
+from seqsum_core.task import Sequences, Split, draw, split
 
 pytestmark = pytest.mark.backend
 
@@ -77,6 +78,19 @@ def test_as_alone(replicas: Any, data: Split, model: str, network: NetworkSettin
     together = replicas.fit_replicas(model, starts, data, training, seeds=SEEDS, network=network)
     alone = train_alone(model, starts[1], data, training, SEEDS[1], network)
     check_equal(together[1][0], alone, 1e-4 if optimizer == "adam" else 1e-5)
+
+
+@pytest.mark.parametrize("mask", [False, True])
+def test_several_features(replicas: Any, mask: bool) -> None:
+    """A row of two features a timestep, as the adding problem has, is predicted as the reference does."""
+    random = np.random.default_rng(0)
+    values = random.integers(-1, 2, (2_500, 6, 2)).astype(np.float32)
+    rows = Sequences(values, np.full(2_500, 6, np.int32), values.sum(axis=(1, 2)))
+    starts = [draw_start("lstm", units=5, seed=seed, features=2) for seed in SEEDS]
+    outputs = replicas.predict_replicas("lstm", starts, rows, network=NetworkSettings(units=5, mask=mask))
+    for start, predicted in zip(starts, outputs, strict=True):
+        expected = predict("lstm", start, rows.inputs(), mask=mask).ravel()
+        assert predicted == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 def test_stops(replicas: Any, data: Split) -> None:

@@ -1,14 +1,17 @@
-"""Ask the article's question again: does the gradient vanish, does an LSTM help, or is it the scale of the target?
+"""Ask the article's question again: does the gradient vanish, does an LSTM help, or is it something else?
 
-SimpleRNN, LSTM and GRU learn two tasks at several lengths. The sum of digits, with the sums as they are and divided by
-three quarters of the length (the mean sum, so that targets have unit size); nothing else differs. Each training is
-judged after 100 epochs, as the article allowed, and where a patience of 100 epochs or the cap ends it: on the article's
-test rows and on 20,000 fresh rows of the same law, in the units of the sums. And the adding problem (Hochreiter and
-Schmidhuber 1997), which tests memory and which no linear model solves: a row has a value and a marker in each timestep,
-and the target is the sum of the two marked values. Every part writes a file of its own and is skipped if that is there:
+SimpleRNN, LSTM and GRU learn two tasks at several lengths. The sum of digits, with the sums as they are ("as-is") and
+divided by three quarters of the length, which is about the mean sum ("unit"); nothing else differs. Two more variants
+test the explanation: the sums as they are, but the bias of the output starts at the mean sum ("bias"), or the learning
+rate is ten times as high ("rate"). Each training is judged after 100 epochs, as the article allowed, and where a
+patience of 100 epochs or the cap ends it: on the article's test rows and on 20,000 fresh rows of the same law, in the
+units of the sums. And the adding problem (Hochreiter and Schmidhuber 1997), which tests memory and which no linear
+model solves: a row has a value and a marker in each timestep, and the target is the sum of the two marked values. Every
+part writes a file of its own and is skipped if that is there:
 
     python docs/scripts/article_study.py results/article-study          # some hours on one core, on JAX
     python docs/scripts/article_study.py results/article-study --task adding --length 50
+    python docs/scripts/article_study.py results/article-study --task sum --length 25 --variant bias --variant rate
     python docs/scripts/article_study.py results/article-study --length 35 --seeds 20 40    # a held-out check
 
 Each call ends by writing tables.md of all files that are there.
@@ -62,6 +65,16 @@ def unit_scale(length: int) -> float:
     return 0.75 * length
 
 
+def variant_of(label: str, length: int, mean: float) -> tuple[float, float, float]:
+    """Return the scale of the targets, where the output's bias starts, and the learning rate."""
+    return {
+        "as-is": (1.0, 0.0, 0.001),
+        "unit": (unit_scale(length), 0.0, 0.001),
+        "bias": (1.0, mean, 0.001),
+        "rate": (1.0, 0.0, 0.01),
+    }[label]
+
+
 def draw_adding(length: int, rows: int, seed: int) -> Sequences:
     """Draw rows of the adding problem: values from 0 to 1, and a marker in the first and in the second half."""
     random = np.random.default_rng([seed, length])
@@ -73,9 +86,9 @@ def draw_adding(length: int, rows: int, seed: int) -> Sequences:
     return Sequences(np.stack([values, markers], axis=2), np.full(rows, length, np.int32), sums)
 
 
-def train(name: str, data: Split, starts: Sequence[Weights], seeds: Sequence[int], epochs: int, patience: int) -> Any:
+def train(name: str, data: Split, starts: Sequence[Weights], seeds: Sequence[int], **settings: Any) -> Any:
     """Train all seeds as one model; return what each kept: losses, weights, whether patience stopped it."""
-    training = TrainingSettings(epochs=epochs, patience=patience)
+    training = TrainingSettings(**settings)
     kept = replicas.fit_replicas(name, starts, data, training, seeds=seeds, network=NETWORK)
     return [of_seed[0] for of_seed in kept]
 
@@ -92,13 +105,16 @@ def judge(outputs: NDArray[np.float64], rows: Sequences) -> dict[str, float]:
     return {"mse": judged.mse, "exact_sum_rate": judged.exact_sum_rate, "greatest_output": float(outputs.max())}
 
 
-def study_sum(name: str, length: int, scale: float, seeds: Sequence[int]) -> dict[str, Any]:
-    """Train and judge one model at one length with one scale of the targets."""
+def study_sum(name: str, length: int, label: str, seeds: Sequence[int]) -> dict[str, Any]:
+    """Train and judge one variant of one model at one length."""
     whole = task.split(task.draw(ARTICLE, length=length), ARTICLE)
+    scale, bias, rate = variant_of(label, length, float(whole.fitted.sums.mean()))
     data = Split(*(scaled(rows, scale) for rows in (whole.fitted, whole.validation, whole.test)))
     starts = [draw_start(name, units=NETWORK.units, seed=seed) for seed in seeds]
-    short = train(name, data, starts, seeds, SHORT, -1)
-    long = train(name, data, starts, seeds, CAP, PATIENCE)
+    for start in starts:
+        start[-1] += np.float32(bias)
+    short = train(name, data, starts, seeds, epochs=SHORT, patience=-1, learning_rate=rate)
+    long = train(name, data, starts, seeds, epochs=CAP, patience=PATIENCE, learning_rate=rate)
     fresh = task.fresh_rows(ARTICLE, length=length, rows=FRESH_ROWS)
     trainings: list[dict[str, Any]] = [
         {
@@ -124,7 +140,8 @@ def study_sum(name: str, length: int, scale: float, seeds: Sequence[int]) -> dic
             }
             training["gradient_start"] = memory.gradient_start
             training |= {"steps_back": memory.steps_back, "rows": memory.rows}
-    return {"scale": scale, "epochs_cap": CAP, "patience": PATIENCE, "trainings": trainings} | of_rows(fresh)
+    settings = {"variant": label, "scale": scale, "bias": bias, "learning_rate": rate}
+    return settings | {"epochs_cap": CAP, "patience": PATIENCE, "trainings": trainings} | of_rows(fresh)
 
 
 def study_adding(name: str, length: int, seeds: Sequence[int]) -> dict[str, Any]:
@@ -134,7 +151,7 @@ def study_adding(name: str, length: int, seeds: Sequence[int]) -> dict[str, Any]
     data = Split(rows.first(fitted), rows.take(np.arange(fitted, ADDING_ROWS)), rows.first(1))
     fresh = draw_adding(length, FRESH_ROWS, seed=1)
     starts = [draw_start(name, units=NETWORK.units, seed=seed, features=2) for seed in seeds]
-    trained = train(name, data, starts, seeds, ADDING_CAP, ADDING_PATIENCE)
+    trained = train(name, data, starts, seeds, epochs=ADDING_CAP, patience=ADDING_PATIENCE)
     squares = (predict(name, trained, fresh) - fresh.sums) ** 2
     first_marker = length - 1 - fresh.digits[:, :, 1].argmax(axis=1)  # steps before the end
     far = first_marker >= np.median(first_marker)
@@ -197,6 +214,13 @@ def far_gradient(training: dict[str, Any], name: str) -> float:
     return float(norms[-1] / norms[0]) if norms[0] else float("nan")
 
 
+def described(document: dict[str, Any]) -> str:
+    """Describe what differs from the article's training."""
+    label = document.get("variant", "as-is" if document["scale"] == 1 else "unit")
+    texts = {"as-is": "as is", "unit": f"sums / {document['scale']:g}", "bias": "bias at mean", "rate": "rate 0.01"}
+    return texts[label]
+
+
 def sum_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a row for each moment: errors on fresh rows, bound of the output, gradient."""
     rows, trainings = [], document["trainings"]
@@ -209,7 +233,7 @@ def sum_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
                 "model": document["model"],
                 "length": document["length"],
                 "seeds from": trainings[0]["seed"],
-                "targets": "as they are" if document["scale"] == 1 else f"/ {document['scale']:g}",
+                "variant": described(document),
                 "epochs": epochs or float(np.median([training["epochs"] for training in trainings])),
                 "stopped early %": 0 if epochs else 100 * stopped,
                 **spread(mse, document["variance"] / 2),
@@ -251,7 +275,7 @@ def adding_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
 def write_tables(folder: Path) -> None:
     """Tabulate every file of a folder."""
     documents = [json.loads(gzip.decompress(path.read_bytes())) for path in sorted(folder.glob("*.json.gz"))]
-    order = sorted(documents, key=lambda one: (one["length"], MODELS.index(one["model"]), one.get("scale") != 1))
+    order = sorted(documents, key=lambda one: (one["length"], MODELS.index(one["model"])))
     tables = {
         name: pd.DataFrame([row for document in order if document["task"] == name for row in rows_of(document)])
         for name, rows_of in (("sum", sum_rows), ("adding", adding_rows))
@@ -295,29 +319,31 @@ def main() -> None:
     parser.add_argument("--task", action="append", choices=LENGTHS)
     parser.add_argument("--model", action="append", choices=MODELS)
     parser.add_argument("--length", action="append", type=int)
+    parser.add_argument("--variant", action="append", choices=("as-is", "unit", "bias", "rate"))
     parser.add_argument("--seeds", nargs=2, type=int, default=(0, 20), metavar=("FIRST", "END"))
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     for name in options.task or LENGTHS:
         for length in options.length or LENGTHS[name]:
             for model in options.model or MODELS:
-                make_files(options.folder, name, length, model, range(*options.seeds))
+                variants = (options.variant or ["as-is", "unit"]) if name == "sum" else ["as-is"]
+                for label in variants:
+                    make_file(options.folder, name, length, model, label, range(*options.seeds))
     write_tables(options.folder)
 
 
-def make_files(folder: Path, name: str, length: int, model: str, seeds: Sequence[int]) -> None:
-    """Study one model at one length, with each scale of the targets, unless its file is there."""
-    for label, scale in {"sum": (("as-is", 1.0), ("unit", unit_scale(length))), "adding": (("as-is", 1.0),)}[name]:
-        path = folder / f"{name}-{model}-{length:03}-{label}-{seeds[0]}.json.gz"
-        if path.exists():
-            continue
-        keras.utils.clear_session()
-        begin_s = perf_counter()
-        found = study_sum(model, length, scale, seeds) if name == "sum" else study_adding(model, length, seeds)
-        about = {"task": name, "model": model, "length": length, "keras": keras.__version__}
-        about |= {"backend": keras.backend.backend(), "seconds": perf_counter() - begin_s}
-        path.write_bytes(gzip.compress(json.dumps(rounded(about | found)).encode(), mtime=0))
-        print(f"{path.name}: {about['seconds']:.0f} s", flush=True)
+def make_file(folder: Path, name: str, length: int, model: str, label: str, seeds: Sequence[int]) -> None:
+    """Study one model at one length, unless its file is there."""
+    path = folder / f"{name}-{model}-{length:03}-{label}-{seeds[0]}.json.gz"
+    if path.exists():
+        return
+    keras.utils.clear_session()
+    begin_s = perf_counter()
+    found = study_sum(model, length, label, seeds) if name == "sum" else study_adding(model, length, seeds)
+    about = {"task": name, "model": model, "length": length, "keras": keras.__version__}
+    about |= {"backend": keras.backend.backend(), "seconds": perf_counter() - begin_s}
+    path.write_bytes(gzip.compress(json.dumps(rounded(about | found)).encode(), mtime=0))
+    print(f"{path.name}: {about['seconds']:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
