@@ -2,7 +2,7 @@
 
     python docs/scripts/publish.py measure reference target   # on a quiet machine, then packs
     python docs/scripts/publish.py write                      # results/*/tables.md and the README's table
-    python docs/scripts/publish.py pictures                   # docs/pictures
+    python docs/scripts/publish.py pictures                   # docs/pictures; needs Pillow
     python docs/scripts/publish.py check                      # exit 1, naming them, if texts are not what `write` makes
 
 A folder of results is measured by the commands in MEASURE. Delete its older run first.
@@ -88,8 +88,12 @@ def main(action: str, *names: str) -> int:
         measure(list(names) or list(MEASURE))
         return 0
     if action == "pictures":
+        from PIL import Image
+
         for name, charts in PICTURES.items():
-            write_charts(read(name), PROJECT / "docs" / "pictures", "png", list(charts))
+            written, _ = write_charts(read(name), PROJECT / "docs" / "pictures", "png", list(charts))
+            for path in written:
+                Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)  # a tenth of the bytes
         return 0
     changed = {path: text for path, text in texts().items() if not path.exists() or path.read_text("utf-8") != text}
     for path, text in changed.items():

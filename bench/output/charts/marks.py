@@ -190,9 +190,10 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def row_axis(frame: pd.DataFrame, title: str) -> alt.Y:
-    """Return an axis of the texts in the column `row`, in their order, with its title above."""
+    """Return an axis of the texts in the column `row`, by length and then in their order, with its title above."""
     above = alt.Axis(title=title, titleAngle=0, titleAlign="right", titleAnchor="end", titleX=-8, titleY=-8)
-    return alt.Y("row:N", sort=list(frame["row"].drop_duplicates()), axis=above)
+    rows = frame.sort_values("length", kind="stable")["row"].drop_duplicates()
+    return alt.Y("row:N", sort=list(rows), axis=above)
 
 
 def constant(axis: str, value: float) -> alt.Chart:
