@@ -114,6 +114,7 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
         lambda: row_of("as is", "as-is", ", the variance of the sums"),
         lambda: row_of("sums / 18.75", "unit"),
         lambda: row_of("bias of the output starts at the mean sum", "bias"),
+        lambda: row_of("learning rate 0.01 instead of 0.001", "rate"),
         lambda: (
             f"{learned('simple_rnn', 50, 'as-is')} learned after 100 epochs, and "
             f"{learned('simple_rnn', 50, 'as-is', 'end')} when a patience"
