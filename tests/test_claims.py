@@ -101,8 +101,41 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
         lambda: f"on the article's data {error('reference', 'lstm', 12)}",
         lambda: f"a SimpleRNN has {error('data-sets', 'simple_rnn', 12)} and {error('reference', 'simple_rnn', 12)}",
     ],
-    "docs/findings.md": [
-        lambda: f"is {ahead('reference')} times JAX's on the one, {ahead('epyc')} times on the other",
+    "docs/findings.md": [lambda: f"is {ahead('reference')} times JAX's on the one, {ahead('epyc')} times on the other"],
+    "docs/article.md": [
+        lambda: (
+            f"{learned('simple_rnn', 25, 'as-is')} seeds have left it after 100 epochs, "
+            f"{learned('simple_rnn', 25, 'as-is', 'end')} after at most 400, and {below(100, 300)} after 300"
+        ),
+        lambda: (
+            f"the error after 100 epochs is {mse('simple_rnn', 25, 'bias')} instead of {mse('simple_rnn', 25, 'as-is')}"
+        ),
+        lambda: f"{seen(4)} of the 200 test rows equal a fitted row, at 12, {seen(12)}",
+        lambda: row_of("as is", "as-is", ", the variance of the sums"),
+        lambda: row_of("sums / 18.75", "unit"),
+        lambda: row_of("bias of the output starts at the mean sum", "bias"),
+        lambda: row_of("learning rate 0.01 instead of 0.001", "rate"),
+        lambda: (
+            f"{learned('simple_rnn', 50, 'as-is')} learned after 100 epochs, and "
+            f"{learned('simple_rnn', 50, 'as-is', 'end')} when a patience"
+        ),
+        lambda: (
+            f"Divided by 37.5: {learned('simple_rnn', 50, 'unit')}, with an error of {mse('simple_rnn', 50, 'unit')} "
+            f"where a constant has {number(study('simple_rnn', 50, 'unit')['variance'])}; for a digit "
+            f"{study('simple_rnn', 50, 'unit')['trainings'][0]['steps_back'][-1]} steps back its output moves by "
+            f"{number(moved('simple_rnn', 50, 'unit'))} instead of 1"
+        ),
+        lambda: (
+            f"The error after 100 epochs is {mse('simple_rnn', 12, 'as-is')} as is and "
+            f"{mse('simple_rnn', 12, 'unit')} divided by 9"
+        ),
+        lambda: (
+            f"At 25, as is: {mse('lstm', 25, 'as-is')} after 100 epochs, {mse('lstm', 25, 'as-is', 'end')} after "
+            f"400. At 50: {mse('lstm', 50, 'as-is')} after 100 epochs, where a constant has "
+            f"{number(study('lstm', 50, 'as-is')['variance'])} and the output cannot exceed "
+            f"{number(median_of('lstm', 50, 'as-is', 'output_bound'))}; {mse('lstm', 50, 'as-is', 'end')} after 400, "
+            f"when the bound is {number(median_of('lstm', 50, 'as-is', 'output_bound', 'end'))}"
+        ),
     ],
 }
 
