@@ -31,15 +31,16 @@ def study(model: str, length: int, label: str, task: str = "sum", first: int = 0
     return document
 
 
-def mse(model: str, length: int, label: str, moment: str = "after_100") -> str:
+def mse(model: str, length: int, label: str, moment: str = "after_100", first: int = 0) -> str:
     """Return the median error on fresh rows."""
-    errors = [training[moment]["fresh"]["mse"] for training in study(model, length, label)["trainings"]]
+    trainings = study(model, length, label, first=first)["trainings"]
+    errors = [training[moment]["fresh"]["mse"] for training in trainings]
     return number(float(np.median(errors)))
 
 
-def learned(model: str, length: int, label: str, moment: str = "after_100") -> str:
+def learned(model: str, length: int, label: str, moment: str = "after_100", first: int = 0) -> str:
     """Return how many seeds have an error below half the variance of the sums."""
-    document = study(model, length, label)
+    document = study(model, length, label, first=first)
     errors = [training[moment]["fresh"]["mse"] for training in document["trainings"]]
     return f"{sum(error < document['variance'] / 2 for error in errors)} of {len(errors)}"
 
@@ -59,6 +60,20 @@ def moved(model: str, length: int, label: str) -> float:
     return float(
         np.median([training["after_100"]["moved"][-1] for training in study(model, length, label)["trainings"]])
     )
+
+
+def adding(model: str, length: int) -> dict[str, Any]:
+    return study(model, length, "as-is", "adding")
+
+
+def adding_error(model: str, length: int) -> str:
+    return number(float(np.median([each["fresh"]["mse"] for each in adding(model, length)["trainings"]])))
+
+
+def starting_gradient(model: str, length: int) -> str:
+    """Return the gradient at the first timestep with the starting weights, relative to the last one."""
+    norms = [each["gradient_start"] for each in adding(model, length)["trainings"]]
+    return number(float(np.median([each[-1] / each[0] for each in norms])))
 
 
 def row_of(name: str, label: str, about: str = "") -> str:
@@ -111,6 +126,23 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
             f"the error after 100 epochs is {mse('simple_rnn', 25, 'bias')} instead of {mse('simple_rnn', 25, 'as-is')}"
         ),
         lambda: f"{seen(4)} of the 200 test rows equal a fitted row, at 12, {seen(12)}",
+        lambda: (
+            f"(an error of {number(adding('lstm', 50)['linear_mse'])} at length 50, where a constant has "
+            f"{number(adding('lstm', 50)['variance'])})"
+        ),
+        lambda: f"| 12 | {' | '.join(adding_error(model, 12) for model in ('simple_rnn', 'lstm', 'gru'))} |",
+        lambda: f"| 50 | {adding_error('simple_rnn', 50)} | {adding_error('lstm', 50)} |",
+        lambda: (
+            f"smaller at the start: {starting_gradient('lstm', 50)} of the last one, against "
+            f"{starting_gradient('simple_rnn', 50)}"
+        ),
+        lambda: (
+            f"as is {learned('simple_rnn', 35, 'as-is', first=20)} SimpleRNN learned after 100 epochs and "
+            f"{learned('simple_rnn', 35, 'as-is', 'end', first=20)} after at most 400; with the sums divided by 26.25 "
+            f"{learned('simple_rnn', 35, 'unit', first=20)} did, with an error of "
+            f"{mse('simple_rnn', 35, 'unit', first=20)} where a constant has "
+            f"{number(study('simple_rnn', 35, 'unit', first=20)['variance'])}"
+        ),
         lambda: row_of("as is", "as-is", ", the variance of the sums"),
         lambda: row_of("sums / 18.75", "unit"),
         lambda: row_of("bias of the output starts at the mean sum", "bias"),
