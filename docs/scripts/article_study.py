@@ -260,7 +260,7 @@ def adding_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
             "length": document["length"],
             "seeds from": trainings[0]["seed"],
             "epochs": median("epochs"),
-            "stopped early %": 100 * median("stopped_early"),
+            "stopped early %": 100 * float(np.mean([training["stopped_early"] for training in trainings])),
             **spread(np.array([training["fresh"]["mse"] for training in trainings]), document["variance"] / 10),
             "variance": document["variance"],
             "linear fit": document["linear_mse"],
