@@ -141,7 +141,8 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
             f"{learned('simple_rnn', 35, 'as-is', 'end', first=20)} after at most 400; with the sums divided by 26.25 "
             f"{learned('simple_rnn', 35, 'unit', first=20)} did, with an error of "
             f"{mse('simple_rnn', 35, 'unit', first=20)} where a constant has "
-            f"{number(study('simple_rnn', 35, 'unit', first=20)['variance'])}"
+            f"{number(study('simple_rnn', 35, 'unit', first=20)['variance'])}; with the bias at the mean sum "
+            f"{learned('simple_rnn', 35, 'bias', first=20)}, with {mse('simple_rnn', 35, 'bias', first=20)}"
         ),
         lambda: row_of("as is", "as-is", ", the variance of the sums"),
         lambda: row_of("sums / 18.75", "unit"),
