@@ -62,6 +62,12 @@ def test_what_stays_behind_is_said(monkeypatch: pytest.MonkeyPatch, name: str) -
     assert name not in environments.left_out_variables([name])
 
 
+@pytest.mark.parametrize("name", ["TF_CLI_CONFIG_FILE", "TF_VAR_region", "KMP_INIT_AT_FORK", "EDITOR"])
+def test_what_is_not_meant_for_a_worker_is_not_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "1")
+    assert name not in environments.left_out_variables([])
+
+
 @pytest.mark.parametrize(
     ("source", "is_refused"),
     [

@@ -30,8 +30,11 @@ ALWAYS_SET = {
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
 SAFE = {"PYTHONSAFEPATH": "1"}
-TERRAFORM = ("TF_CLI_", "TF_VAR_", "TF_LOG", "TF_DATA_DIR", "TF_WORKSPACE")
-"""Variables of another program whose names begin like TensorFlow's."""
+NOT_MEANT = (
+    *("TF_CLI_", "TF_VAR_", "TF_LOG", "TF_DATA_DIR", "TF_WORKSPACE"),  # Terraform's
+    *("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"),  # scikit-learn sets them in this process
+)
+"""How the names of variables begin that look decisive, and that nobody set for a worker."""
 NEEDED = ("bench", "seqsum_core", "keras")
 """Packages that an interpreter must have besides its backend."""
 
@@ -106,7 +109,7 @@ def parse_variables(options: Iterable[str]) -> dict[str, str]:
 def left_out_variables(variables: Iterable[str]) -> list[str]:
     """List the variables that are set here, decide how a backend computes, and do not reach the workers."""
     reach = {*variables, *INHERITED, *ALWAYS_SET, "KERAS_BACKEND", "CUDA_VISIBLE_DEVICES"}
-    names = (name for name in os.environ if name.startswith(DECISIVE) and not name.startswith(TERRAFORM))
+    names = (name for name in os.environ if name.startswith(DECISIVE) and not name.startswith(NOT_MEANT))
     return sorted(name for name in names if name not in reach)
 
 
