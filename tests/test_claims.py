@@ -70,6 +70,10 @@ def adding_error(model: str, length: int) -> str:
     return number(float(np.median([each["fresh"]["mse"] for each in adding(model, length)["trainings"]])))
 
 
+def row_of_adding(length: int) -> str:
+    return f"| {length} | {' | '.join(adding_error(model, length) for model in ('simple_rnn', 'lstm', 'gru'))} |"
+
+
 def starting_gradient(model: str, length: int) -> str:
     """Return the gradient at the first timestep with the starting weights, relative to the last one."""
     norms = [each["gradient_start"] for each in adding(model, length)["trainings"]]
@@ -130,8 +134,7 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
             f"(an error of {number(adding('lstm', 50)['linear_mse'])} at length 50, where a constant has "
             f"{number(adding('lstm', 50)['variance'])})"
         ),
-        lambda: f"| 12 | {' | '.join(adding_error(model, 12) for model in ('simple_rnn', 'lstm', 'gru'))} |",
-        lambda: f"| 50 | {adding_error('simple_rnn', 50)} | {adding_error('lstm', 50)} |",
+        *(lambda length=length: row_of_adding(length) for length in (12, 50)),
         lambda: (
             f"smaller at the start: {starting_gradient('lstm', 50)} of the last one, against "
             f"{starting_gradient('simple_rnn', 50)}"
