@@ -225,11 +225,12 @@ def test_device_efficiency() -> None:
 
 def test_verdicts_are_corrected_for_their_table() -> None:
     """A ratio whose own interval leaves out 1 is open among many that do not."""
-    close = [[1.02 + 0.012 * (process - 4)] for process in range(9)]  # the 2nd of 9 lies above 1
+    close = [[ratio] for ratio in (1.001, 1.003, 1.005, 1.02, 1.03, 1.04, 1.05, 1.06, 1.08)]
     noise = [[1.0 + 0.01 * (process % 3 - 1)] for process in range(9)]
     cells = {make_cell("jax"): [[1.0]] * 9, make_cell("torch"): close}
     alone = speed.ratios(make_turns(cells), "environment").iloc[0]
     assert float(alone["p_value"]) == pytest.approx(ttest_1samp(np.log(np.ravel(close)), 0).pvalue)
+    assert alone["ratio_low"] == pytest.approx(1.003) and alone["verdict"] == "slower"
     for length in range(20, 60):
         cells |= {make_cell("jax", length=length): [[1.0]] * 9, make_cell("torch", length=length): noise}
     frame = speed.ratios(make_turns(cells), "environment")

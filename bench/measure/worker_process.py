@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import dropwhile
 from typing import Self, TypeVar
 
 from pydantic import ValidationError
@@ -170,11 +171,9 @@ class WorkerProcess:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        is_message = False
-        for line in self._process.stdout:
-            is_message = is_message or line.startswith("{")
-            if is_message:  # what comes before the first one was printed before the worker had its stdout, say by
-                self._lines.put(line)  # a sitecustomize
+        # what comes before the first message was printed before the worker had its stdout: by a sitecustomize, say
+        for line in dropwhile(lambda line: not line.startswith("{"), self._process.stdout):
+            self._lines.put(line)
         self._lines.put(None)
 
     def _ended(self) -> WorkerError:

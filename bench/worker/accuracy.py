@@ -47,7 +47,10 @@ def train_group(group: Group, *, report: Report) -> list[Accuracy | Failure]:
         ValueError: if the model is a user's own and not usable.
     """
     report("build")
-    data = [draw_rows(group, seed=seed) for seed in group.seeds]
+    if group.settings.task.redraw:
+        data = [draw_rows(group, seed=seed) for seed in group.seeds]
+    else:
+        data = [draw_rows(group)] * len(group.seeds)
     fresh = fresh_rows(group.settings.task, length=group.cell.length)
     keras.utils.clear_session()
     trainings = (_fit_together if group.together else _fit_alone)(group, data, fresh, report)

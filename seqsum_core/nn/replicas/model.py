@@ -91,10 +91,9 @@ class Replicas(keras.Model):  # type: ignore[misc]
     def call(self, inputs: Any) -> Any:
         """Run all replicas on their own rows."""
         x, ones = inputs, ops.ones_like(inputs[:, :, :1])
-        counts = (
-            ops.cast(ops.any(ops.not_equal(x, 0.0), axis=2, keepdims=True), x.dtype) if self._network.mask else None
-        )
-        beside = [ones] if counts is None else [ones, counts]
+        beside = [ones]
+        if self._network.mask:
+            beside.append(ops.cast(ops.any(ops.not_equal(x, 0.0), axis=2, keepdims=True), x.dtype))
         state = ops.zeros((self._count, self._network.units, inputs.shape[3]), x.dtype)
         states = [state, state] if self._kind == "lstm" else [state]
         for layer in self._recurrent:
