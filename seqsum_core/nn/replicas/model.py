@@ -94,7 +94,7 @@ class Replicas(keras.Model):  # type: ignore[misc]
         beside = [ones]
         if self._network.mask:
             beside.append(ops.cast(ops.any(ops.not_equal(x, 0.0), axis=2, keepdims=True), x.dtype))
-        state = ops.zeros((self._count, self._network.units, inputs.shape[3]), x.dtype)
+        state = ops.zeros((self._count, self._network.units, ops.shape(inputs)[3]), x.dtype)
         states = [state, state] if self._kind == "lstm" else [state]
         for layer in self._recurrent:
             x = layer(ops.concatenate([x, *beside], axis=2), initial_state=states)
