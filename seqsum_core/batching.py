@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqsum_core.settings import Batching, Padding
-from seqsum_core.task import Sequences
+from seqsum_core.tasks import Sequences
 
 BUCKETS = 4
 
@@ -35,7 +35,7 @@ def bucket_lengths(rows: Sequences, batching: Batching) -> NDArray[np.int64]:
     if batching == "exact":
         return np.unique(rows.lengths).astype(np.int64)
     if batching == "padded":
-        return np.array([rows.digits.shape[1]], np.int64)
+        return np.array([rows.timesteps], np.int64)
     quarters = np.quantile(rows.lengths, np.arange(1, BUCKETS + 1) / BUCKETS, method="higher")
     return np.unique(quarters).astype(np.int64)
 

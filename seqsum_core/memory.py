@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from seqsum_core import reference_cells
 from seqsum_core.reference_cells import Array, Weights
 from seqsum_core.settings import MODELS, Padding, TaskSettings, require
-from seqsum_core.task import Sequences
+from seqsum_core.tasks import Sequences
 
 DENSE = 32
 BATCH_ROWS = 256
@@ -89,7 +89,7 @@ def output_changes(predict: Callable[[NDArray[Any]], Array], rows: Sequences, ta
     changes = {}
     for k in choose_steps_back(inputs.shape[1]):
         row, timestep = digit_places(rows, task.padding, k)
-        can_grow = rows.digits[row, timestep] < task.digits[1]
+        can_grow = rows.inputs()[row, timestep, 0] < task.digits[1]
         row, timestep = row[can_grow], timestep[can_grow]
         if len(row):
             grown = inputs[row]
@@ -108,7 +108,7 @@ def choose_steps_back(length: int) -> list[int]:
 def digit_places(rows: Sequences, padding: Padding, k: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return row and timestep of each digit that comes k steps before the end of its row."""
     (row,) = np.nonzero(rows.lengths > k)
-    ends = rows.lengths[row] if padding == "post" else rows.digits.shape[1]
+    ends = rows.lengths[row] if padding == "post" else rows.timesteps
     return row, np.broadcast_to(ends - 1 - k, row.shape)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from seqsum_core.reference_cells import Array, RMSprop, loss_and_gradients, predict
 from seqsum_core.settings import NetworkSettings, TaskSettings, TrainingSettings
 from seqsum_core.start import WEIGHT_NAMES, draw_start
-from seqsum_core.task import Sequences, Split, batch_order, draw, split
+from seqsum_core.tasks import Sequences, Split, batch_order, draw, split
 
 CheckName = Literal["start", "loss", "gradient", "update", "curve", "output"]
 

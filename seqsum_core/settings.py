@@ -6,7 +6,7 @@ without importing Keras, and `bench` validates files against them.
 
 from dataclasses import dataclass, fields
 from math import inf
-from typing import Literal
+from typing import Literal, NamedTuple
 
 ARTICLE_SEED = 14
 ARTICLE_SEQUENCES = 2000
@@ -14,6 +14,8 @@ ARTICLE_DIGITS = (0, 3)
 ARTICLE_MIN_LENGTH = 2
 
 MODELS = ("simple_rnn", "lstm", "gru")
+TASKS = ("sum", "adding", "digits")
+DIGIT_IMAGES = 1797
 RECURRENCES = ("scan", "while_loop", "python_loop", "unrolled", "fused", "cudnn", "none")
 """The paths that a recurrent layer can run on: `seqsum_core.nn.execution_path` tells them apart."""
 
@@ -27,22 +29,32 @@ def require(holds: bool, rule: str, received: object, remedy: str) -> None:
         raise ValueError(f"{rule} Received: {received!r}. {remedy}")
 
 
+class Sizes(NamedTuple):
+    """How many rows are fitted, validated on and tested on."""
+
+    fitted: int
+    validation: int
+    test: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskSettings:
-    """Which sequences are drawn and how they are split.
+    """Which task is trained, which sequences are drawn and how they are split.
 
     Args:
-        source: "article" draws the 2017 data set bit for bit, "generated" one of any size and range.
+        name: "sum", "adding", "digits", or "package.module:function": see `seqsum_core.tasks`.
+        source: of the sum: "article" draws the 2017 data set bit for bit, "generated" one of any size and range.
         sequences: how many rows are drawn.
-        min_length: length of the shortest sequence.
-        digits: smallest and largest digit, both included.
-        padding: zeros "pre" (before the digits, as Keras' `pad_sequences` does) or "post".
+        min_length: of the sum: length of the shortest sequence.
+        digits: of the sum: smallest and largest digit, both included.
+        padding: of the sum: zeros "pre" (before the digits, as Keras' `pad_sequences` does) or "post".
         seed: seed of the data (not of the weights).
         redraw: draw other generated data for each seed of the weights, so that intervals are over data sets, too.
         test_share: share of all rows kept for the test.
         validation_share: share of the remaining rows for validation: the last ones, as Keras' `validation_split`.
     """
 
+    name: str = "sum"
     source: Literal["article", "generated"] = "article"
     sequences: int = ARTICLE_SEQUENCES
     min_length: int = ARTICLE_MIN_LENGTH
@@ -65,6 +77,11 @@ class TaskSettings:
         for name in ("test_share", "validation_share"):
             share = getattr(self, name)
             require(0 < share < 1, f"`{name}` must lie between 0 and 1.", share, "Use 0.1, say.")
+        known = self.name in TASKS or ":" in self.name
+        rule = f"`task` must be one of {', '.join(TASKS)}, or package.module:function."
+        require(known, rule, self.name, "Correct the name.")
+        if self.name != "sum":
+            return self._check_unused()
         fixed = (self.sequences, self.min_length, self.digits, self.seed, self.redraw)
         article = (ARTICLE_SEQUENCES, ARTICLE_MIN_LENGTH, ARTICLE_DIGITS, ARTICLE_SEED, False)
         require(
@@ -74,21 +91,24 @@ class TaskSettings:
             'Set `source = "generated"` to draw other data.',
         )
 
-    @property
-    def test_rows(self) -> int:
-        """Count the test rows, rounded up as scikit-learn does."""
-        return -int(-self.sequences * self.test_share // 1)
+    def _check_unused(self) -> None:
+        """Refuse what another task than the sum does not read."""
+        unused = ["source", "min_length", "digits", "padding"]
+        unused += [] if self.name == "adding" else ["sequences", "seed", "redraw"]
+        changed = [field.name for field in fields(self) if getattr(self, field.name) != field.default]
+        ignored = [name for name in changed if name in unused]
+        require(not ignored, f"Task {self.name} does not have these settings.", ", ".join(ignored), "Leave them out.")
 
     @property
-    def validation_rows(self) -> int:
-        """Count the validation rows as Keras' `validation_split` does."""
-        kept = self.sequences - self.test_rows
-        return kept - int(kept * (1 - self.validation_share))
+    def rows(self) -> int | None:
+        """Return how many rows there are in all, or None: a user's own task decides that itself."""
+        return {"digits": DIGIT_IMAGES}.get(self.name, None if ":" in self.name else self.sequences)
 
-    @property
-    def fitted_rows(self) -> int:
-        """Count the rows whose gradients are taken."""
-        return self.sequences - self.test_rows - self.validation_rows
+    def sizes(self, rows: int) -> Sizes:
+        """Return what so many rows are split into: the test rows rounded up as scikit-learn does, the rest as Keras."""
+        test = -int(-rows * self.test_share // 1)
+        fitted = int((rows - test) * (1 - self.validation_share))
+        return Sizes(fitted, rows - test - fitted, test)
 
 
 @dataclass(frozen=True, kw_only=True)

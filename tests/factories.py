@@ -153,8 +153,8 @@ def make_turns(
     return Frames([make_run(records)]).turns
 
 
-def make_errors(mse: float = 0.5, *, rows: int = 200, mae: float = 0.25, exact_sum_rate: float = 0.75) -> Errors:
-    return Errors(rows=rows, mse=mse, mae=mae, exact_sum_rate=exact_sum_rate)
+def make_errors(error: float = 0.5, *, rows: int = 200, mae: float = 0.25, right_rate: float = 0.75) -> Errors:
+    return Errors(rows=rows, error=error, mae=mae, right_rate=right_rate)
 
 
 def make_memory(moved: Sequence[float] = (1.0, 0.8, 0.5), **fields: Any) -> Memory:
@@ -182,7 +182,7 @@ def make_accuracy(
         "stopped_early": True,
         "test_by_length": {2: make_errors(0.25, rows=90), 12: make_errors(0.75, rows=110)},
         "predictions": (3.7, -0.09, 7.8, -0.09, 6.7, 5.1),
-        "sums": (4, 0, 8, 0, 7, 5),
+        "targets": (4, 0, 8, 0, 7, 5),
         "trained_as": "replica",
         "memory": make_memory(),
     }
@@ -197,8 +197,8 @@ def make_accuracy(
     )
 
 
-def make_baseline(name: str = "mean", length: int = 12, mse: float = 9.0) -> Baseline:
-    return Baseline(name=name, length=length, test=make_errors(mse))
+def make_baseline(name: str = "mean", length: int = 12, error: float = 9.0) -> Baseline:
+    return Baseline(name=name, length=length, test=make_errors(error))
 
 
 def make_failure(

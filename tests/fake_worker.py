@@ -71,7 +71,7 @@ def main(behaviour: str) -> None:
 
     worker.Server._report = report  # type: ignore[assignment, method-assign]
     worker.import_backend = import_backend
-    fakes = {"models": fake_models(behaviour), "speed": fake_speed(behaviour), "accuracy": fake_accuracy(behaviour)}
+    fakes = {"own": fake_own(behaviour), "speed": fake_speed(behaviour), "accuracy": fake_accuracy(behaviour)}
     for name, fake in fakes.items():
         setattr(bench.worker, name, fake)
         sys.modules[f"bench.worker.{name}"] = fake
@@ -129,12 +129,19 @@ def break_in(behaviour: str, phase: str, replies: Any) -> None:
     raise {"allocates": MemoryError, "diverges": ArithmeticError}.get(action, RuntimeError)("as was asked for")
 
 
-def fake_models(behaviour: str) -> Any:
-    def build_model(trial: Any) -> None:
+def fake_own(behaviour: str) -> Any:
+    """Play a user's own model: "other model" has other weights, "edited model" another source."""
+    from bench.worker.messages import Check, Checked
+
+    def check(request: Check) -> Checked:
         if behaviour == "wrong model":
             raise ValueError("Model `x:y` must return a keras.Model. Received: str. Return the model itself.")
+        if request.starts is not None:
+            (request.starts / "x.y-4.npz").touch()
+        shapes = ((1, 8), (8,)) if behaviour == "other model" else ((1, 4), (4,))
+        return Checked(model="edited" if behaviour == "edited model" else "model", shapes=shapes, loss_name="mse")
 
-    return SimpleNamespace(build_model=build_model)
+    return SimpleNamespace(check=check)
 
 
 def fake_speed(behaviour: str) -> Any:
@@ -142,7 +149,10 @@ def fake_speed(behaviour: str) -> Any:
     from bench.records.schema import ExecutionPath, Speed, Turn
 
     class SpeedTrial:
-        def __init__(self, trial: Any, *, process_start_s: float, import_s: float, report: Any) -> None:
+        def __init__(
+            self, trial: Any, *, process_start_s: float, import_s: float, report: Any, starts: Path | None
+        ) -> None:
+            assert starts is not None or ":" not in trial.cell.model
             self._trial, self._report = trial, report
             self._process_start_s, self._import_s = process_start_s, import_s
             self._turns: list[Turn] = []
@@ -203,7 +213,7 @@ def fake_accuracy(behaviour: str) -> Any:
     from bench.records.schema import Accuracy
     from seqsum_core.metrics import Errors
 
-    test = Errors(rows=200, mse=0.2, mae=0.3, exact_sum_rate=0.8)
+    test = Errors(rows=200, error=0.2, mae=0.3, right_rate=0.8)
     result: dict[str, Any] = {
         "patience": 0,
         "start": "numpy",
@@ -213,16 +223,17 @@ def fake_accuracy(behaviour: str) -> Any:
         "test": test,
         "test_by_length": {2: test},
         "predictions": (4.1, 0.1),
-        "sums": (4, 0),
+        "targets": (4, 0),
         "trained_as": "alone",
         "memory": None,
     }
 
-    def train_group(group: Any, *, report: Any) -> list[Accuracy]:
+    def train_group(group: Any, *, report: Any, starts: Path | None) -> list[Accuracy]:
         report("build")
         misbehave(behaviour, group.cell.length)
         report("fit")
-        return [Accuracy(cell=group.cell, seed=seed, **result) for seed in group.seeds]
+        start = {} if starts is None or ":" not in group.cell.model else {"start": "shared", "start_hash": "0"}
+        return [Accuracy(cell=group.cell, seed=seed, **(result | start)) for seed in group.seeds]
 
     def replay_run(dtype: Any, *, case: Any, file: Any, report: Any) -> Any:
         """Play a replay that retraces its reference exactly, except where it must not."""

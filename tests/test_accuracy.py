@@ -36,9 +36,10 @@ By = Literal["environment", "model"]
 
 def trainings(mse: Sequence[float], **fields: Any) -> pd.DataFrame:
     """Make a training of each test MSE, with the seeds 0, 1, ...; a field may be a list."""
-    known: dict[str, Any] = {"test_rows": 200, "split_test_mse": np.nan, "split_exact_sum_rate": np.nan}
-    known |= {"patience": 20, "epochs": 100, "stopped_early": False, "exact_sum_rate": 0.75, "start": "numpy"}
-    return pd.DataFrame({"test_mse": mse}).assign(seed=range(len(mse)), **{**CELL, **known, **fields})
+    known: dict[str, Any] = {"test_rows": 200, "split_test_error": np.nan, "split_right_rate": np.nan}
+    known |= {"patience": 20, "epochs": 100, "stopped_early": False, "right_rate": 0.75}
+    known |= {"start": "numpy", "start_hash": ""}
+    return pd.DataFrame({"test_error": mse}).assign(seed=range(len(mse)), **{**CELL, **known, **fields})
 
 
 def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -52,19 +53,19 @@ def notes(name: str, *records: Any) -> str:
 def test_figures_are_of_the_seeds() -> None:
     mse, rates = [2.0, 4.0, 3.0, 9.0, 1.0, 1.0], [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
     stopped = [True, True, True, False, False, False]
-    frame = trainings(mse, exact_sum_rate=rates, epochs=[2, 3, 4, 5, 6, 7], stopped_early=stopped)
+    frame = trainings(mse, right_rate=rates, epochs=[2, 3, 4, 5, 6, 7], stopped_early=stopped)
     (row,) = rows(accuracy(frame))
     interval = mean_interval(mse, bounds=(0, np.inf))
-    assert row["test_mse"] == pytest.approx(20 / 6) and row["test_mse_median"] == 2.5
-    assert row["test_mse_sd"] == pytest.approx(np.std(mse, ddof=1))
-    assert (row["test_mse_low"], row["test_mse_high"]) == (interval.low, interval.high)
-    assert row["exact_sum_rate_low"] < row["exact_sum_rate"] < row["exact_sum_rate_high"]
+    assert row["test_error"] == pytest.approx(20 / 6) and row["test_error_median"] == 2.5
+    assert row["test_error_sd"] == pytest.approx(np.std(mse, ddof=1))
+    assert (row["test_error_low"], row["test_error_high"]) == (interval.low, interval.high)
+    assert row["right_rate_low"] < row["right_rate"] < row["right_rate_high"]
     assert (row["seeds"], row["epochs"], row["stopped_early"]) == (6, 4.5, 0.5)
 
 
 def test_patiences_are_never_mixed() -> None:
     frame = pd.concat([trainings([1.0 + patience], patience=patience) for patience in (-1, 20, 0)])
-    figures = accuracy(frame).set_index("patiences")["test_mse"].to_dict()
+    figures = accuracy(frame).set_index("patiences")["test_error"].to_dict()
     assert figures == {"0": 1.0, "20": 21.0, "never": 0.0}
 
 
@@ -93,7 +94,7 @@ def test_what_ended_the_trainings_is_counted() -> None:
 def lengths(rows_of: dict[int, int], **fields: Any) -> pd.DataFrame:
     """Make the true lengths of a training, with as many rows as are given and a test MSE that is the length."""
     frame = pd.DataFrame({"true_length": list(rows_of), "rows": list(rows_of.values())})
-    known = {"seed": 0, "patience": 0, "mse": frame["true_length"].astype(float), "exact_sum_rate": 0.5}
+    known = {"seed": 0, "patience": 0, "error": frame["true_length"].astype(float), "right_rate": 0.5}
     return frame.assign(**{**CELL, **known, **fields})
 
 
@@ -102,10 +103,10 @@ def test_bands_of_true_lengths() -> None:
     spans = list(figures[["shortest", "longest"]].itertuples(index=False, name=None))
     assert spans == [(1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12)]
     assert figures["rows"].tolist() == [3, 7, 11, 15, 19, 23]
-    assert figures["mse"].tolist() == pytest.approx([5 / 3, 25 / 7, 61 / 11, 113 / 15, 181 / 19, 265 / 23])
+    assert figures["error"].tolist() == pytest.approx([5 / 3, 25 / 7, 61 / 11, 113 / 15, 181 / 19, 265 / 23])
     assert len(by_length(lengths(dict.fromkeys(range(1, 13), 1)), most_bands=None)) == 12
-    frame = pd.concat([lengths({2: 90, 3: 7}, seed=seed, mse=[seed, 0.0]) for seed in (1.0, 2.0)])
-    assert by_length(frame)["mse"].tolist() == [1.5, 0.0], "means over the seeds"
+    frame = pd.concat([lengths({2: 90, 3: 7}, seed=seed, error=[seed, 0.0]) for seed in (1.0, 2.0)])
+    assert by_length(frame)["error"].tolist() == [1.5, 0.0], "means over the seeds"
 
 
 def test_environments_are_compared_seed_by_seed() -> None:
@@ -114,7 +115,7 @@ def test_environments_are_compared_seed_by_seed() -> None:
     (row,) = rows(contrasts(frame, "environment"))
     wanted = paired_ratio(torch, jax)
     assert (row["first"], row["second"], row["pairs"], row["verdict"]) == ("torch", "jax", 5, "different")
-    assert (row["mse_ratio"], row["mse_ratio_low"], row["mse_ratio_high"]) == pytest.approx(
+    assert (row["error_ratio"], row["error_ratio_low"], row["error_ratio_high"]) == pytest.approx(
         (wanted.value, wanted.low, wanted.high)
     )
 
@@ -123,11 +124,11 @@ def test_difference_of_exact_sums() -> None:
     """Differences of 1, 2, 3, 4 and 5 points: mean 3, standard error sqrt(2.5 / 5), t of 4 degrees of freedom."""
     jax, torch = [0.51, 0.62, 0.73, 0.84, 0.95], [0.5, 0.6, 0.7, 0.8, 0.9]
     frame = pd.concat(
-        [trainings([1.0] * 5, exact_sum_rate=jax), trainings([1.0] * 5, exact_sum_rate=torch, environment="torch")]
+        [trainings([1.0] * 5, right_rate=jax), trainings([1.0] * 5, right_rate=torch, environment="torch")]
     )
     (row,) = rows(contrasts(frame, "environment"))
     half = 0.01 * 2.7764451 * 0.5**0.5
-    ends = (row["exact_difference"], row["exact_difference_low"], row["exact_difference_high"])
+    ends = (row["right_difference"], row["right_difference_low"], row["right_difference_high"])
     assert ends == pytest.approx((-0.03, -0.03 - half, -0.03 + half))
 
 
@@ -144,7 +145,7 @@ def test_verdicts_are_corrected_for_all_rows() -> None:
     ]
     row, *_ = rows(contrasts(pd.concat([alone, *others]), "environment"))
     assert (row["length"], row["verdict"]) == (12, "open")
-    assert row["mse_ratio_low"] > 1, "the interval is of this row alone"
+    assert row["error_ratio_low"] > 1, "the interval is of this row alone"
 
 
 def test_equal_patiences_dilute_no_verdict() -> None:
@@ -170,8 +171,8 @@ def test_pairs_share_seed_and_start() -> None:
 def test_equal_environments(seeds: int, verdict: str) -> None:
     mse = [1.0 + seed for seed in range(seeds)]
     (row,) = rows(contrasts(pd.concat([trainings(mse), trainings(mse, environment="torch")]), "environment"))
-    assert (row["mse_ratio"], row["verdict"]) == (pytest.approx(1), verdict)
-    assert np.isnan(row["mse_ratio_low"]) == (seeds < 5)
+    assert (row["error_ratio"], row["verdict"]) == (pytest.approx(1), verdict)
+    assert np.isnan(row["error_ratio_low"]) == (seeds < 5)
 
 
 def test_models_share_environments() -> None:
@@ -179,9 +180,9 @@ def test_models_share_environments() -> None:
     frame = pd.concat([trainings([2.0] * 5), trainings([6.0] * 5, environment="torch"), gru])
     (row,) = rows(contrasts(frame, "model"))
     assert (row["first"], row["second"], row["pairs"]) == ("lstm", "gru", 5)
-    assert row["mse_ratio"] == pytest.approx(2**0.8)
-    both = pd.concat([frame, gru.assign(environment="torch", test_mse=6.0)])
-    assert contrasts(both, "model")["mse_ratio"].tolist() == pytest.approx([(4 / 3.5) ** 0.8])
+    assert row["error_ratio"] == pytest.approx(2**0.8)
+    both = pd.concat([frame, gru.assign(environment="torch", test_error=6.0)])
+    assert contrasts(both, "model")["error_ratio"].tolist() == pytest.approx([(4 / 3.5) ** 0.8])
 
 
 @pytest.mark.parametrize("by", ["environment", "model"])
@@ -195,16 +196,16 @@ def test_no_partner(by: By) -> None:
 def test_environments_of_a_seed_are_averaged() -> None:
     frame = pd.concat([trainings([1.0, 3.0]), trainings([2.0, 5.0], environment="torch")])
     averaged = average_environments(frame)
-    assert averaged["test_mse"].tolist() == [1.5, 4.0] and set(averaged["environment"]) == {"all"}
+    assert averaged["test_error"].tolist() == [1.5, 4.0] and set(averaged["environment"]) == {"all"}
     (row,) = rows(accuracy(averaged))
-    assert (row["seeds"], row["test_mse"]) == (2, 2.75)
+    assert (row["seeds"], row["test_error"]) == (2, 2.75)
 
 
 def test_stopped_seed_keeps_its_last_loss() -> None:
     losses = [(0, 1, 4.0), (0, 2, 2.0), (1, 1, 8.0), (1, 2, 6.0), (1, 3, 4.0)]
     frame = pd.DataFrame(losses, columns=["seed", "epoch", "val_loss"]).assign(**CELL, patience=5)
     curve = loss_curves(pd.concat([frame, frame.assign(patience=0, val_loss=99.0)]))
-    assert curve["val_mse"].tolist() == [6.0, 4.0, 3.0] and curve["val_mse_low"].tolist() == [5.0, 3.0, 2.5]
+    assert curve["val_loss"].tolist() == [6.0, 4.0, 3.0] and curve["val_loss_low"].tolist() == [5.0, 3.0, 2.5]
 
 
 @settings(deadline=None, max_examples=10)
@@ -254,14 +255,16 @@ def test_lost_seed() -> None:
 
 def test_predictions() -> None:
     trials = [
-        make_accuracy(make_cell(backend), seed=seed, patience=patience, predictions=(seed + patience, 7.5), sums=(4, 8))
+        make_accuracy(
+            make_cell(backend), seed=seed, patience=patience, predictions=(seed + patience, 7.5), targets=(4, 8)
+        )
         for backend in ("jax", "torch")
         for seed in (2, 1)
         for patience in (0, 5)
     ]
     frame = TABLES["predictions"](select_all(*trials)).frame
     assert frame[["model", "environment", "row_1", "row_2"]].to_numpy().tolist() == [
-        ["true sum", "", 4.0, 8.0],
+        ["true value", "", 4.0, 8.0],
         ["lstm", "jax", 6.0, 7.5],
         ["lstm", "torch", 6.0, 7.5],
     ]
@@ -283,7 +286,7 @@ def test_pairs_stand_beside_their_figures(by: By) -> None:
         for seed in range(5)
     ]
     table = TABLES["accuracy-by-backend" if by == "environment" else "accuracy-by-model"](select_all(*records))
-    found = {(row["patiences"], row["pair"]): row["mse_ratio"] for row in table.frame.to_dict("records")}
+    found = {(row["patiences"], row["pair"]): row["error_ratio"] for row in table.frame.to_dict("records")}
     expected = {
         (patience, f"{first} / {second}"): factors[first] / factors[second]
         for patience in ("0", "20")

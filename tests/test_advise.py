@@ -14,9 +14,10 @@ from fake_worker import fake_python
 from rich.console import Console
 
 from bench.errors import UserError
-from bench.measure.advise import VARIANTS, Advice, Candidate, Training, advise
+from bench.measure.advise import Advice, Candidate, Training, advise, variants
 from bench.output.advise import candidates_table, document, print_advice, ratio_to, sentences, snippet
-from bench.plan.cells import BACKENDS
+from bench.plan.cells import BACKENDS, BackendName
+from bench.records.store import load_run
 
 pytestmark = pytest.mark.usefixtures("own_lock")
 
@@ -84,9 +85,9 @@ def test_table_shows_what_was_given_up() -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_code_to_paste(backend: str) -> None:
+def test_code_to_paste(backend: BackendName) -> None:
     """It parses and has every setting."""
-    for variant in VARIANTS[backend]:  # type: ignore[index]
+    for variant in variants(backend):
         settings = {name: value for name, value in vars(variant).items() if value is not None}
         code = snippet(advice(candidate(0.01, environment=backend, **settings)))
         ast.parse(code)
@@ -120,12 +121,12 @@ def lines() -> list[str]:
 
 def search(folder: Path, lines: list[str], behaviour: str = "good", **changes: Any) -> Advice:
     options: dict[str, Any] = {"budget_s": 60.0, "pythons": {"jax": fake_python(folder, behaviour)}}
-    return advise(TRAINING, ["jax"], say=lines.append, **(options | changes))
+    return advise(TRAINING, ["jax"], say=lines.append, results=folder / "results", **(options | changes))
 
 
 def test_search(tmp_path: Path, lines: list[str]) -> None:
     advised = search(tmp_path, lines)
-    assert len(advised.candidates) == 1 + len(VARIANTS["jax"]) and not advised.untried
+    assert len(advised.candidates) == 1 + len(variants("jax")) and not advised.untried
     assert advised.best is not None and len(advised.best.records) > 1
     totals = [each.total_s for each in advised.candidates]
     assert totals == sorted(totals) and len(lines) >= len(totals)
@@ -136,14 +137,17 @@ def test_search(tmp_path: Path, lines: list[str]) -> None:
 def test_what_compiles_longest_is_tried_last(tmp_path: Path) -> None:
     lines: list[str] = []
     pythons = dict.fromkeys(["jax", "tensorflow"], fake_python(tmp_path))
-    advise(TRAINING, ["jax", "tensorflow"], budget_s=60.0, pythons=pythons, say=lines.append)
+    advise(TRAINING, ["jax", "tensorflow"], budget_s=60.0, pythons=pythons, say=lines.append, results=tmp_path)
     first = [next(place for place, line in enumerate(lines) if name in line) for name in ("unroll", "jit_compile")]
     assert first[0] > first[1]
 
 
 def test_candidates_that_crash_are_shown(tmp_path: Path, lines: list[str]) -> None:
-    advised = search(tmp_path, lines, "dies at import")
-    assert advised.best is None and all("exit code 3" in each.failure for each in advised.candidates)
+    advised = search(tmp_path, lines, "raises at 12")
+    assert advised.best is None and all("out of memory" in each.failure for each in advised.candidates)
+    assert advised.run is not None and len(load_run(advised.run).records) >= len(advised.candidates)
+    with pytest.raises(UserError, match="jax does not start: ended with exit code 3"):
+        search(tmp_path, lines, "dies at import")
 
 
 @pytest.mark.parametrize(
@@ -163,4 +167,4 @@ def test_wrong_input_is_an_error(tmp_path: Path, lines: list[str], changes: dict
 @pytest.mark.parametrize("change", [{"epochs": 0}, {"length": 1}, {"units": 0}])
 def test_training_that_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="Received: "):
-        advise(replace(TRAINING, **change), ["jax"], budget_s=60.0, pythons={}, say=lambda _: None)
+        advise(replace(TRAINING, **change), ["jax"], budget_s=60, pythons={}, say=print, results=Path("no"))

@@ -92,7 +92,7 @@ import sys
 from seqsum_core.nn import backend, models
 from seqsum_core.nn.training import fit_for_accuracy
 from seqsum_core.settings import TaskSettings, TrainingSettings
-from seqsum_core.task import draw, split
+from seqsum_core.tasks import draw, split
 
 try:
     backend.share_rows("cpu", count=2, batches=(100, 21))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seqsum_core.batching import BUCKETS, Batch, bucket_lengths, cut, draw_batches, draw_epochs, padding_share
 from seqsum_core.settings import Batching, TaskSettings
-from seqsum_core.task import Sequences, draw
+from seqsum_core.tasks import Sequences, draw
 
 BATCHINGS: tuple[Batching, ...] = get_args(Batching)
 LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=200).map(np.array)
@@ -87,4 +87,4 @@ def test_no_digit_is_cut_off(padding: Any, batching: Batching) -> None:
     for batch in next(draw_epochs(rows, batching, batch_size=100, seed=0)):
         inputs = cut(rows.inputs(), batch, padding=padding)
         assert inputs.shape == (len(batch.rows), batch.length, 1)
-        assert np.array_equal(inputs.sum((1, 2)), rows.sums[batch.rows])
+        assert np.array_equal(inputs.sum((1, 2)), rows.y[batch.rows])

@@ -80,5 +80,5 @@ def test_extra_info() -> None:
     records = [make_accuracy(seed=seed, patience=patience) for seed in range(3) for patience in (0, 20)]
     records += [make_accuracy(seed=seed, patience=-1, val_loss=(3.0, 2.0, 4.0)) for seed in range(3)]
     accuracy = test_training.accuracy_info(records)
-    assert (accuracy["seeds"], accuracy["val_mse"], accuracy["epochs"]) == (3, 4.0, 3)
+    assert (accuracy["seeds"], accuracy["val_loss"], accuracy["epochs"]) == (3, 4.0, 3)
     assert test_training.accuracy_info([]) == {}

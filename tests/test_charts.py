@@ -151,7 +151,7 @@ def test_accuracy(whole: Selection) -> None:
     assert {row["series"] for row in rows} == {"LSTM", "SimpleRNN", "mean of the training rows"}
     alike = [make_accuracy(patience=patience, seed=seed) for patience in (0, 20) for seed in range(3)]
     assert [row["panel"] for row in rows_of("accuracy", *alike)] == ["patience 0", "patience 20"]
-    assert {row["exact_sum_rate"] for row in rows_of("exact-sums", *alike)} == {75}
+    assert {row["right_rate"] for row in rows_of("exact-sums", *alike)} == {75}
 
 
 def test_target() -> None:

@@ -17,7 +17,7 @@ from bench.output.headline import answers
 from bench.output.numbers import number
 from bench.records.store import load_runs
 from seqsum_core.settings import TaskSettings
-from seqsum_core.task import FRESH_ROWS
+from seqsum_core.tasks import FRESH_ROWS
 
 PROJECT = Path(__file__).parent.parent
 RESULTS = PROJECT / "results"
@@ -87,7 +87,7 @@ def row_of(name: str, label: str, about: str = "") -> str:
 
 
 def below(limit: float, epoch: int) -> str:
-    """Return how many SimpleRNN of length 25 of the target run have a val_mse below a limit after so many epochs."""
+    """Return how many SimpleRNN of length 25 of the target run have a val_loss below a limit after so many epochs."""
     losses = bench.load(RESULTS / "target", kind="losses")
     rows = losses[(losses["model"] == "simple_rnn") & (losses["length"] == 25) & (losses["epoch"] == epoch)]
     return f"{int((rows['val_loss'] < limit).sum())} of {len(rows)}"
@@ -109,7 +109,7 @@ def error(run: str, model: str, length: int) -> str:
     trainings = bench.load(RESULTS / run, kind="trainings")
     rows = accuracy(trainings[(trainings["backend"] == "jax") & (trainings["patience"] == 20)])
     row = rows[(rows["model"] == model) & (rows["length"] == length)].iloc[0]
-    mean, low, high = (number(float(row[name])) for name in ("test_mse", "test_mse_low", "test_mse_high"))
+    mean, low, high = (number(float(row[name])) for name in ("test_error", "test_error_low", "test_error_high"))
     return f"{mean} ({low} to {high})"
 
 

@@ -73,7 +73,7 @@ def test_controls_are_not_compared() -> None:
 
 
 def trained(mses: Sequence[float], rate: float = 0.5, **fields: Any) -> list[Accuracy]:
-    tests = [make_errors(mse, exact_sum_rate=rate) for mse in mses]
+    tests = [make_errors(mse, right_rate=rate) for mse in mses]
     return [make_accuracy(seed=seed, test=test, **fields) for seed, test in enumerate(tests)]
 
 
@@ -82,9 +82,9 @@ def test_accuracy() -> None:
     mses = [1.0, 2.0, 4.0, 1.0, 2.0, 4.0]
     row = compared(trained(mses), trained([2 * mse for mse in mses[:5]], rate=0.25)).accuracy.iloc[0]
     assert (row["pairs"], row["verdict"]) == (5, "different")
-    assert (row["mse_ratio"], row["exact_difference"]) == pytest.approx((2, -0.25))
+    assert (row["error_ratio"], row["right_difference"]) == pytest.approx((2, -0.25))
     same = compared(trained(mses), trained(mses)).accuracy.iloc[0]
-    assert (same["mse_ratio"], same["verdict"]) == (1, "equal")
+    assert (same["error_ratio"], same["verdict"]) == (1, "equal")
 
 
 def test_starts_drawn_by_keras_are_no_pairs() -> None:

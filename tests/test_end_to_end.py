@@ -253,7 +253,7 @@ def test_pytest(folder: Folder) -> None:
     info = case["extra_info"]
     assert case["group"] == "simple_rnn length 4" and case["stats"]["rounds"] == 2
     assert info["execution_path"]["recurrence"] == PATHS[BACKENDS[0]][0]
-    assert info["seeds"] == 1 and info["test_mse"] > 0 and info["first_epoch_s"] > 0
+    assert info["seeds"] == 1 and info["test_error"] > 0 and info["first_epoch_s"] > 0
     assert info["worker"]["versions"]["keras"] and stored["machine_info"]["seqsum"]["cores"] >= 1
     turns = folder.load("turns")
     newest = turns[turns["counted"]].groupby("run")["epoch_s"].median().iloc[-1]

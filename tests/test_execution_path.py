@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from seqsum_core.settings import RECURRENCES, TaskSettings, VariantSettings
-from seqsum_core.task import draw, split
+from seqsum_core.tasks import draw, split
 
 pytestmark = pytest.mark.backend
 
@@ -120,3 +120,11 @@ def test_kernel_of_pytorch_for_all_timesteps(models: Any, kind: str) -> None:
     path = path_of(model)
     assert (path.recurrence, path.xla, path.compilations) == ("fused", False, 0)
     assert int(model.optimizer.iterations) == 2 * 2 + 1
+
+
+@pytest.mark.parametrize("name", ["no_recurrence", "unrolled_dropout"])
+def test_loops_of_random_numbers_are_no_recurrence(models: Any, name: str) -> None:
+    """On JAX's CPU dropout draws in a loop of its own."""
+    unrolled = "python_loop" if running() == "torch" else "unrolled"
+    expected = "none" if name == "no_recurrence" else unrolled
+    assert path_of(models.build(f"own_models:{name}", length=LENGTH)).recurrence == expected

@@ -67,7 +67,7 @@ def test_trainings() -> None:
     """Long frames repeat the columns of a training for each epoch, length, step and row."""
     training = make_accuracy(seed=4, patience=20, val_loss=(2.0, 1.0, 0.5), test=make_errors(0.7))
     whole = frames(training, make_accuracy(seed=5, memory=None))
-    columns = ["seed", "patience", "epochs", "val_mse", "test_mse", "stopped_early", "trained_as"]
+    columns = ["seed", "patience", "epochs", "val_loss", "test_error", "stopped_early", "trained_as"]
     assert whole.trainings[columns].values.tolist() == [
         [4, 20, 3, 0.5, 0.7, True, "replica"],
         [5, 0, 2, 1.0, 0.5, True, "replica"],
@@ -75,10 +75,10 @@ def test_trainings() -> None:
     assert whole.losses[["seed", "epoch", "loss", "val_loss"]].values.tolist() == [
         *([4, 1, 4, 2], [4, 2, 2, 1], [4, 3, 1, 0.5], [5, 1, 4, 2], [5, 2, 2, 1])
     ]
-    assert whole.lengths[["seed", "true_length", "rows", "mse"]].values.tolist() == [
+    assert whole.lengths[["seed", "true_length", "rows", "error"]].values.tolist() == [
         *([4, 2, 90, 0.25], [4, 12, 110, 0.75], [5, 2, 90, 0.25], [5, 12, 110, 0.75])
     ]
-    assert whole.predictions[["seed", "row", "prediction", "true_sum"]].values.tolist()[:2] == [
+    assert whole.predictions[["seed", "row", "prediction", "true_value"]].values.tolist()[:2] == [
         *([4, 1, 3.7, 4], [4, 2, -0.09, 0])
     ]
 
@@ -97,7 +97,7 @@ def test_failures_and_baselines() -> None:
     (failure,) = whole.failures.to_dict("records")
     assert {name: failure[name] for name in CELL} == {name: cell_columns(VARIANT)[name] for name in CELL}
     assert (failure["trial"], failure["reason"]) == ("accuracy", "gone") and np.isnan(failure["exit_code"])
-    assert whole.baselines[["name", "length", "test_mse"]].values.tolist() == [["mean", 12, 9.0]]
+    assert whole.baselines[["name", "length", "test_error"]].values.tolist() == [["mean", 12, 9.0]]
 
 
 RECORDS: list[Record] = [make_speed(rounds=3), make_accuracy(), make_baseline(), make_failure()]

@@ -12,7 +12,7 @@ from seqsum_core.memory import choose_steps_back, measure_memory, output_changes
 from seqsum_core.reference_cells import predict, state_gradients
 from seqsum_core.settings import MODELS, Padding, TaskSettings
 from seqsum_core.start import draw_start
-from seqsum_core.task import Sequences, draw
+from seqsum_core.tasks import Sequences, draw
 
 
 def draw_task(padding: Padding = "pre", *, rows: int = 40, digits: tuple[int, int] = (0, 3)) -> TaskSettings:
@@ -21,7 +21,7 @@ def draw_task(padding: Padding = "pre", *, rows: int = 40, digits: tuple[int, in
 
 def places(rows: Sequences, padding: Padding, k: int) -> list[tuple[int, int]]:
     """Return row and timestep of each digit k steps before the end, row by row."""
-    ends = rows.lengths if padding == "post" else np.full(len(rows), rows.digits.shape[1])
+    ends = rows.lengths if padding == "post" else np.full(len(rows), rows.x.shape[1])
     return [(row, int(ends[row]) - 1 - k) for row in range(len(rows)) if rows.lengths[row] > k]
 
 
@@ -31,7 +31,7 @@ def test_only_digits_that_can_grow_count(padding: Any, length: int, low: int, se
     rows, factors = draw(task, length=length), np.random.default_rng(seed).normal(size=length)
     expected: dict[int, list[float]] = {}
     for k in choose_steps_back(length):
-        growing = [step for row, step in places(rows, padding, k) if rows.digits[row, step] < 3]
+        growing = [step for row, step in places(rows, padding, k) if rows.x[row, step] < 3]
         if growing:
             expected[k] = factors[growing].tolist()
     changes = output_changes(lambda inputs: inputs[:, :, 0] @ factors, rows, task)

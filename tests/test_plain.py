@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench.errors import NotAvailableError
 from bench.worker import plain
 from seqsum_core.settings import MODELS, NetworkSettings, TaskSettings, TrainingSettings
-from seqsum_core.task import Sequences, batch_order, draw, split
+from seqsum_core.tasks import Sequences, batch_order, draw, split
 
 pytestmark = pytest.mark.backend
 
@@ -35,12 +35,12 @@ def fitted_rows(length: int) -> Sequences:
 def nearly_solved(length: int) -> Sequences:
     """Return rows whose gradients are so small that RMSprop's epsilon counts."""
     rows = fitted_rows(length)
-    return replace(rows, digits=np.zeros_like(rows.digits), sums=np.full(len(rows), 0.01))
+    return replace(rows, x=np.zeros_like(rows.x), y=np.full(len(rows), 0.01))
 
 
 def pair(models: Any, model: str, rows: Sequences, network: NetworkSettings = NETWORK) -> tuple[Any, Any]:
     """Build Keras' model and the ceiling, with one start."""
-    keras_model = models.build(model, length=rows.digits.shape[1], network=network, training=TRAINING)
+    keras_model = models.build(model, length=rows.x.shape[1], network=network, training=TRAINING)
     start = models.draw_weights(keras_model, seed=3)
     keras_model.set_weights(start)
     ceiling = plain.build(model, weights=start, fitted=rows, network=network, training=TRAINING, device="cpu")

@@ -77,7 +77,7 @@ def test_names_and_results(clock: Clock) -> None:
     lines = show(trials, clock)
     assert "speed torch gru 4 process 1: 10 ms an epoch" in lines[0]
     assert "process 1 (control): " in lines[1]
-    assert "accuracy jax lstm 12 seed 0: val_mse 1 after 2 epochs" in lines[2]
+    assert "accuracy jax lstm 12 seed 0: val_loss 1 after 2 epochs" in lines[2]
 
 
 @pytest.mark.parametrize("order", [1, -1])

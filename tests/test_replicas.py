@@ -9,7 +9,7 @@ from seqsum_core.reference_cells import predict
 from seqsum_core.settings import NetworkSettings, TaskSettings, TrainingSettings
 from seqsum_core.start import draw_start
 from seqsum_core.stopping import stop_epoch
-from seqsum_core.task import Sequences, Split, draw, split
+from seqsum_core.tasks import Sequences, Split, draw, split
 
 pytestmark = pytest.mark.backend
 

@@ -11,6 +11,7 @@ from factories import make_sweep
 from fake_worker import fake_python
 from rich.console import Console
 
+from bench.analysis.select import select
 from bench.errors import UserError
 from bench.measure.executor import ThisMachine
 from bench.measure.progress import Progress
@@ -62,7 +63,27 @@ def test_own_models(tmp_path: Path) -> None:
     written = run(tmp_path, models=("lstm", "x:y"), lengths=(4,), progress=Progress(Console(file=shown, width=200)))
     assert "x:y: trained one seed after another" in shown.getvalue()
     assert "seeds 0 to 1" in shown.getvalue() and "x:y 4 seed 1" in shown.getvalue()
-    assert sum(isinstance(record, Accuracy) for record in written.records) == 3 * 2 * 2
+    starts = [record.start for record in written.records if isinstance(record, Accuracy) if ":" in record.cell.model]
+    assert starts == ["shared"] * 6
+    assert [path.name for path in (written.folder / "starts").iterdir()] == ["x.y-4.npz"]
+    assert list(load_run(written.folder).header.own) == ["x:y"]
+
+
+def test_own_model_with_other_weights_on_one_backend(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"x:y must have the same weights .* 8 numbers on jax, .* 16 numbers on torch"):
+        run(tmp_path, {"torch": "other model"}, models=("x:y",), lengths=(4,))
+    assert not (tmp_path / "results").exists()
+
+
+def test_edited_model_does_not_go_on(tmp_path: Path) -> None:
+    """Nor are runs of both pooled."""
+    settings: dict[str, Any] = {**SMALL, "models": ("x:y",), "backends": ("jax",)}
+    folder = run(tmp_path, **settings).folder
+    edited = ThisMachine({"jax": fake_python(tmp_path, "edited model")})
+    with pytest.raises(UserError, match=r"own\.x:y was \w+, is \w+"):
+        resume_run(folder, command="", executor=edited, progress=Progress(Console(quiet=True)))
+    other = run(tmp_path, {"jax": "edited model"}, **settings).folder
+    assert [each.header.run for each in select([load_run(folder), load_run(other)]).runs] == [other.name]
 
 
 def test_crashing_cell(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from factories import MACHINE, make_cell, make_run, make_speed, make_sweep, make_worker, select_all
 
-from bench.analysis.select import TARGET, select
+from bench.analysis.select import select
 from bench.records.schema import Resumed
 from bench.records.store import Run
 
@@ -24,7 +24,7 @@ def test_newest_by_time() -> None:
     runs = [run_at(3, "a"), run_at(1, "c"), run_at(2, "b")]
     selection = select(runs)
     assert names(selection.runs) == ["c", "b", "a"] and selection.left_out == ()
-    assert selection.header.run == "a" and selection.target == TARGET
+    assert selection.header.run == "a" and selection.target == 0.25
     assert set(selection.frames.turns["run"]) == {"a"}
 
 

@@ -63,7 +63,7 @@ def test_values_at_the_edge_of_a_rule(settings: Any, changes: dict[str, Any]) ->
 def test_defaults_are_those_of_the_article() -> None:
     task, training, network = TaskSettings(), TrainingSettings(), NetworkSettings()
     assert (task.sequences, task.min_length, task.digits, task.seed) == (2000, 2, (0, 3), 14)
-    assert (task.test_rows, task.validation_rows, task.fitted_rows) == (200, 180, 1620)
+    assert task.sizes(task.sequences) == (1620, 180, 200)
     assert (training.optimizer, training.batch_size, training.epochs, training.patiences) == ("rmsprop", 100, 100, (0,))
     assert (network.units, network.layers, network.mask) == (16, 1, False)
 

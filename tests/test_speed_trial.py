@@ -100,11 +100,12 @@ def test_implementations(speed: Any, implementation: Any) -> None:
 
 def test_variant(speed: Any) -> None:
     from bench.worker.models import build_model
+    from seqsum_core.tasks import SUM
 
     variant = VariantSettings(units=5, dtype="mixed_bfloat16")
-    layers = build_model(make_trial(variant=variant)).layers
+    layers = build_model(make_trial(variant=variant), SUM).layers
     assert layers[0].units == 5 and {layer.compute_dtype for layer in layers} == {"bfloat16"}
-    assert {layer.compute_dtype for layer in build_model(make_trial()).layers} == {"float32"}
+    assert {layer.compute_dtype for layer in build_model(make_trial(), SUM).layers} == {"float32"}
 
 
 CEILING, FUSED = VariantSettings(implementation="ceiling"), VariantSettings(implementation="fused")
@@ -114,8 +115,8 @@ CEILING, FUSED = VariantSettings(implementation="ceiling"), VariantSettings(impl
     ("trial", "words"),
     [
         ({"variant": VariantSettings(implementation="ceiling", dtype="mixed_bfloat16")}, "mixed_bfloat16"),
-        ({"variant": CEILING, "model": "own_models:compiled"}, "not for own_models:compiled"),
-        ({"variant": FUSED, "model": "own_models:compiled"}, "not for own_models:compiled"),
+        ({"variant": CEILING, "model": "own_models:compiled"}, "`model` must be simple_rnn, lstm, gru for a ceiling"),
+        ({"variant": FUSED, "model": "own_models:no_recurrence"}, "has no layer that can be fused"),
     ],
 )
 def test_not_available(speed: Any, trial: dict[str, Any], words: str) -> None:

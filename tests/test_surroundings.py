@@ -366,7 +366,7 @@ def test_deterministic_training() -> None:
 import numpy as np
 check_backend(backend=keras.backend.backend(), device="cpu", deterministic=True)
 from seqsum_core.nn import models
-from seqsum_core.task import draw
+from seqsum_core.tasks import draw
 from seqsum_core.settings import TaskSettings
 rows = draw(TaskSettings(), length=4)
 def loss():

@@ -41,7 +41,7 @@ def two_backends(**fields: Any) -> list[Record]:
 def selection() -> Selection:
     control = make_processes(make_cell("jax"), seconds=FAST, is_control=True)
     trainings = [
-        make_accuracy(make_cell(name), seed=seed, test=make_errors(0.5 + seed, exact_sum_rate=0.8))
+        make_accuracy(make_cell(name), seed=seed, test=make_errors(0.5 + seed, right_rate=0.8))
         for name in ("jax", "torch")
         for seed in range(5)
     ]

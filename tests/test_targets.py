@@ -45,7 +45,7 @@ NOT_TIMED = make_turns({})
     ids=["at the target", "getting worse later takes nothing back", "a miss", "no number"],
 )
 def test_first_epoch_counts(val_loss: list[float], epoch: float) -> None:
-    assert target_epochs(losses(val_loss))["epoch"].tolist() == [epoch]
+    assert target_epochs(losses(val_loss), 0.25)["epoch"].tolist() == [epoch]
 
 
 @pytest.mark.parametrize("value", [0.0, -0.25, nan, inf, -inf])
@@ -57,18 +57,18 @@ def test_unreachable_target(value: float) -> None:
 
 def test_longest_training_counts() -> None:
     frame = pd.concat([losses([1.0] * (patience + 1), patience=patience) for patience in (20, 0, 3)])
-    assert target_epochs(frame)[["patience", "epochs"]].to_numpy().tolist() == [[20, 21]]
+    assert target_epochs(frame, 0.25)[["patience", "epochs"]].to_numpy().tolist() == [[20, 21]]
     frame = pd.concat([frame, losses([1.0], patience=-1)])
-    assert target_epochs(frame)["patience"].tolist() == [-1], "never stopping is the longest"
+    assert target_epochs(frame, 0.25)["patience"].tolist() == [-1], "never stopping is the longest"
 
 
 def test_misses_stay_in_the_median() -> None:
-    figures = time_to_target(NOT_TIMED, target_epochs(reached(2, inf, 3, 4, inf, 5))).iloc[0]
+    figures = time_to_target(NOT_TIMED, target_epochs(reached(2, inf, 3, 4, inf, 5), 0.25)).iloc[0]
     assert (figures["seeds"], figures["reached"], figures["epochs"]) == (6, 4, 4.5)
     assert (figures["epochs_low"], figures["epochs_high"]) == (2, inf)
     assert figures["level"] == pytest.approx(1 - 2 / 2**6)
     assert np.isnan(figures["train_s"]) and np.isnan(figures["total_s"]), "the cell was not timed"
-    assert time_to_target(NOT_TIMED, target_epochs(reached(2, inf, inf, 4)))["epochs"].tolist() == [inf]
+    assert time_to_target(NOT_TIMED, target_epochs(reached(2, inf, inf, 4), 0.25))["epochs"].tolist() == [inf]
 
 
 @settings(deadline=None)
@@ -87,7 +87,7 @@ def test_seconds() -> None:
     rounds = [[0.1, 0.1, 9.0], [0.2, 0.2, 0.2], [0.9, 0.9, 0.9]]
     turns = make_turns({cell: rounds, make_cell(threads=4): [[7.0]] * 3}, controls={cell: [[7.0] * 3] * 3})
     turns = pd.concat([turns, turns.assign(counted=False, epoch_s=7.0)], ignore_index=True)
-    figures = time_to_target(turns, target_epochs(reached(3, 3, 3))).iloc[0]
+    figures = time_to_target(turns, target_epochs(reached(3, 3, 3), 0.25)).iloc[0]
     start_s, validation_s = turns["start_s"][0], turns["validation_s"][0]
     assert figures["train_s"] == pytest.approx(3 * 0.2)
     assert figures["total_s"] == pytest.approx(start_s + 2 * 0.2 + 3 * validation_s), "three validations are paid"
@@ -96,7 +96,7 @@ def test_seconds() -> None:
 def environments(*epochs: tuple[float, ...]) -> pd.DataFrame:
     names = ("jax", "torch", "tensorflow")
     frames = [reached(*of, environment=name) for name, of in zip(names, epochs, strict=False)]
-    return agreement(target_epochs(pd.concat(frames)))
+    return agreement(target_epochs(pd.concat(frames), 0.25))
 
 
 def test_agreement() -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from seqsum_core.settings import TaskSettings
-from seqsum_core.task import Sequences, batch_order, draw, fresh_rows, split, split_rows
+from seqsum_core.tasks import Sequences, batch_order, draw, fresh_rows, split, split_rows
 
 # First 16 hex digits of SHA-256 of the arrays that the 2017 stack drew: padded digits as int8, sums as int16.
 ARTICLE_HASHES = {
@@ -50,11 +50,11 @@ def tasks(draw_value: st.DrawFn) -> tuple[TaskSettings, int]:
 @pytest.mark.parametrize("length", ARTICLE_HASHES)
 def test_article_rows_to_the_bit(length: int) -> None:
     data = draw(TaskSettings(), length=length)
-    assert (fingerprint(data.digits, "int8"), fingerprint(data.sums, "int16")) == ARTICLE_HASHES[length]
+    assert (fingerprint(data.x, "int8"), fingerprint(data.y, "int16")) == ARTICLE_HASHES[length]
 
 
 def test_article_split_to_the_bit() -> None:
-    test, train = split_rows(TaskSettings())
+    test, train = split_rows(TaskSettings(), 2000)
     assert (fingerprint(train, "int16"), fingerprint(test, "int16")) == (ARTICLE_TRAIN_ROWS, ARTICLE_TEST_ROWS)
     parts = split(draw(TaskSettings(), length=4), TaskSettings())
     assert (len(parts.fitted), len(parts.validation), len(parts.test)) == (1620, 180, 200)
@@ -62,8 +62,8 @@ def test_article_split_to_the_bit() -> None:
 
 def test_post_padding_has_the_same_rows() -> None:
     pre, post = (draw(TaskSettings(padding=padding), length=12) for padding in ("pre", "post"))
-    assert np.array_equal(pre.sums, post.sums)
-    for before, after, length in zip(pre.digits, post.digits, pre.lengths, strict=True):
+    assert np.array_equal(pre.y, post.y)
+    for before, after, length in zip(pre.x, post.x, pre.lengths, strict=True):
         assert np.array_equal(before[12 - length :], after[:length]) and not after[length:].any()
 
 
@@ -76,45 +76,47 @@ def test_generated_rows(task_and_length: tuple[TaskSettings, int]) -> None:
     low, high = task.digits
     steps = np.arange(length)
     inside = steps < data.lengths[:, None] if task.padding == "post" else steps >= length - data.lengths[:, None]
-    assert data.digits.shape == (task.sequences, length) == (len(data), length)
+    assert data.x.shape == (task.sequences, length) == (len(data), length)
     assert task.min_length <= data.lengths.min() and data.lengths.max() <= length
-    assert not data.digits[~inside].any()
-    assert low <= data.digits[inside].min() and data.digits[inside].max() <= high
-    assert np.array_equal(data.sums, data.digits.astype(np.int64).sum(axis=1))
-    assert np.array_equal(data.digits, draw(task, length=length).digits)
+    assert not data.x[~inside].any()
+    assert low <= data.x[inside].min() and data.x[inside].max() <= high
+    assert np.array_equal(data.y, data.x.astype(np.int64).sum(axis=1))
+    assert np.array_equal(data.x, draw(task, length=length).x)
 
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**40), st.integers(1, 2**20))
 def test_another_seed_draws_other_rows(seed: int, step: int) -> None:
     first, second = (draw(generated(seed=seed), length=12) for seed in (seed, seed + step))
-    assert not np.array_equal(first.digits, second.digits)
+    assert not np.array_equal(first.x, second.x)
 
 
 def test_fresh_rows_follow_the_law_of_the_article() -> None:
     """Equally likely lengths and digits: shares and means lie within four standard errors of the law."""
     fresh = fresh_rows(TaskSettings(), length=12)
+    assert fresh is not None
     assert len(fresh) == 20_000
     counts = np.bincount(fresh.lengths, minlength=13)[2:]
     assert np.abs(counts / 20_000 - 1 / 11).max() < 4 * np.sqrt(1 / 11 * 10 / 11 / 20_000)
-    digits = np.concatenate([row[12 - length :] for row, length in zip(fresh.digits, fresh.lengths, strict=True)])
+    digits = np.concatenate([row[12 - length :] for row, length in zip(fresh.x, fresh.lengths, strict=True)])
     shares = np.bincount(digits, minlength=4) / len(digits)
     assert np.abs(shares - 0.25).max() < 4 * np.sqrt(0.25 * 0.75 / len(digits))
     article = draw(TaskSettings(), length=12)
-    assert abs(fresh.sums.mean() - article.sums.mean()) < 4 * article.sums.std() / np.sqrt(2_000)
+    assert abs(fresh.y.mean() - article.y.mean()) < 4 * article.y.std() / np.sqrt(2_000)
 
 
 def test_fresh_rows_share_no_randomness_with_the_data() -> None:
     task = generated(sequences=1_000, min_length=40)
-    fitted = {row.tobytes() for row in draw(task, length=40).digits}
-    assert not any(row.tobytes() in fitted for row in fresh_rows(task, length=40).digits)
+    fitted = {row.tobytes() for row in draw(task, length=40).x}
+    fresh = fresh_rows(task, length=40)
+    assert fresh is not None and not any(row.tobytes() in fitted for row in fresh.x)
 
 
 def test_redrawn_data() -> None:
     task = generated(redraw=True)
     first, again, second = (draw(task, length=12, seed=seed) for seed in (0, 0, 1))
-    assert np.array_equal(first.digits, again.digits) and not np.array_equal(first.digits, second.digits)
-    assert np.array_equal(draw(generated(), length=12).digits, draw(generated(), length=12, seed=1).digits)
+    assert np.array_equal(first.x, again.x) and not np.array_equal(first.x, second.x)
+    assert np.array_equal(draw(generated(), length=12).x, draw(generated(), length=12, seed=1).x)
     with pytest.raises(ValueError, match="`redraw`"):
         TaskSettings(redraw=True)
 
@@ -122,19 +124,19 @@ def test_redrawn_data() -> None:
 def test_every_length_and_digit_occurs() -> None:
     data = draw(generated(digits=(-2, 5), min_length=3), length=9)
     assert set(data.lengths.tolist()) == set(range(3, 10))
-    assert set(data.digits.ravel().tolist()) == set(range(-2, 6))
+    assert set(data.x.ravel().tolist()) == set(range(-2, 6))
 
 
 @pytest.mark.parametrize(
     ("digits", "dtype"), [((-128, 127), np.int8), ((0, 128), np.int16), ((-129, 0), np.int16), ((0, 32767), np.int16)]
 )
 def test_bytes_of_a_digit(digits: tuple[int, int], dtype: type[np.generic]) -> None:
-    assert draw(generated(digits=digits), length=12).digits.dtype == dtype
+    assert draw(generated(digits=digits), length=12).x.dtype == dtype
 
 
 def test_wide_sums_do_not_overflow() -> None:
     data = draw(generated(digits=(32767, 32767), min_length=200), length=200)
-    assert set(data.sums.tolist()) == {200 * 32767}
+    assert set(data.y.tolist()) == {200 * 32767}
 
 
 def test_inputs_and_targets() -> None:
@@ -152,11 +154,11 @@ def test_split(rows: int, test_share: float, validation_share: float) -> None:
     parts = split(numbered, task)
     train, test = train_test_split(np.arange(rows), test_size=test_share, random_state=0)
     kept = int(len(train) * (1 - validation_share))  # what Keras' validation_split fits
-    assert parts.test.sums.tolist() == test.tolist()
-    assert parts.fitted.sums.tolist() == train[:kept].tolist()
-    assert parts.validation.sums.tolist() == train[kept:].tolist()
+    assert parts.test.y.tolist() == test.tolist()
+    assert parts.fitted.y.tolist() == train[:kept].tolist()
+    assert parts.validation.y.tolist() == train[kept:].tolist()
     counts = (len(parts.fitted), len(parts.validation), len(parts.test))
-    assert counts == (task.fitted_rows, task.validation_rows, task.test_rows) and sum(counts) == rows
+    assert counts == task.sizes(rows) and sum(counts) == rows
 
 
 def test_batch_order() -> None:

@@ -11,7 +11,7 @@ from seqsum_core.batching import cut, draw_epochs
 from seqsum_core.reference_cells import RMSprop, loss_and_gradients, predict
 from seqsum_core.settings import NetworkSettings, TaskSettings, TrainingSettings, VariantSettings
 from seqsum_core.start import draw_start
-from seqsum_core.task import Split, draw, split
+from seqsum_core.tasks import Split, draw, split
 
 pytestmark = pytest.mark.backend
 
@@ -81,7 +81,7 @@ def test_patiences(training: Any, data: Split) -> None:
     assert stopped.stopped_early and stopped.val_loss[-1] >= min(stopped.val_loss[:-1])
     assert not whole.stopped_early and len(whole.loss) == 60
     assert whole.loss[: len(stopped.loss)] == stopped.loss and whole.loss[-1] < 0.02 * whole.loss[0]
-    assert data.test.sums[:6].tolist() == [4, 0, 8, 0, 7, 5]
+    assert data.test.y[:6].tolist() == [4, 0, 8, 0, 7, 5]
     assert whole.predictions[:6] == pytest.approx([4, 0, 8, 0, 7, 5], abs=1)
     assert not np.array_equal(stopped.weights[0], whole.weights[0])
 

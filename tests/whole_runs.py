@@ -54,7 +54,7 @@ def trainings(models: Sequence[str] = ("lstm", "simple_rnn"), seeds: int = 5) ->
     records: list[Record] = []
     for model, length, backend, seed in product(models, (4, 12), ("jax", "torch"), range(seeds)):
         good = model == "lstm"
-        test = make_errors((0.1 if good else 1.0) * (1 + seed / 10), exact_sum_rate=0.9 if good else 0.6)
+        test = make_errors((0.1 if good else 1.0) * (1 + seed / 10), right_rate=0.9 if good else 0.6)
         memory = make_memory(tuple((0.99 if good else 0.8) ** k for k in range(length)))
         losses = [10.0 / (1 + epoch) for epoch in range(6 + seed)]
         cell = make_cell(backend, model, length)

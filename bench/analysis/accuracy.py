@@ -16,7 +16,7 @@ import pandas as pd
 from bench.analysis import statistics
 from bench.records.frame import CELL
 from seqsum_core.settings import TaskSettings
-from seqsum_core.task import draw, split
+from seqsum_core.tasks import draw, split
 
 MOST_BANDS = 6
 """Bands that the true lengths of the test rows are put into, at most."""
@@ -25,10 +25,10 @@ MOST_ROWS = 100_000
 
 OBSERVATION = ["seed", "patience", "epoch", "true_length", "steps_back", "row"]
 """Columns that tell the rows of a cell apart, in the frames that have them."""
-BOUNDS = {"mse": (0.0, inf), "test_mse": (0.0, inf), "exact_sum_rate": (0.0, 1.0)}
+BOUNDS = {"error": (0.0, inf), "test_error": (0.0, inf), "right_rate": (0.0, 1.0)}
 """Smallest and largest possible value of a figure."""
 SIDES = ("_first", "_second")
-PAIRED = [f"{figure}{side}" for figure in ("test_mse", "exact_sum_rate") for side in SIDES]
+PAIRED = [f"{figure}{side}" for figure in ("test_error", "right_rate") for side in SIDES]
 """Figures of the two that are compared."""
 
 
@@ -79,26 +79,26 @@ def accuracy(trainings: pd.DataFrame) -> pd.DataFrame:
     """Summarise the seeds of each cell and patience.
 
     Returns:
-        The cell's columns, `patience` and `patiences` (`merge_patiences`), and: `seeds`; the means `test_mse` and
-        `exact_sum_rate` with the ends of their 95 % intervals in `_low` and `_high`, NaN below 5 seeds;
-        `test_mse_median`, `test_mse_sd`; `test_rows`: how many the test rows are; the means `split_test_mse` and
-        `split_exact_sum_rate` on the test rows of the split, NaN where these are the test rows; `epochs`, the median
+        The cell's columns, `patience` and `patiences` (`merge_patiences`), and: `seeds`; the means `test_error` and
+        `right_rate` with the ends of their 95 % intervals in `_low` and `_high`, NaN below 5 seeds;
+        `test_error_median`, `test_error_sd`; `test_rows`: how many the test rows are; the means `split_test_error` and
+        `split_right_rate` on the test rows of the split, NaN where these are the test rows; `epochs`, the median
         that ran; `stopped_early`, the share of seeds that patience stopped, where all others ran to the limit of
         epochs.
     """
-    merged = merge_patiences(trainings, ["epochs", "test_mse", "exact_sum_rate"])
+    merged = merge_patiences(trainings, ["epochs", "test_error", "right_rate"])
     by = [*CELL, "patience", "patiences"]
     others = merged.groupby(by, sort=False).agg(
         seeds=("seed", "nunique"),
-        test_mse_median=("test_mse", "median"),
-        test_mse_sd=("test_mse", "std"),
+        test_error_median=("test_error", "median"),
+        test_error_sd=("test_error", "std"),
         test_rows=("test_rows", "first"),
-        split_test_mse=("split_test_mse", "mean"),
-        split_exact_sum_rate=("split_exact_sum_rate", "mean"),
+        split_test_error=("split_test_error", "mean"),
+        split_right_rate=("split_right_rate", "mean"),
         epochs=("epochs", "median"),
         stopped_early=("stopped_early", "mean"),
     )
-    return _means(merged, by, ["test_mse", "exact_sum_rate"]).join(others, on=by)
+    return _means(merged, by, ["test_error", "right_rate"]).join(others, on=by)
 
 
 def by_length(lengths: pd.DataFrame, *, most_bands: int | None = MOST_BANDS) -> pd.DataFrame:
@@ -111,12 +111,12 @@ def by_length(lengths: pd.DataFrame, *, most_bands: int | None = MOST_BANDS) -> 
 
     Returns:
         The cell's columns, `patience` and `patiences`, `shortest` and `longest` true length of the band, `rows`, the
-        test rows in it, `seeds`, and the means `mse` and `exact_sum_rate` with their 95 % intervals.
+        test rows in it, `seeds`, and the means `error` and `right_rate` with their 95 % intervals.
     """
-    merged = merge_patiences(lengths, ["true_length", "mse", "exact_sum_rate"])
+    merged = merge_patiences(lengths, ["true_length", "error", "right_rate"])
     names = ["length", "true_length", "shortest", "longest"]
     bands = pd.DataFrame(list(_bands(merged, most_bands)), columns=names, dtype=int)
-    figures, by = ["mse", "exact_sum_rate"], [*CELL, "patience", "patiences", "shortest", "longest"]
+    figures, by = ["error", "right_rate"], [*CELL, "patience", "patiences", "shortest", "longest"]
     weighted = merged.assign(**{figure: merged[figure] * merged["rows"] for figure in figures})
     weighted = weighted.merge(bands, on=["length", "true_length"])
     seeds = weighted.groupby([*by, "seed"], sort=False)[["rows", *figures]].sum().reset_index()
@@ -144,10 +144,15 @@ def _means(frame: pd.DataFrame, by: list[str], figures: list[str]) -> pd.DataFra
     return means.reset_index()
 
 
+def paired(trainings: pd.DataFrame) -> pd.DataFrame:
+    """Return the trainings whose seed is the same start on every backend."""
+    return trainings[trainings["start"] != "keras"]
+
+
 def contrasts(trainings: pd.DataFrame, by: Literal["environment", "model"]) -> pd.DataFrame:
     """Compare every two environments or models seed by seed, where all else is equal.
 
-    Only seeds whose start was drawn in NumPy are compared: they have the same start and batches in every environment.
+    Only seeds that have the same start and batches in every environment are compared: `paired`.
     Models are averaged over the environments that both have. Patiences that ended alike are one comparison, so that
     Holm's correction, over all rows, counts it once.
 
@@ -155,32 +160,32 @@ def contrasts(trainings: pd.DataFrame, by: Literal["environment", "model"]) -> p
         What `judge_pairs` returns for the other columns of the cell, `first` and `second` (by name, the later first).
     """
     same = [column for column in CELL if column not in (by, "environment")]
-    equal = [*same, "patience", "seed", *(["environment"] if by == "model" else [])]
-    sides = trainings.loc[trainings["start"] == "numpy", [*equal, by, "test_mse", "exact_sum_rate"]]
-    paired = sides.merge(sides, on=equal, suffixes=SIDES)
-    paired = paired.rename(columns={f"{by}_first": "first", f"{by}_second": "second"})
-    paired = paired[paired["first"] > paired["second"]]
+    equal = [*same, "patience", "seed", *(["environment"] if by == "model" else ["start_hash"])]
+    sides = paired(trainings)[[*equal, by, "test_error", "right_rate"]]
+    pairs = sides.merge(sides, on=equal, suffixes=SIDES)
+    pairs = pairs.rename(columns={f"{by}_first": "first", f"{by}_second": "second"})
+    pairs = pairs[pairs["first"] > pairs["second"]]
     same = [*same, "first", "second"]
-    return judge_pairs(paired.groupby([*same, "patience", "seed"])[PAIRED].mean().reset_index(), same)
+    return judge_pairs(pairs.groupby([*same, "patience", "seed"])[PAIRED].mean().reset_index(), same)
 
 
 def judge_pairs(pairs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Compare first and second by their pairs of seeds: a row for each seed and patience, with `by` and `PAIRED`.
 
     Returns:
-        The columns of `by`, `patience` and `patiences`, `pairs`: how many; `mse_ratio`: the geometric mean of first /
-        second, and `exact_difference`: the mean of first - second, each with its 95 % interval, of this row alone;
+        The columns of `by`, `patience` and `patiences`, `pairs`: how many; `error_ratio`: the geometric mean of first /
+        second, and `right_difference`: the mean of first - second, each with its 95 % interval, of this row alone;
         `verdict`: "equal" if both are shown to be within the margins of `bench.analysis.statistics`, "different" if
         either is significant, else "open".
     """
     rows, judged = [], []
     for keys, group in merge_patiences(pairs, PAIRED, by=by).groupby([*by, "patience", "patiences"]):
-        ratio = statistics.paired_ratio(group["test_mse_first"], group["test_mse_second"])
-        points = statistics.paired_difference(group["exact_sum_rate_first"], group["exact_sum_rate_second"])
+        ratio = statistics.paired_ratio(group["test_error_first"], group["test_error_second"])
+        points = statistics.paired_difference(group["right_rate_first"], group["right_rate_second"])
         rows.append((*keys, len(group), ratio.value, ratio.low, ratio.high, points.value, points.low, points.high))
-        judged.append((ratio, points))
-    columns = [*by, "patience", "patiences", "pairs", "mse_ratio", "mse_ratio_low", "mse_ratio_high"]
-    columns += ["exact_difference", "exact_difference_low", "exact_difference_high"]
+        judged.append((ratio, points) if points.pairs else (ratio,))
+    columns = [*by, "patience", "patiences", "pairs", "error_ratio", "error_ratio_low", "error_ratio_high"]
+    columns += ["right_difference", "right_difference_low", "right_difference_high"]
     return pd.DataFrame(rows, columns=columns).assign(verdict=statistics.verdicts(judged))
 
 
@@ -198,27 +203,30 @@ def stopping(trainings: pd.DataFrame) -> pd.DataFrame:
 
 
 def loss_curves(losses: pd.DataFrame) -> pd.DataFrame:
-    """Summarise the val_mse after each epoch of each cell's longest trainings: medians and quartiles over seeds.
+    """Summarise the val_loss after each epoch of each cell's longest trainings: medians and quartiles over seeds.
 
     Returns:
-        The cell's columns, `epoch` from 1, `seeds`, `val_mse` (median), `val_mse_low` and `val_mse_high` (quartiles).
+        The cell's columns, `epoch` from 1, `seeds`, `val_loss` (median), `val_loss_low`, `val_loss_high` (quartiles).
         A seed whose training has stopped keeps its last loss.
     """
-    columns = [*CELL, "epoch", "seeds", "val_mse", "val_mse_low", "val_mse_high"]
+    columns = [*CELL, "epoch", "seeds", "val_loss", "val_loss_low", "val_loss_high"]
     curves = [pd.DataFrame(columns=columns)]
     for cell, rows in longest(losses).groupby(CELL, sort=False):
         seeds = rows.pivot(index="epoch", columns="seed", values="val_loss").ffill()
         low, middle, high = np.quantile(seeds, [0.25, 0.5, 0.75], axis=1)
-        figures = {"epoch": seeds.index, "seeds": seeds.shape[1], "val_mse": middle, "val_mse_low": low}
-        curves.append(pd.DataFrame(dict(zip(CELL, cell, strict=True)) | figures | {"val_mse_high": high}))
+        figures = {"epoch": seeds.index, "seeds": seeds.shape[1], "val_loss": middle, "val_loss_low": low}
+        curves.append(pd.DataFrame(dict(zip(CELL, cell, strict=True)) | figures | {"val_loss_high": high}))
     return pd.concat(curves[1:] or curves, ignore_index=True)
 
 
 @lru_cache(maxsize=64)
 def seen_share(task: TaskSettings, length: int) -> float:
-    """Return the share of the split's test rows that are also fitted, with padding; NaN for more than 100,000 rows."""
-    if task.sequences > MOST_ROWS:
+    """Return the share of the split's test rows that are also fitted, with padding; NaN for more than 100,000 rows.
+
+    NaN also for a user's own task, whose rows only a worker makes.
+    """
+    if task.rows is None or task.rows > MOST_ROWS:
         return nan
     rows = split(draw(task, length=length), task)
-    fitted = {row.tobytes() for row in rows.fitted.digits}
-    return float(np.mean([row.tobytes() in fitted for row in rows.test.digits]))
+    fitted = {row.tobytes() for row in rows.fitted.x}
+    return float(np.mean([row.tobytes() in fitted for row in rows.test.x]))

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import speed
-from bench.analysis.accuracy import judge_pairs
+from bench.analysis.accuracy import judge_pairs, paired
 from bench.analysis.select import Selection
 from bench.analysis.statistics import equal_means_p_value, ratio_of_medians
 from bench.errors import UserError
@@ -60,15 +60,15 @@ class Comparison:
 
     @cached_property
     def accuracy(self) -> pd.DataFrame:
-        """Return the cells that both runs trained, compared by the seeds that both have; only NumPy's starts are pairs.
+        """Return the cells that both runs trained, compared by the seeds that both have; only equal starts are pairs.
 
         Returns:
-            `CELL`, patience, patiences, pairs, mse_ratio (geometric mean of NEW / BASE) and exact_difference (mean of
+            `CELL`, patience, patiences, pairs, error_ratio (geometric mean of NEW / BASE) and right_difference (mean of
             NEW - BASE), each with its 95 % interval of this row alone, and verdict (`statistics.verdicts`).
         """
-        key = [*CELL, "patience", "seed"]
+        key = [*CELL, "patience", "seed", "start_hash"]
         both = [selection.frames.trainings for selection in (self.new, self.base)]
-        new, base = (frame.loc[frame["start"] == "numpy", [*key, "test_mse", "exact_sum_rate"]] for frame in both)
+        new, base = (paired(frame)[[*key, "test_error", "right_rate"]] for frame in both)
         return judge_pairs(new.merge(base, on=key, suffixes=("_first", "_second")), CELL)
 
     @cached_property
@@ -124,6 +124,7 @@ def _conditions(header: Header) -> "pd.Series[str]":
     for worker in workers.values():
         del worker["environment"], worker["device"]
     conditions: dict[str, Any] = {
+        "own": header.own,
         **{"commit": header.commit, "seqsum": header.seqsum_version, "harness": header.harness},
         **{"protocol": header.protocol_version, "machine": header.machine.model_dump(mode="json")},
         **{name: sweep[name] for name in (*type(header.sweep.settings).model_fields, "device", "variant")},

@@ -11,9 +11,7 @@ from bench.plan.cells import Cell
 from bench.records.frame import CELL, Frames, cell_columns
 from bench.records.schema import Header, Worker
 from bench.records.store import Run
-
-TARGET = 0.25
-"""The val_mse at which a training counts as done: half a digit, so that rounding mostly gives the right sum."""
+from seqsum_core.tasks import GOALS
 
 
 @dataclass(frozen=True)
@@ -22,12 +20,13 @@ class Selection:
 
     Args:
         runs: oldest first; `left_out`: the other runs, oldest first.
-        target: the val_mse that trainings are to reach; only the time to it depends on it.
+        target: the val_loss that trainings are to reach; only the time to it depends on it. None: a user's own task
+            has none unless it is given.
     """
 
     runs: tuple[Run, ...]
     left_out: tuple[Run, ...] = ()
-    target: float = TARGET
+    target: float | None = None
 
     @property
     def header(self) -> Header:
@@ -69,19 +68,26 @@ class Selection:
         return pd.DataFrame(rows, columns=["trial", *CELL])
 
 
-def select(runs: Sequence[Run], target: float = TARGET) -> Selection:
-    """Select of at least one run those that are comparable with the newest: machine, settings, versions, protocol."""
+def select(runs: Sequence[Run], target: float | None = None) -> Selection:
+    """Select of at least one run those that are comparable with the newest: machine, settings, versions, protocol.
+
+    `target` None: that of the task.
+    """
     runs = sorted(runs, key=lambda run: run.header.started_at)
     conditions = _conditions(runs[-1].header)
     comparable: list[Run] = []
     workers: dict[str, Worker] = {}
+    own: dict[str, str] = {}
     for run in reversed(runs):
         same = all(workers.get(worker.environment, worker) == worker for worker in run.header.workers)
+        same = same and all(own.get(name, known) == known for name, known in run.header.own.items())
         if same and _conditions(run.header) == conditions:
+            own |= run.header.own
             comparable.insert(0, run)
             workers |= {worker.environment: worker for worker in run.header.workers}
     left_out = (run for run in runs if not any(run is other for other in comparable))
-    return Selection(tuple(comparable), tuple(left_out), target)
+    task = comparable[-1].header.sweep.task.name
+    return Selection(tuple(comparable), tuple(left_out), GOALS.get(task) if target is None else target)
 
 
 def _conditions(header: Header) -> tuple[Any, ...]:

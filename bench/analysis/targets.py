@@ -12,23 +12,31 @@ import pandas as pd
 
 from bench.analysis import speed, statistics
 from bench.analysis.accuracy import longest
-from bench.analysis.select import TARGET
 from bench.errors import UserError
-from bench.records.frame import CELL
+from bench.records.frame import CELL, Frames
+from seqsum_core.tasks import Task
 
 
-def parse_target(value: float) -> float:
+def parse_target(value: float | None) -> float | None:
     """Return a target that a training can reach; a UserError if it is not positive and finite."""
-    if 0 < value < inf:
+    if value is None or 0 < value < inf:
         return value
-    raise UserError(f"`--target` must be a val_mse, positive and finite. Received: {value:g}. Use 0.25, say.")
+    raise UserError(f"`--target` must be a val_loss, positive and finite. Received: {value:g}. Use 0.25, say.")
 
 
-def target_epochs(losses: pd.DataFrame, target: float = TARGET) -> pd.DataFrame:
-    """Return when the longest training of each cell and seed reached a val_mse.
+def targeted_losses(frames: Frames) -> pd.DataFrame:
+    """Return the losses of the trainings whose loss is that of their task: a target has its unit."""
+    trainings = frames.trainings
+    of_task = trainings["judge"].map(lambda judge: Task(judge).loss) == trainings["loss_name"]
+    key = [*CELL, "patience", "seed"]
+    return frames.losses.merge(trainings.loc[of_task, key], on=key)
+
+
+def target_epochs(losses: pd.DataFrame, target: float) -> pd.DataFrame:
+    """Return when the longest training of each cell and seed reached a val_loss.
 
     Returns:
-        The cell's columns, `patience`, `seed`, and `epoch`: the first, counted from 1, at whose end val_mse is at most
+        The cell's columns, `patience`, `seed`, and `epoch`: the first, counted from 1, at whose end val_loss is at most
         the target, infinite for a miss; `epochs`: all that ran.
     """
     rows = longest(losses)
@@ -38,7 +46,7 @@ def target_epochs(losses: pd.DataFrame, target: float = TARGET) -> pd.DataFrame:
 
 
 def time_to_target(turns: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
-    """Summarise the time to a val_mse over the seeds of each cell.
+    """Summarise the time to a val_loss over the seeds of each cell.
 
     Example: time_to_target(frames.turns, target_epochs(frames.losses, 0.25))
 

@@ -3,6 +3,7 @@
 pytest-benchmark's clock is the workers': a round is a turn, and lasts as long as an epoch of it did on average.
 """
 
+from collections.abc import Iterable
 from statistics import fmean
 from typing import Any
 
@@ -53,6 +54,12 @@ def speed_info(records: list[Speed]) -> dict[str, Any]:
     }
 
 
+def _mean(figures: Iterable[float | None]) -> float | None:
+    """Return the mean, or None where a task has no such figure."""
+    known = [figure for figure in figures if figure is not None]
+    return fmean(known) if known else None
+
+
 def accuracy_info(records: list[Accuracy]) -> dict[str, Any]:
     """Return means over the seeds, where the longest patience ended the trainings."""
     if not records:
@@ -61,9 +68,11 @@ def accuracy_info(records: list[Accuracy]) -> dict[str, Any]:
     records = [record for record in records if record.patience == longest]
     return {
         "seeds": len(records),
-        "val_mse": fmean(record.val_loss[-1] for record in records),
-        "test_mse": fmean(record.test.mse for record in records),
-        "test_mae": fmean(record.test.mae for record in records),
-        "exact_sum_rate": fmean(record.test.exact_sum_rate for record in records),
+        "val_loss": fmean(record.val_loss[-1] for record in records),
+        "loss_name": records[0].loss_name,
+        "judge": records[0].judge,
+        "test_error": fmean(record.test.error for record in records),
+        "test_mae": _mean(record.test.mae for record in records),
+        "right_rate": _mean(record.test.right_rate for record in records),
         "epochs": fmean(len(record.loss) for record in records),
     }

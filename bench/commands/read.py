@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from bench.records.store import Run
 
 Runs = Annotated[list[Path] | None, typer.Argument(help="Folders of single runs. Default: all that are alike.")]
-Target = Annotated[float, typer.Option(metavar="MSE", help="The val_mse that trainings are to reach.")]
+Target = Annotated[
+    float | None,
+    typer.Option(metavar="LOSS", help="The val_loss that trainings are to reach. Default: the task's."),
+]
 
 
 def lists(heading: str, entries: Callable[[], Mapping[str, Any]]) -> type[GroupedOptions]:
@@ -61,7 +64,7 @@ def table(
     model: Annotated[list[str], typer.Option(help="Rows of this model only.")] = [],
     length: Annotated[list[int], typer.Option(help="Rows of this length only.")] = [],
     columns: Annotated[str | None, typer.Option(metavar="NAME,NAME", help="These columns, in this order.")] = None,
-    target: Target = 0.25,
+    target: Target = None,
     format: Annotated[  # noqa: A002
         Literal["text", "markdown", "csv", "latex", "json"], typer.Option(help="How to print.")
     ] = "text",
@@ -86,7 +89,7 @@ def plot(
     out: Annotated[Path, typer.Option(help="Folder of the charts.")] = Path("plots"),
     format: Annotated[Literal["png", "svg", "pdf"], typer.Option(help="Of the files.")] = "png",  # noqa: A002
     show: Annotated[list[str], typer.Option(metavar="CHART", help="Which; see below. Default: all.")] = [],
-    target: Target = 0.25,
+    target: Target = None,
 ) -> None:
     """Draw charts of what has been measured.
 
@@ -109,7 +112,7 @@ def report(
     runs: Runs = None,
     results: Results = Path("results"),
     out: Annotated[Path, typer.Option(help="The page, an HTML file.", metavar="FILE.html")] = Path("report.html"),
-    target: Target = 0.25,
+    target: Target = None,
 ) -> None:
     """Write one page with answers, charts, tables and doubts.
 
@@ -190,7 +193,7 @@ def compare(
         raise typer.Exit(code or 1)
 
 
-def read(runs: list[Path] | None, results: Path, *, target: float = 0.25) -> "tuple[Selection, list[str]]":
+def read(runs: list[Path] | None, results: Path, *, target: float | None = None) -> "tuple[Selection, list[str]]":
     """Read what is comparable of the runs that are named, or of a folder of runs; say what could not be read."""
     from bench.analysis.select import select
     from bench.analysis.targets import parse_target

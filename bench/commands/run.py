@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from bench.records.store import RunWriter
 
 
+Env = Annotated[list[str], where(metavar="NAME[=VALUE]", help="An environment variable that reaches the workers.")]
+
+
 def parse_share(text: str) -> float:
     """Read a share like 5% or 0.05; a UserError if it is none, or not between 0 and 1."""
     number = text.strip()
@@ -76,6 +79,7 @@ def run(
     backend: Backends = [],
     model: Annotated[list[str], what(help="simple_rnn, lstm, gru or package.module:function.")] = [],
     length: Annotated[list[int], what(help="Longest sequence, in timesteps.")] = [],
+    task: Annotated[str | None, what(help="sum, adding, digits or package.module:function. Default: sum.")] = None,
     axis: Annotated[
         list[str],
         what(metavar="NAME=VALUES", help="Time each of these: unroll=false,true, units=16,64."),
@@ -101,10 +105,7 @@ def run(
         how(help="Go on until no interval is wider to either side: 5%.", metavar="SHARE"),
     ] = None,
     budget: Annotated[float | None, how(metavar="SECONDS", help="Seconds for that, at most.")] = None,
-    env: Annotated[
-        list[str],
-        where(metavar="NAME[=VALUE]", help="An environment variable that reaches the workers."),
-    ] = [],
+    env: Env = [],
     device: Annotated[Device | None, where(help="Default: as the sweep says, or cpu.")] = None,
     results: Results = Path("results"),
     resume: Annotated[
@@ -148,9 +149,11 @@ def run(
         budget_s=budget,
     )
     cells = _given(backends=backend, device=device, models=model, lengths=length, seeds=seeds, expect=expect)
-    changes = cells | _given(timing=timing, axes=parse_axes(axes), runtime=_given(variables=parse_variables(env)))
+    changes = cells | _given(
+        timing=timing, task=_given(name=task), axes=parse_axes(axes), runtime=_given(variables=parse_variables(env))
+    )
     planned = read_sweep(sweep, changes) if sweep else read_profile(profile, changes)
-    check_own_variables(planned.models, dict(planned.runtime.variables))
+    check_own_variables([*planned.models, planned.task.name], dict(planned.runtime.variables))
     environments = _environments(planned, pythons, is_here=address is None)
     planned = planned.model_copy(update={"backends": environments})
     name = sweep.stem if sweep else profile
@@ -238,26 +241,49 @@ def _measure(place: Path, executor: str, start: Callable[..., "RunWriter"]) -> N
 
 @app.command(cls=GroupedOptions)
 def advise(
-    model: Annotated[Literal["simple_rnn", "lstm", "gru"], typer.Option(help="The recurrent layer.")] = "lstm",
-    length: Annotated[int, typer.Option(help="Longest sequence, in timesteps.")] = 12,
-    units: Annotated[int, typer.Option(help="Width of the recurrent layer.")] = 16,
-    epochs: Annotated[int, typer.Option(help="Of the training; a long one pays for a slow start.")] = 100,
-    device: Annotated[Device, typer.Option(help="Where it is trained.")] = "cpu",
+    model: Annotated[str, what(help="simple_rnn, lstm, gru or package.module:function.")] = "lstm",
+    task: Annotated[str, what(help="sum, adding, digits or package.module:function.")] = "sum",
+    length: Annotated[int, what(help="Longest sequence, in timesteps.")] = 12,
+    units: Annotated[int | None, what(help="Width of the recurrent layer of a built-in model. Default: 16.")] = None,
+    batch_size: Annotated[int, what(help="Rows of a training step.")] = 100,
+    epochs: Annotated[int, what(help="Of the training; a long one pays for a slow start.")] = 100,
     backend: Backends = [],
-    budget: Annotated[float, typer.Option(help="Seconds, about.")] = 120.0,
+    budget: Annotated[float, how(metavar="SECONDS", help="Seconds for the search, about.")] = 120.0,
+    device: Annotated[Device, where(help="Where it is trained.")] = "cpu",
+    env: Env = [],
+    results: Results = Path("results"),
     python: Pythons = [],
     json_: Json = False,
 ) -> None:
-    """Find the fastest backend and settings for a training.
+    """Find the fastest backend and settings for a training, your own or a built-in one.
 
-    Example: seqsum advise --model lstm --length 100 --epochs 50 --budget 180
+    Example: seqsum advise --model mine:build --task mine:rows --length 50 --epochs 30
     """
     from bench.measure.advise import Training
     from bench.measure.advise import advise as find_advice
     from bench.output import advise as output
 
-    training = Training(model=model, length=length, units=units, device=device, epochs=epochs)
-    advice = find_advice(training, backend, budget_s=budget, pythons=parse_pythons(python), say=say)
+    variables = parse_variables(env)
+    check_own_variables([model, task], variables)
+    training = Training(
+        model=model,
+        task=task,
+        length=length,
+        units=units,
+        batch_size=batch_size,
+        device=device,
+        epochs=epochs,
+        variables=tuple(variables.items()),
+    )
+    advice = find_advice(
+        training,
+        backend,
+        budget_s=budget,
+        pythons=parse_pythons(python),
+        say=say,
+        results=results,
+        command=typed_command("seqsum"),
+    )
     show(advice, output.document, output.print_advice, json_=json_)
     if advice.best is None:
         raise typer.Exit(1)

@@ -1,12 +1,19 @@
 """Where a run is measured: this machine, or equal nodes of a cluster."""
 
+import shutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
+from hashlib import sha256
+from itertools import product
+from math import prod
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Protocol
 
 import psutil
+from pydantic import Field
 
 from bench.errors import UserError
 from bench.frozen import Frozen
@@ -17,6 +24,7 @@ from bench.measure.pool import WorkerPool
 from bench.measure.progress import Progress
 from bench.measure.turns import fitting_blocks, time_cells
 from bench.measure.worker_process import WorkerProcess
+from bench.names import say_count
 from bench.plan.cells import Cell, Trial
 from bench.plan.sweep import Sweep
 from bench.records.failures import WorkerError
@@ -25,6 +33,10 @@ from bench.records.schema import Header, Node, Worker
 from bench.records.store import RunWriter
 from bench.worker.messages import Check, Checked
 from seqsum_core import __version__
+from seqsum_core.settings import VariantSettings
+
+STARTS = "starts"
+"""The folder of a run that holds the starting weights of the user's own models."""
 
 
 class Prepared(Frozen):
@@ -38,6 +50,8 @@ class Prepared(Frozen):
         load_average: of the minute before; the highest, if there are several machines.
         available_bytes: memory that is free.
         nodes: the machines, if they are not this one.
+        own: a hash of each model and task of the user's own.
+        compiled: models of the user's own that compile themselves.
     """
 
     workers: tuple[Worker, ...]
@@ -47,6 +61,8 @@ class Prepared(Frozen):
     load_average: float
     available_bytes: int
     nodes: tuple[Node, ...] = ()
+    own: dict[str, str] = Field(default_factory=dict)
+    compiled: tuple[str, ...] = ()
 
 
 class Executor(AbstractContextManager["Executor"], Protocol):
@@ -91,6 +107,7 @@ class ThisMachine(ExitStack):
     def measure(self, header: Header, writer: RunWriter, progress: Progress) -> None:
         """Measure what a run lacks: see `Executor`."""
         sweep, pool = header.sweep, self._pool
+        keep_starts(pool, writer.folder)
         blocks = fitting_blocks(sweep.blocks(), psutil.virtual_memory().available)
         if len(blocks) > len(sweep.blocks()):
             progress.say("Each model takes turns on its own: the workers of all would not fit into memory.")
@@ -118,40 +135,94 @@ def check_devices(sweep: Sweep) -> None:
 
 
 def prepare_pool(pool: WorkerPool, sweep: Sweep) -> Prepared:
-    """Start each environment once, check its device and the models that are the user's own, and describe the machine.
+    """Start each environment once, check its device and the user's own models and task, and describe the machine.
+
+    The first environment draws the starting weights of the user's own models, for all.
 
     Raises:
-        UserError: if an environment does not start, lacks the device, or cannot use a model.
+        UserError: if an environment does not start, lacks the device, or cannot use a model or the task.
     """
     load = round(load_average(), 2)  # before the workers add theirs
-    trials: dict[str, list[Trial]] = {}
     cells: dict[str, Cell] = {}
     for cell in sweep.cells():
         cells.setdefault(cell.environment, cell)
-        own = trials.setdefault(cell.environment, [])
-        if ":" in cell.model:
-            own.append(Trial(kind="accuracy", cell=cell, index=0, settings=sweep.settings))
+    if any(":" in model for model in sweep.models):
+        pool.starts = Path(pool.enter_context(TemporaryDirectory(prefix="seqsum-")))
+    first = next((name for name, cell in cells.items() if cell.is_default_installation), next(iter(cells)))
     workers: dict[str, Worker] = {}
+    answers: dict[str, dict[str, Checked]] = {}
 
-    def check(worker: WorkerProcess, environment: str) -> Worker:
-        for trial in trials[environment]:
-            worker.ask(Check(trial=trial), Checked)
-        return worker.worker
+    def check(worker: WorkerProcess, environment: str) -> dict[str, Checked]:
+        workers[environment] = worker.worker
+        starts = pool.starts if environment == first else None
+        asked = own_checks(sweep, cells[environment], starts)
+        return {name: worker.ask(request, Checked) for name, request in asked.items()}
 
-    def keep(environment: str, result: Worker | WorkerError) -> None:
-        if isinstance(result, Worker):
-            workers[environment] = result
+    def keep(environment: str, result: dict[str, Checked] | WorkerError) -> None:
+        if isinstance(result, dict):
+            answers[environment] = result
         elif isinstance(result.__cause__, UserError):
             raise result.__cause__
         else:
             python = pool.pythons[environment]
             raise UserError(f"Environment {environment} does not start: {result}. Its interpreter is {python}.")
 
-    pool.map(trials, check, cell_of=cells.__getitem__, on_done=keep, cores=pool.cores)
+    pool.map(cells, check, cell_of=cells.__getitem__, on_done=keep, cores=pool.cores)
     return Prepared(
-        workers=tuple(workers[environment] for environment in trials),
+        workers=tuple(workers[environment] for environment in cells),
         machine=describe_machine(),
         commit=code_commit(),
         load_average=load,
         available_bytes=psutil.virtual_memory().available,
+        own=_fingerprints(sweep, answers, first),
+        compiled=tuple({place.rpartition(" ")[0] for place, told in answers[first].items() if told.compiled}),
     )
+
+
+def own_checks(sweep: Sweep, cell: Cell, starts: Path | None) -> dict[str, Check]:
+    """Return what an environment is asked about each of the user's own models and tasks, at each length."""
+    of_task = ":" in sweep.task.name
+    variants = [variant for variant in sweep.variants if variant.implementation != "ceiling"]
+    base = variants[0] if variants else VariantSettings()
+    checks = {}
+    for length, model in product(sorted(set(sweep.lengths)), dict.fromkeys(sweep.models)):
+        if of_task or ":" in model:
+            update = {"model": model, "length": length, "variant": base}
+            trial = Trial(
+                kind="accuracy", cell=cell.model_copy(update=update), index=0, settings=sweep.settings.of(base)
+            )
+            seeds = tuple(range(max(1, sweep.seeds)))
+            own = tuple(variants) if ":" in model else ()
+            checks[f"{model} {length}"] = Check(trial=trial, variants=own, seeds=seeds, starts=starts)
+    return checks
+
+
+def _fingerprints(sweep: Sweep, answers: Mapping[str, dict[str, Checked]], first: str) -> dict[str, str]:
+    """Return a hash of each model and task of the user's own; a UserError if environments differ in their weights."""
+    hashes: dict[str, list[str]] = {}
+    for place, told in answers[first].items():
+        model = place.rpartition(" ")[0]
+        for environment, others in answers.items():
+            if others[place].shapes != told.shapes:
+                raise UserError(
+                    f"{model} must have the same weights on every backend. Received: "
+                    f"{_sizes(told)} on {first}, {_sizes(others[place])} on {environment}. "
+                    "Let it build the same layers, or measure the backends in runs of their own."
+                )
+        if told.model:
+            hashes.setdefault(model, []).append(told.model)
+        if told.task:
+            hashes.setdefault(sweep.task.name, []).append(told.task)
+    return {name: sha256(" ".join(parts).encode()).hexdigest()[:12] for name, parts in hashes.items()}
+
+
+def _sizes(told: Checked) -> str:
+    return f"{say_count(len(told.shapes), 'array')} of {sum(map(prod, told.shapes)):,} numbers"
+
+
+def keep_starts(pool: WorkerPool, folder: Path) -> None:
+    """Keep the starting weights of the user's own models with their run; those that it has already are used again."""
+    if pool.starts is not None:
+        if not (folder / STARTS).exists():
+            shutil.copytree(pool.starts, folder / STARTS)
+        pool.starts = (folder / STARTS).resolve()

@@ -88,6 +88,8 @@ class WorkerPool(ExitStack):
         runtime: precision, determinism and flags.
         wait: until nobody else measures.
 
+    `starts` is the folder of the starting weights of models of the user's own, once there are any.
+
     Raises:
         UserError: on entering, if somebody else measures here.
     """
@@ -104,6 +106,7 @@ class WorkerPool(ExitStack):
         self.pythons = pythons
         self.cores = usable_cores()
         self._limits, self._runtime, self._wait = limits, runtime, wait
+        self.starts: Path | None = None
         self._workers: set[WorkerProcess] = set()
         self._ended = False
         self._lock = threading.Lock()

@@ -108,8 +108,8 @@ def summary(*records: Record) -> str:
         return f"FAILED in {failures[0].phase}: {failures[0].reason}"
     trained = [record for record in records if isinstance(record, Accuracy)]
     if trained:
-        val_mse = median(record.val_loss[-1] for record in trained)
-        return f"val_mse {_number(val_mse)} after {max(len(record.loss) for record in trained)} epochs"
+        val_loss = median(record.val_loss[-1] for record in trained)
+        return f"val_loss {_number(val_loss)} after {max(len(record.loss) for record in trained)} epochs"
     turns = [turn for record in records if isinstance(record, Speed) for turn in record.counted_turns.values()]
     return f"{_number(1e3 * median(turn.epoch_s for turn in turns))} ms an epoch" if turns else "done"
 

@@ -104,7 +104,7 @@ def _check_comparable(folder: Path, begun: Header, now: Header) -> None:
 def new_header(sweep: Sweep, prepared: Prepared, *, profile: str, command: str, harness: Harness) -> Header:
     """Write down what is true of the whole run, before it begins."""
     return Header(
-        run=new_run_name(profile if harness == "seqsum run" else f"{profile}-{sweep.backends[0]}"),
+        run=new_run_name(profile if harness != "pytest" else f"{profile}-{sweep.backends[0]}"),
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         seqsum_version=__version__,
         commit=prepared.commit,
@@ -117,4 +117,5 @@ def new_header(sweep: Sweep, prepared: Prepared, *, profile: str, command: str, 
         sweep=sweep,
         workers=prepared.workers,
         nodes=prepared.nodes,
+        own=prepared.own,
     )

@@ -130,7 +130,7 @@ class Block:
             for trial in self._trials:
                 with self._at_work(trial):
                     worker = self._workers[trial] = stack.enter_context(self._pool.start(trial.cell))
-                    worker.ask(OpenTrial(trial=trial), Opened)
+                    worker.ask(OpenTrial(trial=trial, starts=self._pool.starts), Opened)
             for number in range(self._timing.rounds):
                 for trial in self._order(number):
                     with self._at_work(trial):

@@ -1,6 +1,6 @@
 """Show what `seqsum advise` recommends: a sentence, the evidence as a table, and code to paste."""
 
-from math import exp, isnan, log
+from math import ceil, exp, isnan, log
 from statistics import median
 from typing import Any
 
@@ -8,11 +8,14 @@ import pandas as pd
 from rich.console import Console
 
 from bench.analysis.statistics import order_interval
-from bench.measure.advise import Advice, Candidate
+from bench.measure.advise import Advice, Candidate, Training
 from bench.output.tables import Column, Table, with_interval
 from bench.output.text import interval, number, print_text
 from seqsum_core.settings import VariantSettings
 
+SHOWN = ("start_s", "epoch_s", "total_s", "peak_bytes")
+SAME_LOSS = 1e-3
+"""Relative difference up to which two losses after an epoch are the same: far above rounding, docs/parity.md."""
 LAYERS = {"simple_rnn": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
 
 
@@ -21,6 +24,8 @@ def print_advice(advice: Advice, console: Console) -> None:
     for sentence in sentences(advice):
         console.print(sentence, markup=False, highlight=False)
     print_text(candidates_table(advice), console)
+    if advice.run:
+        console.print(f"\nRecords: {advice.run}", markup=False, highlight=False, soft_wrap=True)
     if code := snippet(advice):
         console.print(f"\n{code}", markup=False, highlight=False, soft_wrap=True)
 
@@ -34,9 +39,32 @@ def sentences(advice: Advice) -> list[str]:
     others = [candidate for candidate in advice.candidates if candidate.usable and candidate is not best]
     if others:
         lines.append(f"Runner-up: {others[0].name}, {number(others[0].total_s)} s, {_margin(others[0], best)}.")
+    if others and (epoch := break_even(others[0], best)):
+        lines.append(f"They change places at {epoch:,} epochs: {others[0].name} is the faster one of the two beyond.")
+    lines += learned(advice)
     if advice.untried:
         lines.append(f"Not tried, no time was left: {'; '.join(advice.untried)}. A larger --budget tries them.")
     return [*lines, f"Measured in {advice.spent_s:.0f} s; each training includes the start of its process."]
+
+
+def break_even(other: Candidate, best: Candidate) -> int | None:
+    """Return from how many epochs on the other candidate would be the faster one, or None."""
+    if not other.epoch_s < best.epoch_s:
+        return None
+    return ceil(1 + (other.start_s - best.start_s) / (best.epoch_s - other.epoch_s))
+
+
+def learned(advice: Advice) -> list[str]:
+    """Say whether the best candidate of each environment has the same loss after one epoch."""
+    trained = [candidate for candidate in advice.candidates if not isnan(candidate.first_loss)]
+    if len(trained) < 2:
+        return []
+    losses = [candidate.first_loss for candidate in trained]
+    apart = (max(losses) - min(losses)) / max(map(abs, losses))
+    names = ", ".join(f"{number(candidate.first_loss)} ({candidate.name})" for candidate in trained)
+    verdict = "the same" if apart <= SAME_LOSS else f"{number(100 * apart)} % apart"
+    random = "" if apart <= SAME_LOSS else " Layers that draw random numbers, such as dropout, draw others on each."
+    return [f"Training loss after one epoch, from the same start and batches: {verdict}, {names}.{random}"]
 
 
 def _margin(other: Candidate, best: Candidate) -> str:
@@ -72,7 +100,9 @@ def candidates_table(advice: Advice) -> Table:
     """Tabulate every candidate, the fastest first."""
     rows = []
     for candidate in advice.candidates:
-        row: dict[str, Any] = {name: getattr(candidate, name) for name in ("start_s", "epoch_s", "total_s")}
+        row: dict[str, Any] = {
+            name: getattr(candidate, name) for name in ("start_s", "epoch_s", "total_s", "peak_bytes")
+        }
         row |= {"environment": candidate.cell.environment, "variant": str(candidate.cell.variant)}
         row |= {"processes": len(candidate.records), "status": candidate.failure}
         if candidate.records and advice.best not in (None, candidate):
@@ -84,7 +114,8 @@ def candidates_table(advice: Advice) -> Table:
         Column("start_s", "start s"),
         Column("epoch_s", "epoch ms", 1e3),
         Column("total_s", "total s"),
-        Column("processes", "processes"),
+        Column("peak_bytes", "memory MiB", 2**-20),
+        Column("processes", "processes", kind="count"),
         with_interval("ratio", "ratio"),
         Column("status", "status", kind="text"),
     ]
@@ -103,8 +134,8 @@ def snippet(advice: Advice) -> str:
         return ""
     cell, variant, training = advice.best.cell, advice.best.cell.variant, advice.training
     fused = variant.implementation == "fused"
-    unroll = ", unroll=True" if variant.unroll else ""
-    compiled = ['optimizer="rmsprop"', 'loss="mean_squared_error"']
+    loss = "sparse_categorical_crossentropy" if training.task == "digits" else "mean_squared_error"
+    compiled = ['optimizer="rmsprop"', f'loss="{loss}"']
     for name in ("jit_compile", "steps_per_execution"):
         if (value := getattr(variant, name)) != getattr(VariantSettings(), name):
             compiled.append(f"{name}={value!r}")
@@ -115,15 +146,30 @@ def snippet(advice: Advice) -> str:
         f'os.environ["KERAS_BACKEND"] = "{cell.backend}"  # before keras is imported',
         "import keras",
         *(["from seqsum_core.nn import fused"] if fused else []),
+        *(_own_lines(training, fused) if training.is_own else _built_in_lines(training, variant)),
+    ]
+    return "\n".join(lines + ([] if advice.compiled else [f"model.compile({', '.join(compiled)})"]))
+
+
+def _own_lines(training: Training, fused: bool) -> list[str]:
+    module, _, function = training.model.partition(":")
+    call = f"model = {module}.{function}({training.length})"
+    return [f"import {module}", "", *(["with fused.replacing():", f"    {call}"] if fused else [call])]
+
+
+def _built_in_lines(training: Training, variant: VariantSettings) -> list[str]:
+    fused = variant.implementation == "fused"
+    unroll = ", unroll=True" if variant.unroll else ""
+    features = {"adding": 2, "digits": 64 // training.length}.get(training.task, 1)
+    outputs = '10, activation="softmax"' if training.task == "digits" else "1"
+    return [
         "",
         f"model = {'fused' if fused else 'keras'}.Sequential([",
-        f"    keras.Input(({training.length}, 1)),",
-        f"    {'fused' if fused else 'keras.layers'}.{LAYERS[training.model]}({training.units}{unroll}),",
-        "    keras.layers.Dense(1),",
+        f"    keras.Input(({training.length}, {features})),",
+        f"    {'fused' if fused else 'keras.layers'}.{LAYERS[training.model]}({training.units or 16}{unroll}),",
+        f"    keras.layers.Dense({outputs}),",
         "])",
-        f"model.compile({', '.join(compiled)})",
     ]
-    return "\n".join(lines)
 
 
 def document(advice: Advice) -> dict[str, Any]:
@@ -145,5 +191,6 @@ def document(advice: Advice) -> dict[str, Any]:
         "candidates": candidates,
         "untried": list(advice.untried),
         "code": snippet(advice),
+        "run": str(advice.run),
         "spent_s": advice.spent_s,
     }

@@ -168,13 +168,13 @@ def _accuracy(comparison: Comparison) -> Table:
     columns = [
         Column("patiences", "patience", kind="axis"),
         Column("pairs", "pairs of seeds"),
-        with_interval("mse_ratio", "mse NEW / BASE", level=LEVEL),
-        with_interval("exact_difference", "exact sums, points", PERCENT, level=LEVEL),
+        with_interval("error_ratio", "error NEW / BASE", level=LEVEL),
+        with_interval("right_difference", "right rows, points", PERCENT, level=LEVEL),
         *texts("verdict"),
     ]
     note = (
         "Pairs of seeds: the same start and batches in both runs. Exact sums: NEW - BASE. equal: shown to differ by "
-        "less than a tenth of the mse and 2 points of exact sums; different: by more than chance, corrected for all "
+        "less than a tenth of the error and 2 points of right rows; different: by more than chance, corrected for all "
         "rows (Holm); open: more seeds are needed."
     )
     return cell_table("accuracy", "Accuracy", sort_rows(comparison.accuracy, "patience"), columns, note)

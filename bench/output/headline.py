@@ -14,7 +14,7 @@ import pandas as pd
 from bench.analysis import accuracy, speed
 from bench.analysis.statistics import LEAST_SEEDS
 from bench.names import say_count
-from bench.output.names import display_name, join_words, sort_cells
+from bench.output.names import display_name, join_words, metric_of, sort_cells
 from bench.output.numbers import count, interval, number
 
 Certainty = Literal["clear", "turns", "tie", "open", "alone"]
@@ -245,14 +245,16 @@ def learned(trainings: pd.DataFrame) -> Iterator[str]:
     if trainings.empty:
         return
     longest = accuracy.longest(trainings)
-    rows = accuracy.accuracy(accuracy.average_environments(longest)).sort_values("exact_sum_rate", ascending=False)
+    rows = accuracy.accuracy(accuracy.average_environments(longest)).sort_values("right_rate", ascending=False)
     rows = rows[rows["variant"] == rows["variant"].mode()[0]]
+    metric, is_rated = metric_of(trainings), bool(rows["right_rate"].notna().any())
     for length, models in rows.groupby("length"):
-        parts = [
-            f"{display_name(row.model)} {number(100 * row.exact_sum_rate)} % (MSE {number(row.test_mse)})"
-            for row in _rows(models)
-        ]
-        yield f"Length {length}, sums that are exactly right: {join_words(parts)}."
+        parts = []
+        for row in _rows(models):
+            rate = f"{number(100 * row.right_rate)} % " if is_rated else ""
+            error = f"{metric.title} {number(row.test_error)}"
+            parts.append(f"{display_name(row.model)} {rate}{f'({error})' if is_rated else error}")
+        yield f"Length {length}, {metric.rows if is_rated else 'errors'}: {join_words(parts)}."
 
 
 def training_note(trainings: pd.DataFrame) -> str:
@@ -270,10 +272,10 @@ def learn_the_same(contrasts: pd.DataFrame) -> str:
     """Say whether the backends learn the same, from `accuracy.contrasts` by environment."""
     if contrasts.empty:
         return ""
-    if contrasts["exact_difference_low"].isna().all():
-        points = number(100 * float(contrasts["exact_difference"].abs().max()))
+    if contrasts["right_difference_low"].isna().all():
+        points = number(100 * float(contrasts["right_difference"].abs().max()))
         return (
-            f"From the same start two backends get shares of the sums right that are at most {points} points apart "
+            f"From the same start two backends get shares of the rows right that are at most {points} points apart "
             f"({say_count(int(contrasts['pairs'].max()), 'seed')}; a verdict needs {LEAST_SEEDS})."
         )
     counts: Any = Counter(contrasts["verdict"])

@@ -160,9 +160,10 @@ class Group(Frozen):
 
     @property
     def at_once(self) -> int:
-        """Return how many seeds are trained as one Keras model; 1 for a model of the user's own."""
+        """Return how many seeds are trained as one Keras model; 1 for a user's own model or task, and for classes."""
         variant = self.cell.variant
-        if self.cell.model not in MODELS or (variant.dtype, variant.batching) != ("float32", "padded"):
+        known = self.cell.model in MODELS and self.settings.task.name in ("sum", "adding")
+        if not known or (variant.dtype, variant.batching) != ("float32", "padded"):
             return 1
         wanted = self.settings.training.replicas
         fitting = int(REPLICA_BYTES[self.cell.device] / replica_bytes(self.cell, self.settings))

@@ -52,6 +52,14 @@ def read_sweep(path: Path, changes: Mapping[str, Any]) -> Sweep:
     return _parse(text, str(path), changes)
 
 
+def parse_sweep(fields: dict[str, Any]) -> Sweep:
+    """Return the sweep that has these fields; a UserError with the first rule that is broken."""
+    sweep, problem = _validate(fields)
+    if sweep is None:
+        raise UserError(problem)
+    return sweep
+
+
 def _parse(text: str, name: str, changes: Mapping[str, Any]) -> Sweep:
     try:
         fields = tomllib.loads(text)

@@ -12,8 +12,8 @@ from pydantic import Field, model_validator
 from bench.frozen import Frozen
 from bench.plan.cells import BACKENDS, Cell, Device, EnvironmentName, Group, ModelName, Recurrence, Settings, Trial
 from bench.plan.timing import Limits, Threads
-from seqsum_core.settings import Batching, VariantSettings
-from seqsum_core.task import check_length
+from seqsum_core.settings import MODELS, Batching, NetworkSettings, VariantSettings
+from seqsum_core.tasks import check_length
 
 
 class Axes(Frozen):
@@ -75,16 +75,39 @@ class Sweep(Settings):
     def _parts_must_fit(self) -> Self:
         for length in self.lengths:
             check_length(self.task, length)
-        if not (self.task.fitted_rows and self.task.validation_rows):
-            rule = "`sequences` must leave rows to fit and to validate."
-            raise ValueError(f"{rule} Received: {self.task.sequences}. Draw more, or change the shares.")
-        largest = max(self.settings.of(variant).training.batch_size for variant in self.variants)
-        if largest > self.task.fitted_rows:
-            rule = f"`batch_size` must be at most the number of fitted rows, {self.task.fitted_rows}."
-            raise ValueError(f"{rule} Received: {largest}. Lower it, or draw more `sequences`.")
+        if self.task.rows is not None:
+            self.check_sizes(self.task.rows)
+        if any(":" in model for model in self.models):
+            self._check_received()
         if self.expect == "cudnn" and self.device == "cpu":
             raise ValueError("`expect` cannot be cudnn on a CPU. Received: 'cudnn'. Use --device gpu.")
         return self
+
+    def check_sizes(self, rows: int) -> None:
+        """Raise a ValueError if so many rows in all leave too few to fit and to validate."""
+        sizes = self.task.sizes(rows)
+        if not (sizes.fitted and sizes.validation):
+            rule = "`sequences` must leave rows to fit and to validate."
+            raise ValueError(f"{rule} Received: {rows}. Draw more, or change the shares.")
+        largest = max(self.settings.of(variant).training.batch_size for variant in self.variants)
+        if largest > sizes.fitted:
+            rule = f"`batch_size` must be at most the number of fitted rows, {sizes.fitted}."
+            raise ValueError(f"{rule} Received: {largest}. Lower it, or draw more `sequences`.")
+
+    def _check_received(self) -> None:
+        """Refuse what a model of a user's own does not receive: it would be timed twice alike under two labels."""
+        own = next(model for model in self.models if ":" in model)
+        base = VariantSettings()
+        for name in ("units", "mask", "unroll", "batching"):
+            set_here = any(getattr(variant, name) != getattr(base, name) for variant in self.variants)
+            if set_here or getattr(self.axes, name):
+                raise ValueError(
+                    f"`{name}` does not reach {own}: its function decides that itself. Received: {name} as an axis or "
+                    "variant. Leave it out, or pass a number by --env and read it in the function."
+                )
+        if self.network != NetworkSettings() and not set(self.models) & set(MODELS):
+            rule = f"[network] does not reach {own}: its function decides that itself."
+            raise ValueError(f"{rule} Received: {self.network}. Leave that table out.")
 
     @property
     def settings(self) -> Settings:

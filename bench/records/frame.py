@@ -43,8 +43,9 @@ TURNS = [
 OF_CELL = [*RUN, *CELL, *SETTINGS]
 TRAINING = [*OF_CELL, "seed", "patience"]
 FAILURE = ["trial", "index", "is_control", "phase", "fault", "reason", "exit_code"]
-TEST = ["test_rows", "test_mse", "test_mae", "exact_sum_rate", "split_test_mse", "split_exact_sum_rate"]
-SPLIT = ["mse", "exact_sum_rate"]
+TEST = ["test_rows", "test_error", "test_mae", "right_rate", "split_test_error", "split_right_rate"]
+SPLIT = ["error", "right_rate"]
+KEPT = ["seed", "patience", "stopped_early", "start", "start_hash", "trained_as", "loss_name", "judge"]
 GRADIENTS = ["gradient_start_h", "gradient_h", "gradient_start_c", "gradient_c"]
 
 Kind = Literal[
@@ -53,11 +54,22 @@ Kind = Literal[
 KINDS: tuple[str, ...] = get_args(Kind)
 COLUMNS: dict[str, list[str]] = {
     "turns": [*OF_CELL, *TURNS],
-    "trainings": [*TRAINING, "epochs", "stopped_early", "val_mse", *TEST, "start", "trained_as"],
+    "trainings": [
+        *TRAINING,
+        "epochs",
+        "stopped_early",
+        "val_loss",
+        *TEST,
+        "start",
+        "start_hash",
+        "trained_as",
+        "loss_name",
+        "judge",
+    ],
     "losses": [*TRAINING, "epoch", "loss", "val_loss"],
-    "lengths": [*TRAINING, "true_length", "rows", "mse", "mae", "exact_sum_rate"],
+    "lengths": [*TRAINING, "true_length", "rows", "error", "mae", "right_rate"],
     "memory": [*TRAINING, "steps_back", "rows", "moved", *GRADIENTS],
-    "predictions": [*TRAINING, "row", "prediction", "true_sum"],
+    "predictions": [*TRAINING, "row", "prediction", "true_value"],
     "baselines": [*RUN, "name", "length", *TEST],
     "failures": [*OF_CELL, *FAILURE],
 }
@@ -66,10 +78,10 @@ FLAGS = ["is_control", "counted", "disturbed", "stopped_early", "unroll"]
 COUNTS = [
     *("protocol_version", "length", "steps_per_execution", "devices", "process", "round", "epochs", "warmup_epochs"),
     *("involuntary_switches", "rows_per_epoch", "steps_per_epoch", "peak_rss_bytes", "seed", "patience", "epoch"),
-    *("true_length", "rows", "test_rows", "steps_back", "row", "true_sum", "index"),
+    *("true_length", "rows", "test_rows", "steps_back", "row", "index"),
 ]
 FIGURES = [
-    *("batch_size", "units", "loss", "val_loss", "val_mse", "mse", "mae", "moved", "prediction", "exit_code"),
+    *("batch_size", "units", "loss", "val_loss", "error", "mae", "moved", "prediction", "true_value", "exit_code"),
     *("compilations", "peak_device_bytes", "energy_j", "padding_share", "seconds"),
 ]
 FIGURES += [*TEST[1:], *GRADIENTS, *(name for name in TURNS if name.endswith("_s"))]
@@ -137,9 +149,9 @@ class Frames:
     def trainings(self) -> pd.DataFrame:
         """A row for each training: a cell, a seed and where one patience ends it."""
         records = self._records(Accuracy)
-        figures = _stored(records, "seed", "patience", "stopped_early", "start", "trained_as") | _test_columns(records)
+        figures = _stored(records, *KEPT) | _test_columns(records)
         figures["epochs"] = [len(record.loss) for record in records]
-        figures["val_mse"] = [record.val_loss[-1] for record in records]
+        figures["val_loss"] = [record.val_loss[-1] for record in records]
         return self._frame("trainings", Accuracy, figures)
 
     @cached_property
@@ -154,7 +166,7 @@ class Frames:
         errors = list(chain.from_iterable(record.test_by_length.values() for record in records))
         lengths = {
             "true_length": _flat(record.test_by_length for record in records),
-            **_stored(errors, "rows", "mse", "mae", "exact_sum_rate"),
+            **_stored(errors, "rows", "error", "mae", "right_rate"),
         }
         counts = [len(record.test_by_length) for record in records]
         return self._frame("lengths", Accuracy, _training(records), lengths, counts)
@@ -177,7 +189,7 @@ class Frames:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """A row for each of the first test rows of each training."""
-        return self._numbered("predictions", "row", prediction="predictions", true_sum="sums")
+        return self._numbered("predictions", "row", prediction="predictions", true_value="targets")
 
     @cached_property
     def baselines(self) -> pd.DataFrame:
@@ -289,7 +301,7 @@ def _training(records: Sequence[Accuracy]) -> Columns:
 
 
 def _test_columns(records: Sequence[Accuracy] | Sequence[Baseline]) -> Columns:
-    errors = _stored([record.test for record in records], "rows", "mse", "mae", "exact_sum_rate")
+    errors = _stored([record.test for record in records], "rows", "error", "mae", "right_rate")
     of_split = [record.split_test for record in records]
     errors |= {f"split_{name}": [getattr(test, name) if test else nan for test in of_split] for name in SPLIT}
     return dict(zip(TEST, errors.values(), strict=True))

@@ -15,9 +15,10 @@ from bench.frozen import Frozen, Rounded
 from bench.host import Machine
 from bench.plan.cells import BackendName, Cell, Device, EnvironmentName, backend_of
 from bench.plan.sweep import Sweep
-from seqsum_core.metrics import Errors
+from seqsum_core.metrics import Errors, Judge
+from seqsum_core.tasks.rows import MSE
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 PROTOCOL_VERSION = 3
 
 RUN_NAME = r"^\w[\w.+-]*$"
@@ -28,7 +29,7 @@ Seconds = Annotated[float, Rounded(lambda value: round(value, 9))]
 Float32 = Annotated[float, Rounded(lambda value: float(f"{value:.9g}"))]
 """Computed in float32: nine digits hold any such number."""
 
-Harness = Literal["seqsum run", "pytest"]
+Harness = Literal["seqsum run", "seqsum advise", "pytest"]
 TrainedAs = Literal["replica", "alone"]
 
 DISTURBED_SHARE = 0.1
@@ -77,6 +78,7 @@ class Header(Frozen):
         load_average: of the minute before.
         order_seed: of the order in which cells take turns, drawn anew for every run.
         nodes: of a cluster that measured it; none if it was this machine.
+        own: a hash of each model and task of the user's own, by its name: file, layers and settings, or rows.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -94,6 +96,7 @@ class Header(Frozen):
     sweep: Sweep
     workers: tuple[Worker, ...]
     nodes: tuple[Node, ...] = ()
+    own: dict[str, str] = Field(default_factory=dict)
 
 
 class Turn(Frozen):
@@ -226,16 +229,20 @@ class Accuracy(Frozen):
     Args:
         seed: of the starting weights and the batch order; the same pair on every backend.
         patience: epochs without a better val_loss that were endured; negative: all of them.
-        start: "numpy" if the weights were drawn in NumPy, "keras" for a model of the user's whose
-            weights Keras drew: such seeds are not pairs.
+        start: "numpy" if the weights were drawn in NumPy; "shared" if a user's own model was built once for each seed
+            and its weights given to every backend; "keras" if each backend built its own: such seeds are not pairs.
+        start_hash: of the weights of a shared start.
+        loss_name: of the loss that was trained, from the model itself.
+        judge: how its outputs are judged, see `seqsum_core.metrics`.
         loss: training loss of each epoch.
         val_loss: validation loss of each epoch.
         stopped_early: whether patience ended it.
-        test: errors on 20,000 fresh rows with the weights of the last epoch; before protocol 3 on those of the split.
+        test: errors on 20,000 fresh rows with the weights of the last epoch; on the test rows of the split where a task
+            has no more rows, and before protocol 3.
         test_by_length: the same by true length.
-        split_test: errors on the test rows of the split, which may be fitted rows, too; None before protocol 3.
-        predictions: outputs for the first six test rows of the split.
-        sums: their true sums.
+        split_test: errors on the test rows of the split, which may be fitted rows, too; None if `test` is of these.
+        predictions: outputs for the first six test rows of the split: a number, or the likeliest class.
+        targets: what was to be output.
         trained_as: "replica" if other seeds were trained in the same Keras model, else "alone".
         memory: what it keeps of earlier digits, or None for a user's own model.
         node: of the cluster that trained it, or None.
@@ -245,7 +252,10 @@ class Accuracy(Frozen):
     cell: Cell
     seed: int
     patience: int
-    start: Literal["numpy", "keras"]
+    start: Literal["numpy", "shared", "keras"]
+    start_hash: str = ""
+    loss_name: str = MSE
+    judge: Judge = "rounded"
     loss: tuple[Float32, ...]
     val_loss: tuple[Float32, ...]
     stopped_early: bool
@@ -253,7 +263,7 @@ class Accuracy(Frozen):
     test_by_length: dict[int, Errors]
     split_test: Errors | None = None
     predictions: tuple[Float32, ...]
-    sums: tuple[int, ...]
+    targets: tuple[Float32, ...]
     trained_as: TrainedAs
     memory: Memory | None
     node: str | None = None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from bench.host import pin
-from bench.plan.cells import Trial, backend_of
+from bench.plan.cells import backend_of
 from bench.plan.timing import DECISIVE
 from bench.records.failures import raised
 from bench.records.schema import Worker
@@ -92,23 +92,32 @@ class Server:
 
     def _do(self, request: Request) -> Reply:
         match request:
-            case messages.Check(trial=trial):
-                return _check(trial)
-            case messages.OpenTrial(trial=trial):
+            case messages.Check():
+                return _check(request)
+            case messages.Judge(task=task, length=length):
+                from bench.records.baselines import baselines
+
+                return messages.Judged(baselines=baselines(task, length))
+            case messages.OpenTrial(trial=trial, starts=starts):
                 from bench.worker import speed
 
                 self._trial = speed.SpeedTrial(
-                    trial, process_start_s=self._process_start_s, import_s=self._import_s, report=self._report
+                    trial,
+                    process_start_s=self._process_start_s,
+                    import_s=self._import_s,
+                    report=self._report,
+                    starts=starts,
                 )
                 return messages.Opened()
             case messages.RunTurn(round=number, started_after_s=started_after_s):
                 return messages.TurnDone(turn=self._open_trial.run_turn(number, started_after_s=started_after_s))
             case messages.CloseTrial():
                 return messages.Closed(record=self._open_trial.close())
-            case messages.Train(group=group):
+            case messages.Train(group=group, starts=starts):
                 from bench.worker import accuracy
 
-                return messages.Trained(records=tuple(accuracy.train_group(group, report=self._report)))
+                records = accuracy.train_group(group, report=self._report, starts=starts)
+                return messages.Trained(records=tuple(records))
             case messages.Replay(dtype=dtype, case=case, file=file):
                 from bench.worker import accuracy
 
@@ -129,14 +138,13 @@ class Server:
         _send(self._replies, messages.Phase(phase=phase))
 
 
-def _check(trial: Trial) -> messages.Checked | Error:
-    from bench.worker import models
+def _check(request: messages.Check) -> messages.Checked | Error:
+    from bench.worker import own
 
     try:
-        models.build_model(trial)
+        return own.check(request)
     except ValueError as error:
         return Error(fault="user", reason=str(error))
-    return messages.Checked()
 
 
 def _private_stdout() -> TextIO:

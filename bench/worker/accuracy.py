@@ -4,8 +4,9 @@ Imported by the worker only, after the backend was imported.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import keras
 import numpy as np
@@ -14,30 +15,50 @@ from numpy.typing import ArrayLike, NDArray
 from bench.plan.cells import Group, Trial
 from bench.records.failures import WorkerError, failure
 from bench.records.schema import Accuracy, Failure, Memory
-from bench.worker.models import build_model, draw_rows
+from bench.worker.models import build_model, draw_rows, start_file
 from seqsum_core import metrics
 from seqsum_core.article import reference
 from seqsum_core.article.reference import Dtype
 from seqsum_core.article.replay import replay
 from seqsum_core.article.verdict import Replayed
 from seqsum_core.memory import measure_memory
-from seqsum_core.nn import models, replicas, training
+from seqsum_core.nn import models, own, replicas, training
 from seqsum_core.settings import MODELS
-from seqsum_core.task import Sequences, Split, fresh_rows
+from seqsum_core.tasks import Sequences, Split, fresh_rows
+from seqsum_core.tasks.rows import MSE
 
 Report = Callable[[str], None]
 Weights = list[NDArray[np.float32]]
-Fitted = tuple[Weights | None, list[training.Trained], list[NDArray[np.float32]]]
-"""The weights a seed starts from, None if Keras drew them; what each patience left; its outputs for fresh rows."""
 
+
+@dataclass(frozen=True)
+class Fitted:
+    """A seed that was trained.
+
+    Args:
+        weights: it started from; `start` says who drew them.
+        trained: what each patience left.
+        outputs: for the rows it is judged on, at each patience.
+    """
+
+    weights: Weights
+    start: Literal["numpy", "shared", "keras"]
+    trained: list[training.Trained]
+    outputs: list[NDArray[np.float32]]
+    loss_name: str = MSE
+
+
+SHOWN = 6
+"""Outputs that are kept."""
 MEMORY_ROWS = 1_000
 """Fresh rows that memory and gradients are measured on."""
 
 
-def train_group(group: Group, *, report: Report) -> list[Accuracy | Failure]:
+def train_group(group: Group, *, report: Report, starts: Path | None = None) -> list[Accuracy | Failure]:
     """Train seeds of one cell by the article's protocol and judge each at each patience.
 
-    Several are trained as one Keras model if the model is one of this project.
+    Several are trained as one Keras model if the model is one of this project. `starts` has the starting weights of
+    models of the user's own.
 
     Returns:
         For each seed and patience raw losses, errors on fresh rows and on the test rows of the split. A training whose
@@ -53,19 +74,22 @@ def train_group(group: Group, *, report: Report) -> list[Accuracy | Failure]:
         data = [draw_rows(group)] * len(group.seeds)
     fresh = fresh_rows(group.settings.task, length=group.cell.length)
     keras.utils.clear_session()
-    trainings = (_fit_together if group.together else _fit_alone)(group, data, fresh, report)
+    if group.together:
+        trainings = _fit_together(group, data, fresh or data[0].test, report)
+    else:
+        trainings = _fit_alone(group, data, fresh, report, starts)
     report("judge")
     return [
-        _judge(group, seed, of_seed.test, start, trained, fresh, outputs)
-        for seed, of_seed, (start, patiences, predictions) in zip(group.seeds, data, trainings, strict=True)
-        for trained, outputs in zip(patiences, predictions, strict=True)
+        _judge(group, seed, of_seed, fitted, trained, fresh, outputs)
+        for seed, of_seed, fitted in zip(group.seeds, data, trainings, strict=True)
+        for trained, outputs in zip(fitted.trained, fitted.outputs, strict=True)
     ]
 
 
 def _fit_together(group: Group, data: list[Split], fresh: Sequences, report: Report) -> list[Fitted]:
     """Train all seeds as replicas."""
-    model = build_model(group)
-    starts = [models.draw_weights(model, seed=seed) or [] for seed in group.seeds]
+    model = build_model(group, data[0].task)
+    starts = [models.draw_weights(model, seed=seed) for seed in group.seeds]
     report("fit")
     name, settings = group.cell.model, group.settings
     trained = replicas.fit_replicas(
@@ -76,49 +100,60 @@ def _fit_together(group: Group, data: list[Split], fresh: Sequences, report: Rep
         replicas.predict_replicas(name, [seed.weights for seed in of_patience], fresh, network=settings.network)
         for of_patience in zip(*trained, strict=True)
     ]
-    return list(zip(starts, trained, map(list, zip(*predictions, strict=True)), strict=True))
+    outputs = map(list, zip(*predictions, strict=True))
+    return [Fitted(start, "numpy", *kept) for start, *kept in zip(starts, trained, outputs, strict=True)]  # type: ignore[arg-type]
 
 
-def _fit_alone(group: Group, data: list[Split], fresh: Sequences, report: Report) -> list[Fitted]:
-    """Train one seed after another; a user's model with layers of its own starts as Keras draws it."""
+def _fit_alone(
+    group: Group, data: list[Split], fresh: Sequences | None, report: Report, starts: Path | None
+) -> list[Fitted]:
+    """Train one seed after another; a user's own model starts from its shared start, if there is one."""
     trainings: list[Fitted] = []
     for seed, rows in zip(group.seeds, data, strict=True):
-        if group.cell.model not in MODELS:  # ours draw nothing in Keras; the call would import TensorFlow, if here
+        is_own = group.cell.model not in MODELS
+        if is_own:  # ours draw nothing in Keras; the call would import TensorFlow, if here
             keras.utils.set_random_seed(seed)
-        model = build_model(group)
-        start = models.draw_weights(model, seed=seed)
-        if start is not None:
-            model.set_weights(start)
+        model = build_model(group, rows.task)
+        if not is_own:
+            models.set_start(model, seed=seed)
+        elif starts is not None:
+            own.set_start(model, own.load_start(start_file(starts, group.cell), seed), rows)
+        else:
+            own.build_weights(model, rows)
+        weights = model.get_weights()
         report(f"fit, seed {seed}")
         fit, batching, padding = group.settings.training, group.cell.variant.batching, group.settings.task.padding
         trained = training.fit_for_accuracy(model, rows, fit, seed=seed, batching=batching, padding=padding)
-        predictions = []
+        outputs = []
         for of_patience in trained:
+            if fresh is None:
+                outputs.append(of_patience.predictions)
+                continue
             model.set_weights(of_patience.weights)
-            outputs = training.predict(model, fresh, batching, batch_size=fit.batch_size, padding=padding)
-            predictions.append(outputs)
-        trainings.append((start, trained, predictions))
+            outputs.append(training.predict(model, fresh, batching, batch_size=fit.batch_size, padding=padding))
+        start: Literal["numpy", "shared", "keras"] = "numpy" if not is_own else "keras" if starts is None else "shared"
+        trainings.append(Fitted(weights, start, trained, outputs, own.loss_name(model)))
     return trainings
 
 
 def _judge(
     group: Group,
     seed: int,
-    split_test: Sequences,
-    start: Weights | None,
+    data: Split,
+    fitted: Fitted,
     trained: training.Trained,
-    fresh: Sequences,
+    fresh: Sequences | None,
     outputs: NDArray[np.float32],
 ) -> Accuracy | Failure:
-    """Judge one training where one patience ended it, by its outputs for fresh rows."""
-    settings, sums = group.settings, split_test.sums
+    """Judge one training where one patience ended it, by its outputs for fresh rows, or for the test rows."""
+    settings, judge, judged = group.settings, data.task.judge, fresh or data.test
     try:
         _check_finite(trained.loss, trained.val_loss)
         memory = None
-        if group.cell.model in MODELS and start is not None:
-            mask, task = settings.network.mask, settings.task
-            rows = fresh.first(MEMORY_ROWS)
-            measured = measure_memory(group.cell.model, start, trained.weights, rows=rows, task=task, mask=mask)
+        if fitted.start == "numpy" and fresh is not None and settings.task.name == "sum":
+            mask, rows = settings.network.mask, fresh.first(MEMORY_ROWS)
+            weights = fitted.weights, trained.weights
+            measured = measure_memory(group.cell.model, *weights, rows=rows, task=settings.task, mask=mask)
             memory = Memory(**asdict(measured))
     except ArithmeticError as error:
         trial = Trial(kind="accuracy", cell=group.cell, index=seed, settings=settings)
@@ -127,18 +162,27 @@ def _judge(
         cell=group.cell,
         seed=seed,
         patience=trained.patience,
-        start="keras" if start is None else "numpy",
+        start=fitted.start,
+        start_hash=own.fingerprint(fitted.weights) if fitted.start == "shared" else "",
+        loss_name=fitted.loss_name,
+        judge=judge,
         loss=tuple(trained.loss),
         val_loss=tuple(trained.val_loss),
         stopped_early=trained.stopped_early,
-        test=metrics.errors(outputs, fresh.sums),
-        test_by_length=dict(metrics.errors_by_length(outputs, fresh.sums, fresh.lengths)),
-        split_test=metrics.errors(trained.predictions, sums),
-        predictions=tuple(float(value) for value in trained.predictions[:6]),
-        sums=tuple(int(value) for value in sums[:6]),
+        test=metrics.errors(outputs, judged.y, judge),
+        test_by_length=dict(metrics.errors_by_length(outputs, judged.y, judged.lengths, judge)),
+        split_test=None if fresh is None else metrics.errors(trained.predictions, data.test.y, judge),
+        predictions=_first_outputs(trained.predictions, judge),
+        targets=tuple(float(value) for value in data.test.y[:SHOWN]) if data.test.y.ndim == 1 else (),
         trained_as="replica" if group.together else "alone",
         memory=memory,
     )
+
+
+def _first_outputs(outputs: NDArray[np.float32], judge: metrics.Judge) -> tuple[float, ...]:
+    """Return the first outputs: numbers, or the likeliest classes; nothing where a row has several."""
+    first = outputs[:SHOWN].argmax(axis=1) if judge == "class" else outputs[:SHOWN]
+    return tuple(float(value) for value in first) if first.ndim == 1 else ()
 
 
 def replay_run(dtype: Dtype, *, case: str | None, file: Path | None, report: Report) -> Replayed:

@@ -12,8 +12,9 @@ from pydantic import Field, TypeAdapter
 from bench.frozen import Frozen
 from bench.plan.cells import Device, EnvironmentName, Group, Trial
 from bench.plan.timing import Runtime
-from bench.records.schema import Accuracy, Failure, Fault, Speed, Turn, Worker
+from bench.records.schema import Accuracy, Baseline, Failure, Fault, Speed, Turn, Worker
 from seqsum_core.parity_case import Case, Quantity
+from seqsum_core.settings import TaskSettings, VariantSettings
 
 
 class Start(Frozen):
@@ -37,17 +38,38 @@ class Start(Frozen):
 
 
 class Check(Frozen):
-    """Build a trial's model and throw it away; the reply is `Checked`."""
+    """Try a user's own model or task on a real batch; the reply is `Checked`.
+
+    Args:
+        variants: that must reach the model, too.
+        seeds: whose starting weights are drawn and kept in
+        starts: a folder; none are if there is none.
+    """
 
     kind: Literal["check"] = "check"
     trial: Trial
+    variants: tuple[VariantSettings, ...] = ()
+    seeds: tuple[int, ...] = ()
+    starts: Path | None = None
+
+
+class Judge(Frozen):
+    """Judge what models without recurrence get on a user's own task; the reply is `Judged`."""
+
+    kind: Literal["judge"] = "judge"
+    task: TaskSettings
+    length: int
 
 
 class OpenTrial(Frozen):
-    """Build and compile a cell and run its first fit, in a process that is fresh; the reply is `Opened`."""
+    """Build and compile a cell and run its first fit, in a process that is fresh; the reply is `Opened`.
+
+    `starts` is the folder of the starting weights of models of the user's own, also in `Train`.
+    """
 
     kind: Literal["open"] = "open"
     trial: Trial
+    starts: Path | None = None
 
 
 class RunTurn(Frozen):
@@ -74,6 +96,7 @@ class Train(Frozen):
 
     kind: Literal["train"] = "train"
     group: Group
+    starts: Path | None = None
 
 
 class Replay(Frozen):
@@ -114,9 +137,28 @@ class Phase(Frozen):
 
 
 class Checked(Frozen):
-    """The model can be built."""
+    """Model and task can be used.
+
+    Args:
+        model: a hash of a user's own model; `task`: of the rows of a user's own task; empty where they are not.
+        shapes: of the weights of a user's own model.
+        compiled: whether its function compiles it.
+        loss_name: of the loss that it is trained with.
+    """
 
     kind: Literal["checked"] = "checked"
+    model: str = ""
+    task: str = ""
+    shapes: tuple[tuple[int, ...], ...] = ()
+    compiled: bool = False
+    loss_name: str = ""
+
+
+class Judged(Frozen):
+    """What models without recurrence get."""
+
+    kind: Literal["judged"] = "judged"
+    baselines: tuple[Baseline, ...]
 
 
 class Opened(Frozen):
@@ -178,7 +220,7 @@ class Error(Frozen):
     printed: tuple[str, ...] = ()
 
 
-Request = Check | OpenTrial | RunTurn | CloseTrial | Train | Replay | Parity
+Request = Check | Judge | OpenTrial | RunTurn | CloseTrial | Train | Replay | Parity
 REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
-Reply = Ready | Phase | Checked | Opened | TurnDone | Closed | Trained | Replayed | ParityDone | Error
+Reply = Ready | Phase | Checked | Judged | Opened | TurnDone | Closed | Trained | Replayed | ParityDone | Error
 REPLY: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="kind")])

@@ -6,6 +6,7 @@ Imported by the worker only, after the backend was imported. Times are seconds o
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from pathlib import Path
 from time import perf_counter
 
 from bench import host
@@ -31,14 +32,22 @@ class SpeedTrial:
         open_trial.run_turn(0, started_after_s=12.5)
         record = open_trial.close()
 
-    `report` is called with each phase that begins.
+    `report` is called with each phase that begins; `starts` has the starting weights of a user's own model.
 
     Raises:
         NotAvailableError: if the backend refuses the variant.
         ValueError: if the model is a user's own and not usable.
     """
 
-    def __init__(self, trial: Trial, *, process_start_s: float | None, import_s: float, report: Report) -> None:
+    def __init__(
+        self,
+        trial: Trial,
+        *,
+        process_start_s: float | None,
+        import_s: float,
+        report: Report,
+        starts: Path | None = None,
+    ) -> None:
         self._trial, self._report = trial, report
         self._process_start_s, self._import_s = process_start_s, import_s
         self._turns: list[Turn] = []
@@ -47,7 +56,7 @@ class SpeedTrial:
         epochs = 1 + trial.settings.timing.warmup_epochs
         with _refusals(trial.cell.variant):
             begin_s = perf_counter()
-            self._model = models.build(trial, self._data)
+            self._model = models.build(trial, self._data, starts)
             self._build_s = perf_counter() - begin_s
             report("first epoch")
             host.reset_peak_rss()

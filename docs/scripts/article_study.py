@@ -35,13 +35,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.linear_model import LinearRegression
 
-from seqsum_core import reference_cells, task
+from seqsum_core import reference_cells, tasks
 from seqsum_core.memory import measure_memory
 from seqsum_core.metrics import errors
 from seqsum_core.nn import replicas
 from seqsum_core.settings import NetworkSettings, TaskSettings, TrainingSettings
 from seqsum_core.start import draw_start
-from seqsum_core.task import Sequences, Split
+from seqsum_core.tasks import Sequences, Split, adding
 
 LENGTHS = {"sum": (4, 12, 25, 50, 100), "adding": (12, 25, 50, 100)}
 MODELS = ("simple_rnn", "lstm", "gru")
@@ -57,7 +57,7 @@ Weights = list[NDArray[Any]]
 
 def scaled(rows: Sequences, scale: float) -> Sequences:
     """Return rows whose targets are divided by `scale`."""
-    return replace(rows, sums=rows.sums / scale)
+    return replace(rows, y=rows.y / scale)
 
 
 def unit_scale(length: int) -> float:
@@ -75,17 +75,6 @@ def variant_of(label: str, length: int, mean: float) -> tuple[float, float, floa
     }[label]
 
 
-def draw_adding(length: int, rows: int, seed: int) -> Sequences:
-    """Draw rows of the adding problem: values from 0 to 1, and a marker in the first and in the second half."""
-    random = np.random.default_rng([seed, length])
-    values = random.uniform(0, 1, (rows, length)).astype(np.float32)
-    markers, row = np.zeros_like(values), np.arange(rows)
-    for low, high in ((0, length // 2), (length // 2, length)):
-        markers[row, random.integers(low, high, rows)] = 1
-    sums = (values.astype(np.float64) * markers).sum(axis=1)
-    return Sequences(np.stack([values, markers], axis=2), np.full(rows, length, np.int32), sums)
-
-
 def train(name: str, data: Split, starts: Sequence[Weights], seeds: Sequence[int], **settings: Any) -> Any:
     """Train all seeds as one model; return what each kept: losses, weights, whether patience stopped it."""
     training = TrainingSettings(**settings)
@@ -101,28 +90,28 @@ def predict(name: str, trained: Any, rows: Sequences, scale: float = 1.0) -> NDA
 
 def judge(outputs: NDArray[np.float64], rows: Sequences) -> dict[str, float]:
     """Return mean squared error, exact sums and the greatest output."""
-    judged = errors(outputs, rows.sums)
-    return {"mse": judged.mse, "exact_sum_rate": judged.exact_sum_rate, "greatest_output": float(outputs.max())}
+    judged = errors(outputs, rows.y)
+    return {"mse": judged.mse, "right_rate": judged.right_rate, "greatest_output": float(outputs.max())}
 
 
 def study_sum(name: str, length: int, label: str, seeds: Sequence[int]) -> dict[str, Any]:
     """Train and judge one variant of one model at one length."""
-    whole = task.split(task.draw(ARTICLE, length=length), ARTICLE)
-    scale, bias, rate = variant_of(label, length, float(whole.fitted.sums.mean()))
+    whole = tasks.split(tasks.draw(ARTICLE, length=length), ARTICLE)
+    scale, bias, rate = variant_of(label, length, float(whole.fitted.y.mean()))
     data = Split(*(scaled(rows, scale) for rows in (whole.fitted, whole.validation, whole.test)))
     starts = [draw_start(name, units=NETWORK.units, seed=seed) for seed in seeds]
     for start in starts:
         start[-1] += np.float32(bias)
     short = train(name, data, starts, seeds, epochs=SHORT, patience=-1, learning_rate=rate)
     long = train(name, data, starts, seeds, epochs=CAP, patience=PATIENCE, learning_rate=rate)
-    fresh = task.fresh_rows(ARTICLE, length=length, rows=FRESH_ROWS)
+    fresh = tasks.fresh_rows(ARTICLE, length=length, rows=FRESH_ROWS)
     trainings: list[dict[str, Any]] = [
         {
             "seed": seed,
             "stopped_early": end.stopped_early,
             "epochs": len(end.loss),
             "loss": [scale**2 * value for value in end.loss],
-            "val_mse": [scale**2 * value for value in end.val_loss],
+            "val_loss": [scale**2 * value for value in end.val_loss],
         }
         for seed, end in zip(seeds, long, strict=True)
     ]
@@ -146,14 +135,14 @@ def study_sum(name: str, length: int, label: str, seeds: Sequence[int]) -> dict[
 
 def study_adding(name: str, length: int, seeds: Sequence[int]) -> dict[str, Any]:
     """Train and judge one model at one length on the adding problem."""
-    rows = draw_adding(length, ADDING_ROWS, seed=0)
+    rows = adding.draw_rows(length, ADDING_ROWS, [0, length])
     fitted = ADDING_ROWS * 9 // 10
     data = Split(rows.first(fitted), rows.take(np.arange(fitted, ADDING_ROWS)), rows.first(1))
-    fresh = draw_adding(length, FRESH_ROWS, seed=1)
+    fresh = adding.draw_rows(length, FRESH_ROWS, [1, length])
     starts = [draw_start(name, units=NETWORK.units, seed=seed, features=2) for seed in seeds]
     trained = train(name, data, starts, seeds, epochs=ADDING_CAP, patience=ADDING_PATIENCE)
-    squares = (predict(name, trained, fresh) - fresh.sums) ** 2
-    first_marker = length - 1 - fresh.digits[:, :, 1].argmax(axis=1)  # steps before the end
+    squares = (predict(name, trained, fresh) - fresh.y) ** 2
+    first_marker = length - 1 - fresh.x[:, :, 1].argmax(axis=1)  # steps before the end
     far = first_marker >= np.median(first_marker)
     few = fresh.first(GRADIENT_ROWS)
     trainings = [
@@ -162,7 +151,7 @@ def study_adding(name: str, length: int, seeds: Sequence[int]) -> dict[str, Any]
             "stopped_early": end.stopped_early,
             "epochs": len(end.loss),
             "loss": end.loss,
-            "val_mse": end.val_loss,
+            "val_loss": end.val_loss,
             "fresh": {"mse": float(of_seed.mean())},
             "near_mse": float(of_seed[~far].mean()),
             "far_mse": float(of_seed[far].mean()),
@@ -171,8 +160,8 @@ def study_adding(name: str, length: int, seeds: Sequence[int]) -> dict[str, Any]
         }
         for seed, start, end, of_seed in zip(seeds, starts, trained, squares, strict=True)
     ]
-    linear = LinearRegression().fit(rows.digits[:fitted].reshape(fitted, -1), rows.sums[:fitted])
-    linear_mse = float(np.mean((linear.predict(fresh.digits.reshape(FRESH_ROWS, -1)) - fresh.sums) ** 2))
+    linear = LinearRegression().fit(rows.x[:fitted].reshape(fitted, -1), rows.y[:fitted])
+    linear_mse = float(np.mean((linear.predict(fresh.x.reshape(FRESH_ROWS, -1)) - fresh.y) ** 2))
     return {
         "epochs_cap": ADDING_CAP,
         "patience": ADDING_PATIENCE,
@@ -183,14 +172,14 @@ def study_adding(name: str, length: int, seeds: Sequence[int]) -> dict[str, Any]
 
 def gradients(name: str, weights: Weights, rows: Sequences) -> list[float]:
     """Return the mean norm of the loss gradient with respect to h, by steps back from the end."""
-    targets = rows.sums[:, np.newaxis]
+    targets = rows.y[:, np.newaxis]
     of_h = reference_cells.state_gradients(name, weights, rows.inputs(), targets, mask=NETWORK.mask)[0]
     return [float(value) for value in np.linalg.norm(of_h, axis=2).mean(axis=0)[::-1]]
 
 
 def of_rows(fresh: Sequences) -> dict[str, Any]:
     """Return what is known of the rows: a constant has their variance as its error."""
-    return {"variance": float(np.var(fresh.sums))}
+    return {"variance": float(np.var(fresh.y))}
 
 
 def rounded(value: Any) -> Any:
@@ -238,7 +227,7 @@ def sum_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
                 "stopped early %": 0 if epochs else 100 * stopped,
                 **spread(mse, document["variance"] / 2),
                 "variance": document["variance"],
-                "exact sums %": 100 * float(np.median([one["fresh"]["exact_sum_rate"] for one in judged])),
+                "exact sums %": 100 * float(np.median([one["fresh"]["right_rate"] for one in judged])),
                 "output bound": float(np.median([one["output_bound"] for one in judged])),
                 "gradient": float(np.median([far_gradient(one, "gradient") for one in judged])),
                 "at start": float(np.median([far_gradient(training, "gradient_start") for training in trainings])),

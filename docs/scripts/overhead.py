@@ -17,7 +17,7 @@ import numpy as np
 from experiment import experiment
 
 from bench.host import Watch
-from seqsum_core import task
+from seqsum_core import tasks
 from seqsum_core.settings import TaskSettings, TrainingSettings
 
 FIT_S = 0.3
@@ -30,7 +30,7 @@ def measure(model_name: str, length: int, pairs: int) -> dict[str, Any]:
     from seqsum_core.nn.backend import synchronize
     from seqsum_core.nn.training import fit_for_speed
 
-    rows = task.split(task.draw(TaskSettings(), length=length), TaskSettings()).fitted
+    rows = tasks.split(tasks.draw(TaskSettings(), length=length), TaskSettings()).fitted
     batch_size = TrainingSettings().batch_size
     model = models.build(model_name, length=length)
     warm_s = fit_for_speed(model, rows, batch_size=batch_size, most_epochs=4, go_on=lambda _: True)

@@ -17,13 +17,13 @@ from typing import Any
 from experiment import experiment
 
 from bench.host import peak_rss_bytes, reset_peak_rss
-from seqsum_core import task
+from seqsum_core import tasks
 from seqsum_core.settings import NetworkSettings, TaskSettings, TrainingSettings, VariantSettings
 
 Losses = list[float]
 
 
-def train_replicas(model: str, data: task.Split, training: TrainingSettings, *, seeds: int, at_once: int) -> Losses:
+def train_replicas(model: str, data: tasks.Split, training: TrainingSettings, *, seeds: int, at_once: int) -> Losses:
     """Train all seeds, some at once; return the last val_loss of each."""
     import keras
 
@@ -34,13 +34,13 @@ def train_replicas(model: str, data: task.Split, training: TrainingSettings, *, 
         keras.utils.clear_session()
         part = range(first, min(first + at_once, seeds))
         template = build(model, data, training)
-        starts = [models.draw_weights(template, seed=seed) or [] for seed in part]
+        starts = [models.draw_weights(template, seed=seed) for seed in part]
         trained = replicas.fit_replicas(model, starts, data, training, seeds=tuple(part), network=network)
         losses += [of_seed[-1].val_loss[-1] for of_seed in trained]
     return losses
 
 
-def train_alone(model: str, data: task.Split, training: TrainingSettings, *, seeds: int) -> Losses:
+def train_alone(model: str, data: tasks.Split, training: TrainingSettings, *, seeds: int) -> Losses:
     """Train one seed after another; return the last val_loss of each."""
     import keras
 
@@ -56,7 +56,7 @@ def train_alone(model: str, data: task.Split, training: TrainingSettings, *, see
     return losses
 
 
-def build(model: str, data: task.Split, training: TrainingSettings) -> Any:
+def build(model: str, data: tasks.Split, training: TrainingSettings) -> Any:
     """Build and compile a model for the rows."""
     from seqsum_core.nn import models
 
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--no-loop", action="store_true", help="leave the loop of model.fit out")
     options = parser.parse_args()
     training = TrainingSettings(epochs=options.epochs, patience=-1)
-    data = task.split(task.draw(TaskSettings(), length=options.length), TaskSettings())
+    data = tasks.split(tasks.draw(TaskSettings(), length=options.length), TaskSettings())
     with experiment(options.backend) as document:
         import seqsum_core.nn.replicas  # noqa: F401  (imports Keras before the clock starts)
 

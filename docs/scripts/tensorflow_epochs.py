@@ -10,9 +10,9 @@ from typing import Any
 
 from experiment import experiment
 
-from seqsum_core import task
+from seqsum_core import tasks
 from seqsum_core.settings import TaskSettings
-from seqsum_core.task import Sequences
+from seqsum_core.tasks import Sequences
 
 CELLS = (("simple_rnn", 4), ("simple_rnn", 12), ("lstm", 12), ("gru", 12), ("lstm", 25), ("simple_rnn", 50))
 WARMUP, EPOCHS, BATCH = 3, 20, 100
@@ -48,7 +48,7 @@ def epochs_s(name: str, length: int, inputs: str) -> list[float]:
     from seqsum_core.nn.training import EpochClock
 
     keras.utils.clear_session()
-    rows = task.split(task.draw(TaskSettings(), length=length), TaskSettings()).fitted
+    rows = tasks.split(tasks.draw(TaskSettings(), length=length), TaskSettings()).fitted
     clock = EpochClock(lambda epochs: len(epochs) < WARMUP + EPOCHS)
     model = models.build(name, length=length)
     model.fit(**INPUTS[inputs](rows), epochs=WARMUP + EPOCHS, verbose=0, callbacks=[clock])

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from experiment import experiment
 
-from seqsum_core import task
+from seqsum_core import tasks
 from seqsum_core.settings import TaskSettings
 
 LENGTHS, BATCH = (50, 100, 200, 400), 100
@@ -40,7 +40,7 @@ def measure(length: int) -> dict[str, Any]:
     from seqsum_core.nn import models
     from seqsum_core.nn.training import EpochClock
 
-    rows = task.split(task.draw(TaskSettings(), length=length), TaskSettings()).fitted
+    rows = tasks.split(tasks.draw(TaskSettings(), length=length), TaskSettings()).fitted
     model = models.build("lstm", length=length)
     start = models.draw_weights(model, seed=0)
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from seqsum_core import task
+from seqsum_core import tasks
 from seqsum_core.article import draw
 from seqsum_core.settings import TaskSettings, TrainingSettings, require
 from seqsum_core.start import WEIGHT_NAMES
@@ -126,13 +126,15 @@ def case(name: str, dtype: Dtype = "float32") -> Reference:
     prefix = "float64_" if dtype == "float64" else ""
     weights = tuple(arrays[f"init_{weight}"].astype(dtype) for weight in WEIGHT_NAMES)
     loss = arrays[f"{prefix}loss"]
-    drawn = task.draw(settings, length=length)
-    test_rows, train_rows = task.split_rows(settings)
-    order = draw.batch_order(length, epochs=len(loss), rows=settings.fitted_rows, recurrent_shape=weights[1].shape)
+    drawn = tasks.draw(settings, length=length)
+    test_rows, train_rows = tasks.split_rows(settings, len(drawn))
+    order = draw.batch_order(
+        length, epochs=len(loss), rows=settings.sizes(len(drawn)).fitted, recurrent_shape=weights[1].shape
+    )
     return Reference(
         name=name,
-        inputs=drawn.digits,
-        targets=drawn.sums,
+        inputs=drawn.x,
+        targets=drawn.y,
         train_rows=train_rows,
         test_rows=test_rows,
         order=order,

@@ -12,7 +12,13 @@ from typing import Any
 import keras
 
 from seqsum_core.nn.fused.steps import FUSED, STEPS_SCOPE
-from seqsum_core.task import Sequences
+from seqsum_core.tasks import Sequences
+
+NO_RECURRENCE = re.compile(
+    rf'op_name="[^"]*({STEPS_SCOPE}|jit\(_(uniform|normal|bernoulli|randint|truncated_normal|gumbel|shuffle)\)'
+    r'|threefry\w*)[^"]*/while"'
+)
+"""Loops of JAX over steps, and those that draw random numbers on a CPU, as for dropout."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,7 @@ def _jax_path(model: keras.Model) -> ExecutionPath:
     ]
     steps = [text for name, text in programs if name == "jit_train_step"]
     text = "\n".join(steps or [text for _, text in programs])  # an eager step still runs its scan compiled
-    loop_over_steps = re.compile(rf'op_name="[^"]*{STEPS_SCOPE}/while"')  # which is no recurrence
-    text = "\n".join(line for line in text.splitlines() if not loop_over_steps.search(line))
+    text = "\n".join(line for line in text.splitlines() if not NO_RECURRENCE.search(line))
     targets = set(re.findall(r'custom_call_target="([^"]*)"', text))
     iterations = sorted(set(re.findall(r'"known_trip_count":\{"n":"(\d+)"', text)), key=int)
     if kernels := sorted(target for target in targets if "cudnn" in target.lower() and "rnn" in target.lower()):

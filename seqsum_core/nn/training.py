@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from seqsum_core.batching import Batch, bucket_lengths, cut, draw_epochs, whole_buckets
 from seqsum_core.settings import Batching, Padding, TrainingSettings
 from seqsum_core.stopping import StopTracker
-from seqsum_core.task import Sequences, Split, batch_order
+from seqsum_core.tasks import Sequences, Split, batch_order
 
 EpochsSoFar = list[float]
 GoOn = Callable[[EpochsSoFar], bool]
@@ -131,9 +131,7 @@ class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
     smaller.
     """
 
-    def __init__(
-        self, inputs: NDArray[Any], targets: NDArray[Any], *, batch_size: int, order: NDArray[np.intp]
-    ) -> None:
+    def __init__(self, inputs: Any, targets: NDArray[Any], *, batch_size: int, order: NDArray[np.intp]) -> None:
         super().__init__(workers=1, use_multiprocessing=False)
         self._inputs, self._targets = inputs, targets
         self._batch_size, self._order = batch_size, order
@@ -145,7 +143,7 @@ class OrderedBatches(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
         epoch, step = divmod(index, self.steps_per_epoch)
         rows = self._order[epoch, step * self._batch_size : (step + 1) * self._batch_size]
-        return self._inputs[rows], self._targets[rows]
+        return keras.tree.map_structure(lambda array: array[rows], self._inputs), self._targets[rows]
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,7 @@ class Trained:
         loss: training loss of each epoch; `val_loss`: validation loss.
         stopped_early: whether patience ended it, not the number of epochs.
         weights: those after the last epoch, as `model.get_weights()` orders them.
-        predictions: outputs for the test rows with these weights, shape (rows,).
+        predictions: outputs for the test rows with these weights, shape (rows,), of several outputs (rows, outputs).
     """
 
     patience: int
@@ -254,9 +252,16 @@ def _by_length(
 def predict(
     model: keras.Model, rows: Sequences, batching: Batching, *, batch_size: int, padding: Padding
 ) -> NDArray[Any]:
-    """Return the outputs for rows, shape (rows,), each bucket predicted at its own length."""
-    inputs, predictions = rows.inputs(), np.empty(len(rows), keras.config.floatx())
+    """Return the outputs for rows, shape (rows,) or (rows, outputs), each bucket predicted at its own length."""
+    inputs = rows.inputs()
+    if batching == "padded":
+        return _without_last(model.predict(inputs, batch_size=batch_size, verbose=0))
+    predictions = np.empty(len(rows), keras.config.floatx())
     for bucket in whole_buckets(rows.lengths, bucket_lengths(rows, batching)):
         outputs = model.predict(cut(inputs, bucket, padding=padding), batch_size=batch_size, verbose=0)
         predictions[bucket.rows] = outputs.ravel()
     return predictions
+
+
+def _without_last(outputs: NDArray[Any]) -> NDArray[Any]:
+    return outputs[:, 0] if outputs.ndim == 2 and outputs.shape[1] == 1 else outputs

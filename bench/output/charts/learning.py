@@ -12,7 +12,7 @@ import pandas as pd
 from bench.analysis import memory, speed
 from bench.analysis.accuracy import accuracy, average_environments, by_length, longest, loss_curves
 from bench.analysis.select import Selection
-from bench.analysis.targets import target_epochs
+from bench.analysis.targets import target_epochs, targeted_losses
 from bench.output.charts.marks import (
     count_axis,
     line_chart,
@@ -23,11 +23,13 @@ from bench.output.charts.marks import (
     series,
     tooltips,
 )
+from bench.output.names import loss_title, metric_of
 from bench.output.numbers import number
 from bench.records.frame import CELL
 
 MOST_POINTS = 120
 """Points of a curve; of a longer one as many are drawn, evenly spaced."""
+CONSTANTS = {"mean": "mean of the training rows", "class_shares": "shares of the classes"}
 SMALLEST_GRADIENT = 1e-9
 SEEDS = "Means over seeds, each averaged over its backends; bars: 95 % intervals over the seeds."
 BANDS = SEEDS.replace("bars", "bands")
@@ -38,21 +40,25 @@ def draw_accuracy(selection: Selection) -> alt.FacetChart | None:
     """Draw the test errors by length, for each model and patience."""
     frame = _accuracy(selection)
     baselines = selection.frames.baselines
-    means = baselines[baselines["name"] == "mean"].drop_duplicates("length", keep="last")
-    references = [means.assign(series="mean of the training rows", panel=panel) for panel in frame["panel"].unique()]
-    tips = {"series": "model", "length": "length", "text": "test MSE", "seeds": "seeds", "epochs": "epochs (median)"}
+    means = baselines[baselines["name"].isin(CONSTANTS)].drop_duplicates("length", keep="last")
+    means = means.assign(series=means["name"].map(CONSTANTS))
+    references = [means.assign(panel=panel) for panel in frame["panel"].unique()]
+    y = f"test {metric_of(selection.frames.trainings).title}"
+    tips = {"series": "model", "length": "length", "text": y, "seeds": "seeds", "epochs": "epochs (median)"}
     title = "Errors on the test rows, by sequence length"
-    return line_chart(pd.concat([frame, *references]), "test_mse", "test MSE", tips, title=title, note=SEEDS)
+    return line_chart(pd.concat([frame, *references]), "test_error", y, tips, title=title, note=SEEDS)
 
 
 def draw_exact_sums(selection: Selection) -> alt.FacetChart | None:
-    """Draw the share of sums that are exactly right once rounded, by length, for each model and patience."""
-    frame = _accuracy(selection)
-    frame[["exact_sum_rate", "exact_sum_rate_low", "exact_sum_rate_high"]] *= 100
-    scale, y = alt.Scale(domain=[0, 100]), "exact sums (%)"
+    """Draw the share of rows that are right, by length, for each model and patience; None where nothing says so."""
+    frame, metric = _accuracy(selection), metric_of(selection.frames.trainings)
+    if frame["right_rate"].isna().all():
+        return None
+    frame[["right_rate", "right_rate_low", "right_rate_high"]] *= 100
+    scale, y = alt.Scale(domain=[0, 100]), f"{metric.right} (%)"
     tips = {"series": "model", "length": "length", "text": y, "seeds": "seeds"}
-    title = "Sums that are exactly right, by sequence length"
-    return line_chart(frame, "exact_sum_rate", y, tips, scale=scale, title=title, note=SEEDS)
+    title = f"{metric.rows.capitalize()}, by sequence length"
+    return line_chart(frame, "right_rate", y, tips, scale=scale, title=title, note=SEEDS)
 
 
 def _accuracy(selection: Selection) -> pd.DataFrame:
@@ -68,11 +74,12 @@ def draw_losses(selection: Selection) -> alt.FacetChart | None:
     curves = loss_curves(average_environments(selection.frames.losses))
     kept = np.unique(np.linspace(1, curves["epoch"].max(), MOST_POINTS).round())
     frame = _by_length(curves[curves["epoch"].isin(kept)])
-    tips = {"series": "model", "epoch": "epoch", "text": "validation MSE (quartiles)"}
+    y = f"validation {loss_title(selection.frames.trainings)}"
+    tips = {"series": "model", "epoch": "epoch", "text": f"{y} (quartiles)"}
     title = "Loss on the validation rows, by epoch"
     note = "Medians over the seeds, bands: quartiles. A seed whose training has stopped keeps its last loss."
     x = count_axis("epoch", "epoch")
-    return line_chart(frame, "val_mse", "validation MSE", tips, x=x, title=title, note=note)
+    return line_chart(frame, "val_loss", y, tips, x=x, title=title, note=note)
 
 
 def _by_length(frame: pd.DataFrame) -> pd.DataFrame:
@@ -83,10 +90,11 @@ def _by_length(frame: pd.DataFrame) -> pd.DataFrame:
 def draw_errors(selection: Selection) -> alt.FacetChart | None:
     """Draw the test errors by the true length of the rows."""
     summary = by_length(longest(average_environments(selection.frames.lengths)), most_bands=None)
-    frame = _by_length(summary[summary["mse"] > 0])
-    tips = {"series": "model", "longest": "digits", "rows": "test rows", "text": "test MSE"}
-    x, title = count_axis("longest", "digits in the row"), "Errors by the true length of the rows"
-    return line_chart(frame, "mse", "test MSE", tips, x=x, title=title, note=BANDS, free=("x",))
+    frame = _by_length(summary[summary["error"] > 0])
+    y = f"test {metric_of(selection.frames.trainings).title}"
+    tips = {"series": "model", "longest": "timesteps", "rows": "test rows", "text": y}
+    x, title = count_axis("longest", "timesteps of the row"), "Errors by the true length of the rows"
+    return line_chart(frame, "error", y, tips, x=x, title=title, note=BANDS, free=("x",))
 
 
 def draw_predictions(selection: Selection) -> alt.FacetChart | None:
@@ -95,19 +103,19 @@ def draw_predictions(selection: Selection) -> alt.FacetChart | None:
     frame = name_panels(name_series(predictions, "model"), "model", "length")
     frame = frame.assign(text=frame["prediction"].map(number))
     look = series(frame)
-    chart = alt.Chart().encode(x=alt.X("true_sum:Q", title="true sum"))
-    line = chart.mark_line(style="guide").encode(y="true_sum:Q")
+    chart = alt.Chart().encode(x=alt.X("true_value:Q", title="true value"))
+    line = chart.mark_line(style="guide").encode(y="true_value:Q")
     points = chart.mark_point(opacity=0.5, size=30).encode(
         y=alt.Y("prediction:Q", title="output"),
         color=look["color"],
         shape=look["shape"],
-        tooltip=tooltips({"series": "model", "seed": "seed", "true_sum": "true sum", "text": "output"}),
+        tooltip=tooltips({"series": "model", "seed": "seed", "true_value": "true value", "text": "output"}),
     )
     return panels(
         frame,
         [line, points],
-        title="Outputs and true sums",
-        note="Outputs for the first six test rows, a point for each seed. On the line the output is the sum.",
+        title="Outputs and true values",
+        note="Outputs for the first six test rows, a point for each seed. On the line the output is right.",
         height=150,
         free=("x", "y"),
     )
@@ -116,7 +124,10 @@ def draw_predictions(selection: Selection) -> alt.FacetChart | None:
 def draw_target(selection: Selection) -> alt.FacetChart | None:
     """Draw which share of the seeds has reached the target by when."""
     starts = speed.start_times(selection.frames.turns)[[*CELL, "epoch_s", "start_s", "validation_s"]]
-    reached = target_epochs(selection.frames.losses, selection.target).merge(starts, on=CELL)
+    losses = targeted_losses(selection.frames)
+    if selection.target is None or losses.empty:
+        return None
+    reached = target_epochs(losses, selection.target).merge(starts, on=CELL)
     if reached.empty:
         return None
     steps = pd.concat([_steps(seeds) for _, seeds in reached.groupby(CELL, sort=False)])
@@ -134,7 +145,7 @@ def draw_target(selection: Selection) -> alt.FacetChart | None:
         "Seconds of the start, of the epochs and of a validation after each, as timed where nothing else ran.\n"
         "A curve that ends below 100 %: some seeds did not reach it in the epochs that were trained."
     )
-    title = f"Seeds whose validation MSE is at most {selection.target:g}, over time"
+    title = f"Seeds whose validation loss is at most {selection.target:g}, over time"
     return panels(frame, [line], title=title, note=note)
 
 

@@ -10,8 +10,9 @@ from bench.analysis import accuracy as figures
 from bench.analysis.memory import LEAST_ROWS, curves
 from bench.analysis.select import Selection
 from bench.analysis.statistics import LEAST_SEEDS, RATE_MARGIN, RATIO_MARGIN
-from bench.analysis.targets import agreement, target_epochs, time_to_target
+from bench.analysis.targets import agreement, target_epochs, targeted_losses, time_to_target
 from bench.names import say_count
+from bench.output.names import Metric, metric_of
 from bench.output.tables.table import (
     Column,
     Table,
@@ -24,15 +25,25 @@ from bench.output.tables.table import (
 )
 from bench.records.frame import CELL
 
-BASELINES = {"linear_regression": "linear fit"}
+BASELINES = {
+    "linear_regression": "linear fit",
+    "logistic_regression": "logistic fit",
+    "class_shares": "class shares",
+}
 """What a baseline is called where its name in the records is long."""
 ENOUGH_SEEDS = 10
 """Seeds from which on a share of misses says something."""
 PATIENCE = Column("patiences", "patience", kind="axis")
-MEANING = "Mse ratio: geometric mean of A / B; exact sums: mean of A - B."
+MEANING = "Ratio: geometric mean of A / B; points: mean of A - B."
 VERDICTS = (
     f"equal: shown to lie within {RATIO_MARGIN:g} of ratio 1 and within {100 * RATE_MARGIN:g} points; different: "
     "significant, corrected for all rows (Holm); open: neither is shown, more seeds would tell."
+)
+
+
+LINEAR = (
+    "The linear fit solves the task, since a sum is linear in the digits. The error of a recurrent model depends "
+    "on how far training got as well as on its memory."
 )
 
 
@@ -47,16 +58,16 @@ def accuracy_table(selection: Selection) -> Table:
     )
     frame = pd.concat([frame, baselines.reindex(columns=frame.columns)], ignore_index=True)
     frame = frame.sort_values("length", kind="stable", ignore_index=True).astype({"seeds": "Int64"})
-    task = selection.header.sweep.task
+    task, metric = selection.header.sweep.task, metric_of(trainings)
     frame["seen_share"] = [figures.seen_share(task, int(length)) for length in frame["length"]]
     columns = [
         PATIENCE,
         Column("seeds", "seeds", kind="count"),
-        with_interval("test_mse", "test mse", level=0.95),
-        Column("test_mse_median", "median"),
-        with_interval("exact_sum_rate", "exact sums %", 100, level=0.95),
-        Column("split_test_mse", "split: mse"),
-        Column("split_exact_sum_rate", "split: exact sums %", 100),
+        with_interval("test_error", f"test {metric.error}", level=0.95),
+        Column("test_error_median", "median"),
+        with_interval("right_rate", f"{metric.right} %", 100, level=0.95),
+        Column("split_test_error", f"split: {metric.error}"),
+        Column("split_right_rate", f"split: {metric.right} %", 100),
         Column("seen_share", "split: seen rows %", 100),
         Column("epochs", "epochs", kind="count"),
         Column("stopped_early", "stopped early %", 100),
@@ -66,8 +77,7 @@ def accuracy_table(selection: Selection) -> Table:
         _scope(selection),
         _stopping(trainings),
         "Split: the test rows of the data set itself. Seen rows: the share of them that are equal to a fitted row.",
-        "The linear fit solves the task, since a sum is linear in the digits. The error of a recurrent model depends "
-        "on how far training got as well as on its memory.",
+        LINEAR if task.name == "sum" else "",
         *missing_notes(selection, "accuracy"),
     )
     return cell_table("accuracy", "Accuracy", frame, columns, *notes)
@@ -93,9 +103,9 @@ def _means(trainings: pd.DataFrame) -> str:
 def _scope(selection: Selection) -> str:
     """Describe what the means and their intervals are of."""
     trainings, task = selection.frames.trainings, selection.header.sweep.task
-    rows = int(trainings["test_rows"].max()) if len(trainings) else task.test_rows
+    rows = int(trainings["test_rows"].max()) if len(trainings) else 0
     means = f"{_means(trainings)}, on {rows:,} test rows"
-    if rows <= task.test_rows:
+    if trainings["split_test_error"].isna().all():
         return f"{means}, the split's own: other rows can change a figure by more than other seeds."
     if task.redraw:
         return f"{means} of the same law, drawn apart. Each seed has a data set of its own: intervals are of both."
@@ -115,13 +125,14 @@ def _stopping(trainings: pd.DataFrame) -> str:
 def by_length_table(selection: Selection) -> Table:
     """Tabulate errors by the true length of the test rows."""
     frame = _sorted(figures.by_length(selection.frames.lengths), "shortest")
+    metric = metric_of(selection.frames.trainings)
     frame["true_length"] = _spans(frame["shortest"], frame["longest"])
     columns = [
         PATIENCE,
         Column("true_length", "true length", kind="text"),
         Column("rows", "test rows", kind="count"),
-        with_interval("mse", "test mse", level=0.95),
-        with_interval("exact_sum_rate", "exact sums %", 100, level=0.95),
+        with_interval("error", f"test {metric.error}", level=0.95),
+        with_interval("right_rate", f"{metric.right} %", 100, level=0.95),
     ]
     bands = f"The true lengths are put into at most {figures.MOST_BANDS} bands."
     return cell_table("accuracy-by-length", "Accuracy by true length", frame, columns, _scope(selection), bands)
@@ -136,24 +147,26 @@ def by_model_table(selection: Selection) -> Table:
     """Compare every two models at each length, seed by seed."""
     frame = figures.contrasts(selection.frames.trainings, by="model")
     note = f"Pairs of seeds, averaged over the backends that both models have. {MEANING}"
-    return _contrast_table("accuracy-by-model", "Accuracy of the models compared", frame, note)
+    metric = metric_of(selection.frames.trainings)
+    return _contrast_table("accuracy-by-model", "Accuracy of the models compared", frame, note, metric)
 
 
 def by_backend_table(selection: Selection) -> Table:
     """Compare every two backends for each model and length, seed by seed."""
     frame = figures.contrasts(selection.frames.trainings, by="environment")
     note = f"Pairs of seeds: the same starting weights and batches on both. {MEANING}"
-    return _contrast_table("accuracy-by-backend", "Accuracy of the backends compared", frame, note)
+    metric = metric_of(selection.frames.trainings)
+    return _contrast_table("accuracy-by-backend", "Accuracy of the backends compared", frame, note, metric)
 
 
-def _contrast_table(name: str, title: str, frame: pd.DataFrame, note: str) -> Table:
+def _contrast_table(name: str, title: str, frame: pd.DataFrame, note: str, metric: Metric) -> Table:
     frame = _sorted(frame.assign(pair=frame["first"] + " / " + frame["second"]), "first", "second")
     columns = [
         PATIENCE,
         Column("pair", "A / B", kind="axis"),
         Column("pairs", "pairs", kind="count"),
-        with_interval("mse_ratio", "mse ratio", level=0.95),
-        with_interval("exact_difference", "exact sums points", 100, level=0.95),
+        with_interval("error_ratio", f"{metric.error} ratio", level=0.95),
+        with_interval("right_difference", f"{metric.right} points", 100, level=0.95),
         *texts("verdict"),
     ]
     scope = "Intervals and verdicts are of seeds on one data set and its test rows."
@@ -161,12 +174,13 @@ def _contrast_table(name: str, title: str, frame: pd.DataFrame, note: str) -> Ta
 
 
 def target_table(selection: Selection) -> Table:
-    """Tabulate the epochs and seconds until val_mse reaches the target."""
+    """Tabulate the epochs and seconds until val_loss reaches the target."""
     frames, target = selection.frames, selection.target
     of_training = [*CELL, "patience", "seed"]
     trainings = frames.trainings[[*of_training, "start", "stopped_early"]]
-    epochs = target_epochs(frames.losses, target).merge(trainings, on=of_training)
-    same = agreement(epochs[epochs["start"] == "numpy"])
+    losses = targeted_losses(frames)
+    epochs = target_epochs(losses if target else losses.head(0), target or 0.0).merge(trainings, on=of_training)
+    same = agreement(figures.paired(epochs))
     frame = time_to_target(frames.turns, epochs)
     frame = sort_rows(
         frame.merge(same, on=[name for name in CELL if name != "environment"], how="left", suffixes=("", "_shared"))
@@ -181,7 +195,7 @@ def target_table(selection: Selection) -> Table:
         Column("same_of", "same epoch", kind="text"),
     ]
     notes = (
-        f"First epoch at whose end val_mse is at most {target:g} (--target): medians over seeds, with intervals "
+        f"First epoch at whose end val_loss is at most {target or 0:g} (--target): medians over seeds, with intervals "
         "by their order, from 6 seeds on. A seed that does not reach it counts as never.",
         *_misses(epochs),
         "Accuracy trials are not timed. Training s: epochs times the steady epoch of the same cell where it was timed. "
@@ -189,7 +203,7 @@ def target_table(selection: Selection) -> Table:
         *_agreement(same),
         *missing_notes(selection, "accuracy"),
     )
-    return cell_table("target", f"Time to a val_mse of {target:g}", frame, columns, *notes)
+    return cell_table("target", f"Time to a val_loss of {target or 0:g}", frame, columns, *notes)
 
 
 def _of(count: pd.Series, total: pd.Series) -> pd.Series:
@@ -253,14 +267,14 @@ def memory_table(selection: Selection) -> Table:
 
 
 def predictions_table(selection: Selection) -> Table:
-    """Tabulate the outputs for the first test rows below their sums: lowest seed, largest patience."""
+    """Tabulate the outputs for the first test rows below their true values: lowest seed, largest patience."""
     rows = figures.longest(selection.frames.predictions)
     rows = rows[rows["seed"] == rows.groupby(CELL)["seed"].transform("min")]
     sums = rows.drop_duplicates(["length", "row"]).assign(
-        model="true sum", environment="", device="cpu", threads="1", variant="default"
+        model="true value", environment="", device="cpu", threads="1", variant="default"
     )
     outputs = rows.pivot(index=CELL, columns="row", values="prediction").reset_index()
-    true_sums = sums.pivot(index=CELL, columns="row", values="true_sum").reset_index()
+    true_sums = sums.pivot(index=CELL, columns="row", values="true_value").reset_index()
     frame = pd.concat([true_sums, sort_rows(outputs)]).sort_values("length", kind="stable", ignore_index=True)
     frame.columns = pd.Index([name if isinstance(name, str) else f"row_{name}" for name in frame.columns])
     columns = [*(Column(name, name.replace("_", " ")) for name in frame.columns if name not in CELL)]

@@ -8,6 +8,7 @@ from bench.analysis import accuracy, speed
 from bench.analysis.select import Selection
 from bench.analysis.statistics import LEAST_PROCESSES, order_rank
 from bench.names import say_count
+from bench.output.names import metric_of
 from bench.output.tables.table import (
     Column,
     Table,
@@ -36,11 +37,12 @@ def overview(selection: Selection) -> Table:
     environments = [name for name in frame.columns if name not in place]
     trainings = selection.frames.trainings
     trainings = trainings[trainings["variant"] == str(main.trained_variants[0])]
+    metric = metric_of(trainings)
     notes = [f"Milliseconds of a steady epoch, {_epoch_size(cells)}. {process_note(cells)}" if len(cells) else ""]
     if len(trainings):
         longest = accuracy.longest(trainings)
         learned = accuracy.accuracy(accuracy.average_environments(longest))
-        frame = frame.merge(learned[[*place, "test_mse", "exact_sum_rate"]], on=place, how="outer")
+        frame = frame.merge(learned[[*place, "test_error", "right_rate"]], on=place, how="outer")
         notes.append(
             f"Errors on {int(longest['test_rows'].max()):,} test rows: means over all backends and "
             f"{say_count(longest['seed'].nunique(), 'seed')}."
@@ -51,8 +53,8 @@ def overview(selection: Selection) -> Table:
     best = frozenset((rows[cell.model, cell.length], str(cell.environment)) for cell in fastest.itertuples())
     columns = [
         *(Column(name, f"{name} ms", MS, about=name) for name in environments),
-        Column("test_mse", "test mse"),
-        Column("exact_sum_rate", "exact sums %", PERCENT),
+        Column("test_error", f"test {metric.error}"),
+        Column("right_rate", f"{metric.right} %", PERCENT),
     ]
     variant = f"Of the variant {main.variants[0]}." if str(main.variants[0]) != "default" else ""
     notes += [variant, control_note(selection), MARKED if best else ""]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bench.errors import NotAvailableError
 from seqsum_core.settings import MODELS, NetworkSettings, TrainingSettings
-from seqsum_core.task import Sequences
+from seqsum_core.tasks import Sequences
 
 if TYPE_CHECKING:  # it imports Keras
     from seqsum_core.nn.execution_path import ExecutionPath

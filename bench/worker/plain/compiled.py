@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.worker import plain
 from bench.worker.plain import Array
-from seqsum_core.task import Sequences
+from seqsum_core.tasks import Sequences
 
 Weights = list[Any]
 """Kernel, recurrent kernel and bias of the layer, kernel and bias of the Dense one, in Keras' shapes."""

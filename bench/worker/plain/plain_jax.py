@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench.worker.plain import Array, PlainNetwork
 from bench.worker.plain.compiled import Operations, Weights, as_arrays, descend, loss
 from seqsum_core.nn.execution_path import ExecutionPath
-from seqsum_core.task import Sequences
+from seqsum_core.tasks import Sequences
 
 State = tuple[Weights, Weights]
 """Weights and the optimizer's velocities."""

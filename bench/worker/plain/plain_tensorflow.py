@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench.worker.plain import Array, PlainNetwork
 from bench.worker.plain.compiled import Cell, Operations, States, Weights, as_arrays, descend, loss
 from seqsum_core.nn.execution_path import ExecutionPath
-from seqsum_core.task import Sequences
+from seqsum_core.tasks import Sequences
 
 
 def scan(cell: Cell, start: States, inputs: Any) -> States:

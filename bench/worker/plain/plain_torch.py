@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bench.worker import plain
 from bench.worker.plain import Array, PlainNetwork
 from seqsum_core.nn.execution_path import ExecutionPath, fused_kernels
-from seqsum_core.task import Sequences
+from seqsum_core.tasks import Sequences
 
 KERNELS = {"simple_rnn": torch._VF.rnn_tanh, "lstm": torch._VF.lstm, "gru": torch._VF.gru}
 

@@ -17,7 +17,7 @@ from seqsum_core.nn.replicas.model import Replicas
 from seqsum_core.nn.training import Trained
 from seqsum_core.settings import NetworkSettings, TrainingSettings, require
 from seqsum_core.stopping import StopTracker
-from seqsum_core.task import Sequences, Split, batch_order
+from seqsum_core.tasks import Sequences, Split, batch_order
 
 MOST_PREDICTED = 2_000
 """Rows that are predicted at once: the states of all replicas are held."""
@@ -137,7 +137,7 @@ class ReplicaBatches(keras.utils.PyDataset):  # type: ignore[misc]
         super().__init__(workers=1, use_multiprocessing=False)
         inputs = {id(shared): shared.inputs().transpose(1, 2, 0) for shared in rows}  # the rows of most are the same
         self._inputs = [inputs[id(of_replica)] for of_replica in rows]
-        self._sums = [of_replica.sums for of_replica in rows]
+        self._sums = [of_replica.y for of_replica in rows]
         self._batch_size, self._orders = batch_size, orders
         self.steps_per_epoch: int = ceil(orders.shape[2] / batch_size)
 
@@ -169,7 +169,7 @@ class KeepReplicasAtStops(keras.callbacks.Callback):  # type: ignore[misc]
         self._errors, self._report = errors, report
         judged = [np.concatenate([split.validation.inputs(), split.test.inputs()]) for split in data]
         self._inputs = np.stack(judged).transpose(0, 2, 3, 1)
-        self._sums = np.stack([split.validation.sums for split in data])
+        self._sums = np.stack([split.validation.y for split in data])
         self.kept: dict[tuple[int, int], Trained] = {}
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
