@@ -57,7 +57,26 @@ class OptimizerCase:
         return "optimizer"
 
 
-Case = ModelCase | OptimizerCase
+@dataclass(frozen=True, kw_only=True)
+class TrainingCase:
+    """A training of a user's own: its first step and some epochs. No reference: backends are compared with each other.
+
+    Args:
+        start: file of the starting weights of a user's own model, see `nn.own.load_start`.
+    """
+
+    kind: Literal["training"] = "training"
+    model: str
+    task: TaskSettings
+    length: int
+    training: TrainingSettings
+    start: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.length}"
+
+
+Case = ModelCase | OptimizerCase | TrainingCase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +132,7 @@ def optimizer_batch() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return GRADIENT_SIZES[np.newaxis].astype(np.float32), np.full((1, 1), -0.5, np.float32)
 
 
-def reference(case: Case) -> list[Quantity]:
+def reference(case: ModelCase | OptimizerCase) -> list[Quantity]:
     """Compute a case in float64."""
     if isinstance(case, ModelCase):
         return _model_reference(case)

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from factories import make_cell
 
+from bench.measure.parity import OWN_LIMITS, compare
 from bench.plan.cells import Group, Settings
 from bench.plan.timing import Timing
 from bench.records.schema import Accuracy
 from bench.worker import messages
 from bench.worker.__main__ import Server
+from seqsum_core.parity_case import TrainingCase
 from seqsum_core.settings import TaskSettings, TrainingSettings, VariantSettings
 
 pytestmark = pytest.mark.backend
@@ -59,10 +61,14 @@ def train(server: Server, asked: Any, folder: Path | None) -> Accuracy:
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_models(server: Server, tmp_path: Path, name: str) -> None:
+def test_models(server: Server, tmp_path: Path, name: str, backend: str) -> None:
     """They run from the start that was drawn once, and say what they are trained with."""
     asked = group(f"own_models:{name}")
     checked = check(server, asked, tmp_path)
+    if (name, backend) == ("stateful", "torch"):  # Keras 3.15.1 changes the states of such a layer in place
+        assert isinstance(checked, messages.Error) and "must train on a batch" in checked.reason
+        assert "modified by an inplace operation" in checked.reason
+        return
     assert isinstance(checked, messages.Checked), checked
     record = train(server, asked, tmp_path)
     assert record.start == "shared" and len(record.start_hash) == 12
@@ -218,3 +224,18 @@ def test_wrapped_module_of_torch(server: Server, tmp_path: Path, backend: str) -
     asked = group("own_models:wrapped_torch")
     assert isinstance(check(server, asked, tmp_path), messages.Checked)
     assert train(server, asked, tmp_path).start == "shared"
+
+
+def test_parity_of_a_training(server: Server, tmp_path: Path) -> None:
+    """The first step and the curve of a training start from the weights that were drawn once."""
+    asked = group("own_models:stack", seeds=(0,))
+    assert isinstance(check(server, asked, tmp_path), messages.Checked)
+    start = str(tmp_path / f"own_models.stack-{LENGTH}.npz")
+    settings = asked.settings
+    case = TrainingCase(model="own_models:stack", task=SUM, length=LENGTH, training=settings.training, start=start)
+    first, again = (server.reply(messages.Parity(case=case)) for _ in range(2))
+    assert isinstance(first, messages.ParityDone) and isinstance(again, messages.ParityDone), first
+    assert [each.check for each in first.quantities].count("gradient") == 8
+    assert all(row["passed"] for row in compare("b", "c", again.quantities, first.quantities, OWN_LIMITS))
+    with np.load(start) as arrays:
+        np.testing.assert_array_equal(first.quantities[0].array(), arrays["0/0"])

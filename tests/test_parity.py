@@ -23,7 +23,7 @@ def model_case(model: str, *, mask: bool = False) -> ModelCase:
     return ModelCase(model=model, length=4, network=NetworkSettings(mask=mask), training=TRAINING, seed=0)
 
 
-def failed(parity: Any, case: Case, planted: str = "") -> set[str]:
+def failed(parity: Any, case: ModelCase | OptimizerCase, planted: str = "") -> set[str]:
     """Return the checks that a backend fails in a case, with or without a planted error."""
     wrong = {"build": getattr(pytest.importorskip("wrong_models"), planted)} if planted else {}
     checks = compare("this", str(case), parity.compute(case, **wrong), reference(case))

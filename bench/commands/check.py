@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from bench.commands.app import Backends, GroupedOptions, Json, Pythons, app, errors, say, show
+from bench.commands.app import Backends, GroupedOptions, Json, Pythons, app, errors, say, show, what
+from bench.errors import UserError
 from bench.measure.environments import parse_pythons
 from bench.plan.cells import Device
 
@@ -66,15 +67,32 @@ def replay(
 
 
 @app.command(cls=GroupedOptions)
-def parity(backend: Backends = [], python: Pythons = [], json_: Json = False) -> None:
-    """Check that the backends compute the same.
+def parity(
+    backend: Backends = [],
+    model: Annotated[str | None, what(help="Only this model, such as mine:build: backends against each other.")] = None,
+    task: Annotated[str, what(help="With --model: what it is trained on.")] = "sum",
+    length: Annotated[int, what(help="With --model: timesteps.")] = 12,
+    epochs: Annotated[int, what(min=1, help="With --model: epochs of the curve.")] = 5,
+    python: Pythons = [],
+    json_: Json = False,
+) -> None:
+    """Check that the backends compute the same: built-in models against NumPy, or a model of your own.
 
-    Example: seqsum parity --backend jax --backend torch
+    Example: seqsum parity --model mine:build --task mine:rows --length 50
     """
-    from bench.measure.parity import check_parity
+    from bench.measure.advise import Training
+    from bench.measure.parity import check_parity, check_training
     from bench.output import parity as output
 
-    result = check_parity(backend, pythons=parse_pythons(python), say=say)
+    if model is None:
+        if (task, length, epochs) != ("sum", 12, 5):
+            raise UserError(
+                "`--task`, `--length` and `--epochs` need `--model`. Received: none. Add --model lstm, say."
+            )
+        result = check_parity(backend, pythons=parse_pythons(python), say=say)
+    else:
+        training = Training(model=model, task=task, length=length)
+        result = check_training(training, backend, pythons=parse_pythons(python), say=say, epochs=epochs)
     show(result, output.document, output.print_parity, json_=json_)
     if not result.passed:
         raise typer.Exit(1)

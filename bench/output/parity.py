@@ -7,12 +7,11 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from bench.measure.parity import LIMITS, REFERENCE, Parity
+from bench.measure.parity import Parity
+from bench.names import say_count
 from bench.output.replay import versions_text
 from bench.output.tables import Column, Table
 from bench.output.text import number, print_text
-
-CHECKS = [Column(check, check, kind="text") for check in LIMITS]
 
 
 def print_parity(parity: Parity, console: Console) -> None:
@@ -20,7 +19,7 @@ def print_parity(parity: Parity, console: Console) -> None:
     lines = [
         f"Parity: {'PASS' if parity.passed else 'FAIL'}",
         f"{versions_text(parity.workers) or 'no backend'}, CPU, float32",
-        f"{len(parity.cases)} cases, {parity.epochs} epochs; reference: {REFERENCE}",
+        f"{say_count(len(parity.cases), 'case')}, {say_count(parity.epochs, 'epoch')}; reference: {parity.reference}",
         *(f"missing: {environment}: {reason}" for environment, reason in parity.missing.items()),
     ]
     console.print(*lines, sep="\n", markup=False, highlight=False)
@@ -33,25 +32,26 @@ def tables(parity: Parity) -> list[Table]:
     checks = parity.checks
     if checks.empty:
         return []
-    by_environment = _largest(checks, "environment")
-    by_environment.loc["limit"] = pd.Series(LIMITS).map(number)
+    by_environment = _largest(parity, "environment")
+    by_environment.loc["limit"] = pd.Series(parity.limits).map(number)
+    shown = [Column(check, check, kind="text") for check in parity.limits]
     failed = checks[~checks["passed"]]
     failed = failed.assign(difference=failed["difference"].map(_text), limit=failed["limit"].map(number))
-    note = "Relative to NumPy in float64. Not alike: another shape, or on one side only. See docs/parity.md."
+    note = f"Relative to {parity.reference}. Not alike: another shape, or on one side only. See docs/parity.md."
     verdict = Column("verdict", "verdict", kind="text")
     made = [
         Table(
             "parity",
             "Largest differences",
             by_environment.rename_axis("environment").reset_index(),
-            [Column("environment", "backend", kind="axis"), *CHECKS, verdict],
+            [Column("environment", "backend", kind="axis"), *shown, verdict],
             (note,),
         ),
         Table(
             "parity-by-case",
             "The same by case, over all environments",
-            _largest(checks, "case").reset_index(),
-            [Column("case", "case", kind="axis"), *CHECKS, verdict],
+            _largest(parity, "case").reset_index(),
+            [Column("case", "case", kind="axis"), *shown, verdict],
         ),
         Table(
             "parity-failures",
@@ -67,11 +67,12 @@ def tables(parity: Parity) -> list[Table]:
     return [table for table in made if not table.frame.empty]
 
 
-def _largest(checks: pd.DataFrame, by: str) -> pd.DataFrame:
+def _largest(parity: Parity, by: str) -> pd.DataFrame:
     """Return the largest difference of each check as text, and the verdict, in order of appearance."""
+    checks = parity.checks
     groups = checks.groupby([by, "check"], sort=False)["difference"].max().unstack("check")
     passed = checks.groupby(by, sort=False)["passed"].all()
-    texts = groups.reindex(index=passed.index, columns=list(LIMITS)).map(_text)
+    texts = groups.reindex(index=passed.index, columns=list(parity.limits)).map(_text)
     return texts.assign(verdict=passed.map({True: "pass", False: "FAIL"}))
 
 
@@ -83,10 +84,10 @@ def document(parity: Parity) -> dict[str, Any]:
     """Return everything, for JSON, which has no infinity: null is what could not be compared."""
     return {
         "verdict": "pass" if parity.passed else "fail",
-        "reference": REFERENCE,
+        "reference": parity.reference,
         "cases": list(parity.cases),
         "epochs": parity.epochs,
-        "limits": dict(LIMITS),
+        "limits": dict(parity.limits),
         "workers": [worker.model_dump(mode="json") for worker in parity.workers.values()],
         "missing": dict(parity.missing),
         "checks": json.loads(parity.checks.to_json(orient="records", double_precision=15)),

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator
@@ -84,6 +85,11 @@ class Cell(Frozen):
         threads = {1: "", "default": " default threads"}.get(self.threads, f" {self.threads} threads")
         variant = "" if self.variant == VariantSettings() else f" ({self.variant})"
         return f"{self.environment} {self.model} {self.length}{threads}{variant}"
+
+
+def start_file(folder: Path, cell: Cell) -> Path:
+    """Return where the starting weights of a user's own model are."""
+    return folder / f"{cell.model.replace(':', '.')}-{cell.length}.npz"
 
 
 class Settings(Frozen):

@@ -12,10 +12,10 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.plan.cells import Group, Trial
+from bench.plan.cells import Group, Trial, start_file
 from bench.records.failures import WorkerError, failure
 from bench.records.schema import Accuracy, Failure, Memory
-from bench.worker.models import build_model, draw_rows, start_file
+from bench.worker.models import build_model, draw_rows
 from seqsum_core import metrics
 from seqsum_core.article import reference
 from seqsum_core.article.reference import Dtype

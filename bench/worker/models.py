@@ -7,7 +7,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from bench.plan.cells import Cell, Group, Trial
+from bench.plan.cells import Group, Trial, start_file
 from bench.worker import plain
 from bench.worker.plain import PlainNetwork
 from seqsum_core import tasks
@@ -32,11 +32,6 @@ def draw_rows(trial: Trial | Group, *, seed: int = 0) -> Split:
     """
     settings = trial.settings.task
     return tasks.split(tasks.draw(settings, length=trial.cell.length, seed=seed), settings)
-
-
-def start_file(folder: Path, cell: Cell) -> Path:
-    """Return where the starting weights of a user's own model are."""
-    return folder / f"{cell.model.replace(':', '.')}-{cell.length}.npz"
 
 
 def build_model(trial: Trial | Group, task: Task) -> Any:

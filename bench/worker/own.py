@@ -3,8 +3,9 @@
 Imported by the worker only, after the backend was imported.
 """
 
+from bench.plan.cells import start_file
 from bench.worker import messages
-from bench.worker.models import build_model, draw_rows, start_file
+from bench.worker.models import build_model, draw_rows
 from seqsum_core.nn import models, own
 from seqsum_core.settings import require
 

@@ -162,8 +162,8 @@ def try_model(model: keras.Model, name: str, data: Split, *, batch_size: int) ->
             validation_batch_size=batch_size,
         ).history
     except Exception as error:
-        rule = f"Model `{name}` must train on the task's targets: {_shape_text(y.shape[1:])}."
-        require(False, rule, _line(error), f"Change its loss ({loss_name(model)}) or its output.")
+        rule = f"Model `{name}` must train on a batch, with targets of {_shape_text(y.shape[1:])}."
+        require(False, rule, _line(error), f"Look at its loss, {loss_name(model)}, and its output.")
     for log in ("loss", "val_loss"):
         step = "train_step" if log == "loss" else "test_step"
         rule = f'Model `{name}` must log "loss": its {step} is its own.'
