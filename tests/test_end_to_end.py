@@ -149,9 +149,20 @@ def test_expected_path(folder: Folder) -> None:
     assert "Failures" in answer.stdout
 
 
-def test_own_model(folder: Folder) -> None:
-    folder.run("--backend", BACKENDS[0], "--model", "own_models:uncompiled", PYTHONPATH=str(PROJECT / "tests"))
-    assert set(folder.load("trainings")["model"]) == {"own_models:uncompiled"}
+def test_own_training(folder: Folder) -> None:
+    """All backends start from the same weights, and learn the same."""
+    own = ("--model", "own_models:classes_compiled", "--task", "own_models:three_classes", "--axis", "batch_size=20")
+    path = os.pathsep.join([str(PROJECT / "tests"), os.environ.get("PYTHONPATH", "")])
+    folder.run(*own, PYTHONPATH=path)
+    trainings = folder.load("trainings")
+    assert set(trainings["model"]) == {"own_models:classes_compiled"} and set(trainings["judge"]) == {"class"}
+    assert set(trainings["environment"]) == set(BACKENDS) and trainings["start_hash"].nunique() == 1
+    errors = trainings["test_error"]
+    assert errors.max() - errors.min() < 1e-4 * errors.max()
+    accuracy = folder.call("seqsum", "table", "--show", "accuracy", "--format", "csv").stdout
+    assert "test cross-entropy" in accuracy and "logistic fit" in accuracy
+    wrong = folder.call("seqsum", "run", "--sweep", "tiny.toml", *own, "--axis", "units=4,8", code=2, PYTHONPATH=path)
+    assert "`units` does not reach own_models:classes_compiled" in wrong.stderr
 
 
 BURNER = "while True: pass"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bench.measure.parity import all_cases, compare
-from seqsum_core.parity_case import Case, ModelCase, OptimizerCase, reference
+from seqsum_core.parity_case import ModelCase, OptimizerCase, reference
 from seqsum_core.settings import MODELS, NetworkSettings, TrainingSettings
 
 pytestmark = pytest.mark.backend
@@ -50,7 +50,7 @@ def test_optimizer_agrees_with_float64(parity: Any) -> None:
         (OPTIMIZER, "epsilon_outside_the_root", {"update"}),
     ],
 )
-def test_planted_error(parity: Any, case: Case, planted: str, checks: set[str]) -> None:
+def test_planted_error(parity: Any, case: ModelCase | OptimizerCase, planted: str, checks: set[str]) -> None:
     assert failed(parity, case, planted) == checks
 
 

@@ -197,15 +197,15 @@ def advise(
     training: Training,
     environments: Sequence[str] = (),
     *,
-    budget_s: float,
-    pythons: Mapping[str, str],
-    say: Callable[[str], None],
-    results: Path,
+    budget_s: float = 120.0,
+    pythons: Mapping[str, str] | None = None,
+    say: Callable[[str], None] = print,
+    results: Path = Path("results"),
     command: str = "seqsum advise",
 ) -> Advice:
     """Measure the sensible candidates and rank them.
 
-        advise(Training(model="lstm", length=100), budget_s=120, pythons={}, say=print, results=Path("results"))
+        advise(Training(model="mine:build", task="mine:rows", length=50), budget_s=600).best.name
 
     Args:
         training: what is asked for.
@@ -226,7 +226,7 @@ def advise(
             f"Received: {budget_s:g}. Give 120, say."
         )
     training.sweep(environments or ["jax"])  # before anything is looked for
-    interpreters, missing = find_available(environments, device=training.device, pythons=pythons)
+    interpreters, missing = find_available(environments, device=training.device, pythons=pythons or {})
     if missing:
         raise UserError(next(iter(missing.values())))
     sweep = training.sweep(list(interpreters))

@@ -163,6 +163,8 @@ def prepare_pool(pool: WorkerPool, sweep: Sweep) -> Prepared:
             answers[environment] = result
         elif isinstance(result.__cause__, UserError):
             raise result.__cause__
+        elif environment in workers:
+            raise UserError(f"{environment} cannot try what was asked for: {result}. Ask for something smaller.")
         else:
             python = pool.pythons[environment]
             raise UserError(f"Environment {environment} does not start: {result}. Its interpreter is {python}.")

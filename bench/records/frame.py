@@ -38,7 +38,7 @@ TURNS = [
     *("process", "is_control", "round", "counted", "epoch_s", "epochs", "warmup_epochs", "seconds", "started_after_s"),
     *("disturbed", "others_cpu_s", "steal_s", "involuntary_switches", "device_lag_s", "energy_j", "process_start_s"),
     *("import_s", "build_s", "first_epoch_s", "start_s", "validation_s", "rows_per_epoch", "steps_per_epoch"),
-    *("padding_share", "peak_rss_bytes", "peak_device_bytes", "recurrence", "xla", "compilations"),
+    *("padding_share", "peak_rss_bytes", "peak_device_bytes", "recurrence", "xla", "compilations", "compute_dtype"),
 ]
 OF_CELL = [*RUN, *CELL, *SETTINGS]
 TRAINING = [*OF_CELL, "seed", "patience"]
@@ -122,7 +122,7 @@ class Frames:
         process = _stored(
             records,
             *("process", "is_control", "process_start_s", "import_s", "build_s", "start_s", "rows_per_epoch"),
-            *("steps_per_epoch", "padding_share", "peak_rss_bytes", "peak_device_bytes"),
+            *("steps_per_epoch", "padding_share", "peak_rss_bytes", "peak_device_bytes", "compute_dtype"),
         )
         paths = [record.execution_path for record in records]
         process |= {

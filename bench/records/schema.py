@@ -171,6 +171,8 @@ class Speed(Frozen):
         peak_rss_bytes: most memory the process held during the training, libraries included.
         peak_device_bytes: most memory held on the GPU, or None.
         execution_path: None in records of protocol 1.
+        compute_dtype: what the layers with weights compute in, read from the model; None for a ceiling, and not known
+            in older records.
         node: of the cluster that measured it, or None.
     """
 
@@ -190,6 +192,7 @@ class Speed(Frozen):
     peak_rss_bytes: int
     peak_device_bytes: int | None
     execution_path: ExecutionPath | None
+    compute_dtype: str | None = None
     node: str | None = None
 
     @cached_property

@@ -93,6 +93,11 @@ class KerasModel:
 
         self.steps_per_epoch = ceil(rows / self._batch_size) if self._batches is None else len(self._batches)
 
+    @property
+    def compute_dtype(self) -> str:
+        """Return what its layers with weights compute in."""
+        return own.compute_dtypes(self._model)
+
     def fit(self, go_on: GoOn) -> list[float]:
         """Train until `go_on`, which is given all epoch times so far, returns False; return the epoch times."""
         return training.fit_for_speed(

@@ -111,6 +111,7 @@ class SpeedTrial:
             peak_rss_bytes=peak_rss_bytes,
             peak_device_bytes=peak_device_bytes,
             execution_path=ExecutionPath(**asdict(path)),
+            compute_dtype=getattr(model, "compute_dtype", None),
         )
 
 

@@ -78,14 +78,12 @@ class ModelFacts:
         shapes: of the weights, as `model.get_weights()` orders them.
         compiled: whether the function compiles it.
         loss: its name, "+ penalties" if regularizers add to it; "own step" where the model's own step decides it.
-        dtypes: that its layers compute in.
     """
 
     fingerprint: str
     shapes: tuple[tuple[int, ...], ...]
     compiled: bool
     loss: str
-    dtypes: tuple[str, ...]
 
 
 def facts_of(model: keras.Model, name: str, *, compiled: bool) -> ModelFacts:
@@ -94,9 +92,13 @@ def facts_of(model: keras.Model, name: str, *, compiled: bool) -> ModelFacts:
     parts = [_source(name), [type(layer).__name__ for layer in layers_of(model)], shapes, loss_name(model)]
     if compiled:
         parts += [sorted(map(str, model.optimizer.get_config().items())), str(model.jit_compile)]
-    dtypes = tuple(sorted({layer.compute_dtype for layer in layers_of(model) if layer.weights}))
     fingerprint = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
-    return ModelFacts(fingerprint, shapes, compiled, loss_name(model), dtypes)
+    return ModelFacts(fingerprint, shapes, compiled, loss_name(model))
+
+
+def compute_dtypes(model: keras.Model) -> str:
+    """Return what the layers of a model that have weights compute in: "float32", or several joined by commas."""
+    return ", ".join(sorted({layer.compute_dtype for layer in layers_of(model) if layer.weights}))
 
 
 def _source(name: str) -> str:

@@ -24,6 +24,7 @@ from bench.output.tables.table import (
     with_interval,
 )
 from bench.records.frame import CELL
+from seqsum_core.tasks import Task
 
 BASELINES = {
     "linear_regression": "linear fit",
@@ -78,9 +79,19 @@ def accuracy_table(selection: Selection) -> Table:
         _stopping(trainings),
         "Split: the test rows of the data set itself. Seen rows: the share of them that are equal to a fitted row.",
         LINEAR if task.name == "sum" else "",
+        *_other_losses(trainings),
         *missing_notes(selection, "accuracy"),
     )
     return cell_table("accuracy", "Accuracy", frame, columns, *notes)
+
+
+def _other_losses(trainings: pd.DataFrame) -> list[str]:
+    """Name the models that are trained with another loss than their task's."""
+    other = trainings[trainings["loss_name"] != trainings["judge"].map(lambda judge: Task(judge).loss)]
+    names = other.drop_duplicates(["model", "loss_name"])
+    return [
+        f"{row.model} is trained with another loss, {row.loss_name}: it has no target." for row in names.itertuples()
+    ]
 
 
 def _sorted(frame: pd.DataFrame, *others: str) -> pd.DataFrame:
