@@ -30,6 +30,7 @@ from bench.records.schema import Accuracy, Speed
 from bench.records.store import RunWriter, check_writable, start_run
 from bench.worker import messages
 from seqsum_core.settings import VariantSettings
+from seqsum_core.tasks import SUM, Task, draw, task_of
 
 LEAST_BUDGET_S = 30.0
 """A smaller budget may not be enough for one candidate: importing a framework alone can take 10 s."""
@@ -177,6 +178,7 @@ class Advice:
         untried: names of those for which no time was left.
         spent_s: seconds that the search took.
         compiled: whether the user's own model compiles itself.
+        task: what is read and output.
         run: folder of the records.
     """
 
@@ -185,6 +187,7 @@ class Advice:
     untried: tuple[str, ...]
     spent_s: float
     compiled: bool = False
+    task: Task = SUM
     run: Path | None = None
 
     @property
@@ -242,7 +245,10 @@ def advise(
             search = _Search(training, sweep, pool, writer, deadline_s=begun_s + budget_s, begun_s=begun_s, say=say)
             candidates, untried = search.run(_cells(training, sweep, is_compiled=compiled))
         spent_s = monotonic() - begun_s
-    return Advice(training, tuple(candidates), tuple(untried), spent_s, compiled, writer.folder)
+    task = prepared.task
+    if sweep.task.rows is not None:
+        task = task_of(draw(sweep.task, length=training.length), training.task)
+    return Advice(training, tuple(candidates), tuple(untried), spent_s, compiled, task, writer.folder)
 
 
 def _cells(training: Training, sweep: Sweep, *, is_compiled: bool) -> list[Cell]:

@@ -34,6 +34,7 @@ from bench.records.store import RunWriter
 from bench.worker.messages import Check, Checked
 from seqsum_core import __version__
 from seqsum_core.settings import VariantSettings
+from seqsum_core.tasks.rows import SUM, Task
 
 STARTS = "starts"
 """The folder of a run that holds the starting weights of the user's own models."""
@@ -52,6 +53,7 @@ class Prepared(Frozen):
         nodes: the machines, if they are not this one.
         own: a hash of each model and task of the user's own.
         compiled: models of the user's own that compile themselves.
+        task: what the user's own task has to be read and output, or what the task of the user's own model has.
     """
 
     workers: tuple[Worker, ...]
@@ -63,6 +65,7 @@ class Prepared(Frozen):
     nodes: tuple[Node, ...] = ()
     own: dict[str, str] = Field(default_factory=dict)
     compiled: tuple[str, ...] = ()
+    task: Task = SUM
 
 
 class Executor(AbstractContextManager["Executor"], Protocol):
@@ -178,6 +181,7 @@ def prepare_pool(pool: WorkerPool, sweep: Sweep) -> Prepared:
         available_bytes=psutil.virtual_memory().available,
         own=_fingerprints(sweep, answers, first),
         compiled=tuple({place.rpartition(" ")[0] for place, told in answers[first].items() if told.compiled}),
+        task=next((told.shape for told in answers[first].values()), SUM),
     )
 
 

@@ -12,6 +12,7 @@ from bench.measure.advise import Advice, Candidate, Training
 from bench.output.tables import Column, Table, with_interval
 from bench.output.text import interval, number, print_text
 from seqsum_core.settings import VariantSettings
+from seqsum_core.tasks import Task
 
 SHOWN = ("start_s", "epoch_s", "total_s", "peak_bytes")
 SAME_LOSS = 1e-3
@@ -134,8 +135,7 @@ def snippet(advice: Advice) -> str:
         return ""
     cell, variant, training = advice.best.cell, advice.best.cell.variant, advice.training
     fused = variant.implementation == "fused"
-    loss = "sparse_categorical_crossentropy" if training.task == "digits" else "mean_squared_error"
-    compiled = ['optimizer="rmsprop"', f'loss="{loss}"']
+    compiled = ['optimizer="rmsprop"', f'loss="{advice.task.loss}"']
     for name in ("jit_compile", "steps_per_execution"):
         if (value := getattr(variant, name)) != getattr(VariantSettings(), name):
             compiled.append(f"{name}={value!r}")
@@ -146,7 +146,7 @@ def snippet(advice: Advice) -> str:
         f'os.environ["KERAS_BACKEND"] = "{cell.backend}"  # before keras is imported',
         "import keras",
         *(["from seqsum_core.nn import fused"] if fused else []),
-        *(_own_lines(training, fused) if training.is_own else _built_in_lines(training, variant)),
+        *(_own_lines(training, fused) if training.is_own else _built_in_lines(training, variant, advice.task)),
     ]
     return "\n".join(lines + ([] if advice.compiled else [f"model.compile({', '.join(compiled)})"]))
 
@@ -157,17 +157,16 @@ def _own_lines(training: Training, fused: bool) -> list[str]:
     return [f"import {module}", "", *(["with fused.replacing():", f"    {call}"] if fused else [call])]
 
 
-def _built_in_lines(training: Training, variant: VariantSettings) -> list[str]:
+def _built_in_lines(training: Training, variant: VariantSettings, task: Task) -> list[str]:
     fused = variant.implementation == "fused"
     unroll = ", unroll=True" if variant.unroll else ""
-    features = {"adding": 2, "digits": 64 // training.length}.get(training.task, 1)
-    outputs = '10, activation="softmax"' if training.task == "digits" else "1"
+    softmax = ', activation="softmax"' if task.judge == "class" else ""
     return [
         "",
         f"model = {'fused' if fused else 'keras'}.Sequential([",
-        f"    keras.Input(({training.length}, {features})),",
+        f"    keras.Input(({training.length}, {task.features})),",
         f"    {'fused' if fused else 'keras.layers'}.{LAYERS[training.model]}({training.units or 16}{unroll}),",
-        f"    keras.layers.Dense({outputs}),",
+        f"    keras.layers.Dense({task.outputs}{softmax}),",
         "])",
     ]
 

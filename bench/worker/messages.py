@@ -15,6 +15,7 @@ from bench.plan.timing import Runtime
 from bench.records.schema import Accuracy, Baseline, Failure, Fault, Speed, Turn, Worker
 from seqsum_core.parity_case import Case, Quantity
 from seqsum_core.settings import TaskSettings, VariantSettings
+from seqsum_core.tasks.rows import SUM, Task
 
 
 class Start(Frozen):
@@ -141,6 +142,7 @@ class Checked(Frozen):
 
     Args:
         model: a hash of a user's own model; `task`: of the rows of a user's own task; empty where they are not.
+        shape: what the task has to be read and output.
         shapes: of the weights of a user's own model.
         compiled: whether its function compiles it.
         loss_name: of the loss that it is trained with.
@@ -149,6 +151,7 @@ class Checked(Frozen):
     kind: Literal["checked"] = "checked"
     model: str = ""
     task: str = ""
+    shape: Task = SUM
     shapes: tuple[tuple[int, ...], ...] = ()
     compiled: bool = False
     loss_name: str = ""

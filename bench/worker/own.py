@@ -29,7 +29,7 @@ def check(request: messages.Check) -> messages.Checked:
     task = own.fingerprint(arrays) if of_task else ""
     model = build_model(trial, data.task)
     if ":" not in name:
-        return messages.Checked(task=task)
+        return messages.Checked(task=task, shape=data.task)
     compiled = own.build_own(name, trial.cell.length).compiled
     for variant in request.variants:
         is_fused = variant.implementation == "fused"
@@ -42,5 +42,10 @@ def check(request: messages.Check) -> messages.Checked:
         starts = own.draw_starts(name, trial.cell.length, data, seeds=request.seeds)
         own.save_starts(start_file(request.starts, trial.cell), starts)
     return messages.Checked(
-        model=facts.fingerprint, task=task, shapes=facts.shapes, compiled=compiled, loss_name=facts.loss
+        model=facts.fingerprint,
+        task=task,
+        shape=data.task,
+        shapes=facts.shapes,
+        compiled=compiled,
+        loss_name=facts.loss,
     )

@@ -145,17 +145,25 @@ def _filters(selection: Selection) -> dict[str, list[tuple[str, str]]]:
     }
 
 
+TASKS = {
+    "sum": "read a sequence of digits and output their sum",
+    "adding": "read values and markers, and output the sum of the two marked values",
+    "digits": "read an image of a handwritten digit in parts, and name the digit",
+}
+
+
 def _scope(selection: Selection) -> str:
     """Say what was measured, where, and for what it holds."""
     axes, header = _filters(selection), selection.header
     if not axes["backend"]:
         return "Nothing was measured."
+    task = header.sweep.task.name
     environments, models, lengths = ([shown for _, shown in values] for values in axes.values())
     return (
         f"{join_words(models)} at length{'' if len(lengths) == 1 else 's'} {join_words(lengths)} on "
         f"{join_words(environments)}; {visible(header.machine.cpu)}, {header.machine.cores} cores, "
         f"{header.sweep.device.upper()}. "
-        "Ratios are those of this machine on that day. The task: read a sequence of digits and output their sum."
+        f"Ratios are those of this machine on that day. The task: {TASKS.get(task, visible(task))}."
     )
 
 

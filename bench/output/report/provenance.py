@@ -107,8 +107,11 @@ def _commands(selection: Selection) -> Table:
 def repeat_command(header: Header, environment: str, model: str, length: int) -> str:
     """Return the command that measures one cell again as its run did."""
     profile = ["--profile", header.profile] if header.profile in PROFILES else []
-    by_command = header.harness == "seqsum run"  # a run of pytest measures the cells of a profile
-    words = iter(shlex.split(header.command) if by_command else ["seqsum", "run", *profile])
+    task = [] if header.sweep.task.name == "sum" else ["--task", header.sweep.task.name]
+    by_command = (
+        header.harness == "seqsum run"
+    )  # a run of pytest measures the cells of a profile, advice has no profile
+    words = iter(shlex.split(header.command) if by_command else ["seqsum", "run", *profile, *task])
     kept: list[str] = []
     for word in words:
         if word in AXES:
