@@ -3,6 +3,7 @@
 Knows no records. docs/methodology.md says why these methods, and how often each interval was right in simulations.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -221,6 +222,63 @@ def zero_mean_p_values(values: "pd.Series[float]", groups: "pd.Series[int]") -> 
         t = figures["mean"].abs() / (figures["std"] / np.sqrt(figures["count"]))
     p_values = 2 * special.stdtr(figures["count"] - 1, -t.where(figures["mean"] != 0, 0.0))
     return pd.Series(p_values, figures.index).where(figures["count"] >= LEAST_PROCESSES)
+
+
+PRIOR_VARIANCE = 4.0
+"""Of an effect in standard deviations: differences worth finding are some times the spread of a ratio."""
+
+
+def anytime_p_values(mean: ArrayLike, spread: ArrayLike, count: ArrayLike) -> Array:
+    """Return p-values that the mean of a sample is 0 which hold however often one looks while the sample grows.
+
+    They are inverses of Bayes factors of Student's t with a normal prior of the effect, mean / spread: if the mean is
+    0, the chance that one ever falls below p is at most p. Exact for normal figures.
+
+    Args:
+        mean: of each sample.
+        spread: its standard deviation; NaN with fewer than 2 figures, whose p-value is NaN, too.
+        count: of its figures.
+
+    Source: Perez-Ortiz, Lardy, de Heide and Gruenwald, Annals of Statistics 52 (2024), 1410-1432.
+    """
+    means, spreads, counts = (np.asarray(values, np.float64) for values in (mean, spread, count))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x = np.where(means == 0, 0.0, means / spreads) ** 2 * counts / (counts - 1)
+        wide = 1 + PRIOR_VARIANCE * counts
+        log_factor = counts / 2 * (np.log1p(x) - np.log1p(x / wide)) - np.log(wide) / 2
+    log_factor = np.where(np.isinf(x), inf, log_factor)  # all figures are equal, and not 0
+    return np.where(np.isnan(spreads), nan, np.minimum(1.0, np.exp(-log_factor)))
+
+
+POWER = 0.8
+"""Share of runs in which an effect is to be found."""
+
+
+def smallest_effect(count: int, comparisons: int = 1) -> float:
+    """Return the mean, in standard deviations, whose test by `anytime_p_values` finds it in 80 % of samples.
+
+    Args:
+        count: of figures in a sample.
+        comparisons: that share the 5 % of errors; infinite if so few figures can show nothing.
+    """
+    if count < 2:
+        return inf
+    wide = 1 + PRIOR_VARIANCE * count
+    ratio = (sqrt(wide) * comparisons / (1 - CONFIDENCE)) ** (2 / count)  # of 1 + x to 1 + x / wide, above
+    if ratio >= wide:
+        return inf
+    least_t = sqrt((count - 1) * (ratio - 1) / (1 - ratio / wide))
+    return float(special.nctdtrinc(count - 1, 1 - POWER, least_t)) / sqrt(count)
+
+
+MOST_PROCESSES = 1000
+
+
+def processes_for(effect: float, spread: float, comparisons: int = 1) -> int | None:
+    """Return how many figures of a spread it takes to find an effect in 80 % of samples; None: more than 1,000."""
+    counts = range(2, MOST_PROCESSES + 1)
+    place = bisect_left(counts, True, key=lambda count: smallest_effect(count, comparisons) * spread <= effect)
+    return counts[place] if place < len(counts) else None
 
 
 def equal_means_p_value(first: ArrayLike, second: ArrayLike) -> float:

@@ -33,6 +33,8 @@ Recurrence = Annotated[str, AfterValidator(lambda name: check_choice(name, RECUR
 
 
 ENVIRONMENT = re.compile(r"(jax|torch|tensorflow|tf)(@[\w.+=,!-]+)?")
+PACKAGE = re.compile(r"([A-Za-z0-9][\w.-]*)==(\d[\w.+!-]*)")
+"""A package with a version, as an environment's name holds it."""
 
 
 def check_environment(name: str) -> str:
@@ -41,10 +43,20 @@ def check_environment(name: str) -> str:
     check_choice(backend, (*BACKENDS, "tf"), "backend")
     if not ENVIRONMENT.fullmatch(name):
         raise ValueError(f"`backend` must be BACKEND or BACKEND@NAME. Received: {name!r}. Write torch@old, say.")
+    parts = installation.split(",") if "=" in installation or "," in installation else []
+    names = [match[1] for match in map(PACKAGE.fullmatch, parts) if match]
+    if len(set(names)) < len(parts):
+        rule = "`backend` must exchange packages as BACKEND@PACKAGE==VERSION,PACKAGE==VERSION, each once."
+        raise ValueError(f"{rule} Received: {name!r}. Write torch@keras==3.13.2, say.")
     return ("tensorflow" if backend == "tf" else backend) + at + installation
 
 
 EnvironmentName = Annotated[str, AfterValidator(check_environment)]
+
+
+def packages_of(environment: str) -> dict[str, str]:
+    """Return the versions of the packages that an environment's name exchanges; none for any other name."""
+    return dict(PACKAGE.findall(environment.partition("@")[2]))
 
 
 def backend_of(environment: str) -> BackendName:
