@@ -59,6 +59,7 @@ def main(behaviour: str) -> None:
             sys.exit(3)
         require(behaviour != "no gpu", "`device` gpu was asked for.", start.device, "Use --device cpu.")
         runtime: Runtime = start.runtime
+        packages = packages_of(start.environment)
         played = Worker(
             environment=start.environment,
             device=start.device,
@@ -67,7 +68,7 @@ def main(behaviour: str) -> None:
             float32_precision="tf32" if runtime.tf32 else "float32",
             deterministic=runtime.deterministic,
             python="3",
-            versions={"keras": "0", **packages_of(start.environment)},
+            versions={"keras": packages.get("keras-nightly", "0"), **packages},
             variables={"KERAS_BACKEND": os.environ["KERAS_BACKEND"]},
         )
         return Ready(worker=played, import_s=0.01)

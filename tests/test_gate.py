@@ -14,6 +14,8 @@ from bench.analysis import gate
 from bench.analysis.select import Selection
 from bench.analysis.statistics import anytime_p_values, processes_for, smallest_effect
 from bench.errors import UserError
+from bench.output.doctor import sensitivity_line
+from bench.output.numbers import number
 from bench.output.tables.watch import gate_lines
 from bench.plan.gate import QUANTITIES, parse_gate
 
@@ -90,8 +92,12 @@ def test_too_few_and_no_processes() -> None:
 
 def test_sensitivity() -> None:
     """What doctor says: the spread of a run's ratios decides which slow-down is found."""
-    row = gate.sensitivity(compared(1.3).frames.turns).iloc[0]
-    assert row["processes"] == 9 and 0.005 < row["found"] < 0.05 and row["needed"] <= 9
+    found = gate.sensitivity(compared(1.3).frames.turns)
+    assert found and found.processes == 9 and 0.005 < (found.found or 0) < 0.05 and (found.needed or 0) <= 9
+    line = sensitivity_line(found)
+    assert f"with 9 processes, 80 % would show a slow-down of {number(100 * (found.found or 0))} %" in line
+    few = gate.sensitivity(compared(1.3, seconds=NOISE[:2]).frames.turns)
+    assert few and few.found is None and gate.sensitivity(compared(1, seconds=NOISE[:1]).frames.turns) is None
 
 
 ARGUMENTS = (

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -14,11 +15,11 @@ from bench.measure.overlays import check_versions, list_overlays, nearest_versio
 from bench.plan.cells import check_environment, packages_of
 
 
-def make_wheel(folder: Path, version: str, name: str = "keras") -> None:
-    """Write a package with one module, which says its version."""
+def make_wheel(folder: Path, version: str, name: str = "keras", files: Mapping[str, str] | None = None) -> None:
+    """Write a package with some files, or one module, which says its version."""
     info = f"{name}-{version}.dist-info"
     files = {
-        f"{name}.py": f"__version__ = {version!r}\n",
+        **(files or {f"{name}.py": f"__version__ = {version!r}\n"}),
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/RECORD": "",

@@ -79,13 +79,13 @@ def versions() -> list[Record]:
 
 
 def whole_records() -> list[Record]:
-    """Make speed, a control, a ceiling, a variant, versions, a disturbed turn, accuracy, baselines and a failure."""
+    """Make speed, a control, a ceiling, a variant, a disturbed turn, accuracy, baselines and a failure."""
     disturbed = [make_turn((0.01,), number=0), make_turn((0.02,), number=1, others_cpu_s=0.4)]
     noisy = make_speed(make_cell("jax", "lstm", 4), process=7, import_s=5.0, turns=disturbed)
     lost = make_failure(make_cell("torch", "gru", 12), reason="ended with exit code -9")
     baselines = [make_baseline("mean", 4), make_baseline("mean", 12)]
     unrolled = timings(["lstm"], [4], ["torch"], unroll=True)
-    return [*timings(), *controls(), *ceilings(), *unrolled, *versions(), noisy, *trainings(), *baselines, lost]
+    return [*timings(), *controls(), *ceilings(), *unrolled, noisy, *trainings(), *baselines, lost]
 
 
 def whole_selection(*more: Record, **fields: Any) -> Selection:

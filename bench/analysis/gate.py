@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import speed
-from bench.analysis.statistics import CONFIDENCE, anytime_p_values, holm, medians, processes_for, smallest_effect
+from bench.analysis.statistics import anytime_p_values, holm, medians, processes_for, smallest_effect
+from bench.frozen import Frozen
 from bench.plan.cells import backend_of
 from bench.plan.gate import Gate
 from bench.plan.sweep import Sweep
@@ -27,7 +28,7 @@ def pairs_of(sweep: Sweep) -> dict[str, str]:
 def judge(turns: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
     """Judge the environments of a run by its gates.
 
-    The chance that any verdict of a run is wrong is 5 %, however often it is judged while it grows.
+    The chance that any verdict of a run is wrong is the error of its gates, 5 %, however often it is judged meanwhile.
 
     Returns:
         gate, quantity, `KEY`, second (the environment that it is compared with), processes, ratio with its interval
@@ -38,7 +39,7 @@ def judge(turns: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
     """
     parts = [_compare(turns, gate, sweep) for gate in sweep.timing.gates]
     figures = pd.concat(parts, ignore_index=True)
-    decided = holm(figures["p_value"]) < 1 - CONFIDENCE
+    decided = holm(figures["p_value"]) < figures["error"]
     beyond = figures["quantity"].map(BEYOND).fillna("slower")
     verdict = beyond.where(figures["mean"] > 0, "within").where(decided, "undecided")
     figures["verdict"] = verdict
@@ -48,7 +49,7 @@ def judge(turns: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
     allowed = zip(np.log(known["limit"]), known["spread"], strict=True)
     needed = [processes_for(float(effect), float(spread), len(known)) for effect, spread in allowed]
     figures["needed"] = pd.Series(needed, known.index, float)
-    return figures.drop(columns=["mean", "spread"])
+    return figures.drop(columns=["mean", "spread", "error"])
 
 
 def _compare(turns: pd.DataFrame, gate: Gate, sweep: Sweep) -> pd.DataFrame:
@@ -56,7 +57,9 @@ def _compare(turns: pd.DataFrame, gate: Gate, sweep: Sweep) -> pd.DataFrame:
     for environment, second in pairs_of(sweep).items():
         both = turns[turns["environment"].isin([environment, second])]
         compare = _compare_paths if gate.quantity == "path" else _compare_ratios
-        parts.append(compare(both, gate, second).assign(gate=str(gate), quantity=gate.quantity, second=second))
+        parts.append(
+            compare(both, gate, second).assign(gate=str(gate), quantity=gate.quantity, second=second, error=gate.error)
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -88,17 +91,30 @@ def open_places(turns: pd.DataFrame, sweep: Sweep) -> set[tuple[str, int]]:
     return set(zip(undecided["model"], undecided["length"].astype(int), strict=True))
 
 
-def sensitivity(turns: pd.DataFrame) -> pd.DataFrame:
-    """Return what a run's ratios between environments, or of its controls, can show at their spread.
+class Sensitivity(Frozen):
+    """What a run could show of a cell by a gate, at the spread of its ratios.
 
-    Returns:
-        A row: processes (median), found (the least slow-down, as a share, that 80 % of such runs would show in one
-        cell) and needed (processes for 5 %; NaN: more than 1,000). No row without ratios of 2 processes.
+    Args:
+        run: its name.
+        processes: it has of a cell.
+        found: the least slow-down, as a share, that 80 % of such runs would show; None if such a run can show none.
+        needed: processes for a slow-down of 5 %; None: more than 1,000.
     """
+
+    run: str
+    processes: int
+    found: float | None
+    needed: int | None
+
+
+def sensitivity(turns: pd.DataFrame) -> Sensitivity | None:
+    """Return what a run could show; None if it has no ratio of two processes, between environments or of a control."""
     spreads = speed.log_spreads(turns)
     if spreads.empty:
-        return pd.DataFrame(columns=["processes", "found", "needed"])
+        return None
     count, spread = int(spreads["processes"].median()), float(spreads["spread"].median())
     found = float(np.expm1(smallest_effect(count) * spread))
     needed = processes_for(float(np.log1p(NOTABLE)), spread)
-    return pd.DataFrame({"processes": [count], "found": [found], "needed": [needed]}).astype({"needed": float})
+    return Sensitivity(
+        run=str(turns["run"].iloc[0]), processes=count, found=found if np.isfinite(found) else None, needed=needed
+    )

@@ -5,12 +5,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from bench.commands.app import GroupedOptions, Json, Pythons, app, checked, errors, how, say, screen, what, where
+from bench.commands.app import GroupedOptions, Json, Pythons, app, checked, errors, how, say, screen, show, what, where
 from bench.errors import UserError
 from bench.host import typed_command
 from bench.measure.environments import parse_pythons
 from bench.plan.cells import Device, check_environment
 from bench.plan.files import read_profile
+from bench.plan.gate import Quantity
 from bench.plan.sweep import Sweep
 
 History = Annotated[Path, where("--results", help="Folder of the runs of histories.")]
@@ -107,6 +108,69 @@ def plan_versions(backends: list[str], models: list[str], lengths: list[int], de
     cells = {"backends": backends or ["torch"], "models": models or ["lstm"], "lengths": lengths or [50]}
     given = {name: value for name, value in timing.items() if value is not None}
     return read_profile("standard", {**cells, "device": device, "seeds": 0, "timing": given})
+
+
+@app.command(cls=GroupedOptions)
+def bisect(
+    good: Annotated[str, what(metavar="PACKAGE==VERSION", help="The older version.")],
+    bad: Annotated[str, what(metavar="PACKAGE==VERSION", help="A newer one that is slower, or faster.")],
+    backend: Bases = [],
+    model: Models = [],
+    length: Lengths = [],
+    nightly: Annotated[bool, what("--nightly", help="Search the nightly versions between two releases, too.")] = False,
+    quantity: Annotated[Quantity, what(help="What is compared.")] = "epoch",
+    processes: Annotated[int, how(min=2, help="Fresh processes of each version, at least.")] = 4,
+    rounds: Annotated[int, how(help="Turns of each process.")] = 2,
+    budget: Annotated[float, how(metavar="SECONDS", help="For more processes of an undecided version.")] = 300.0,
+    device: Devices = "cpu",
+    results: Annotated[Path, where(help="Folder of the runs of bisections.")] = Path("results/bisect"),
+    diff: Annotated[Path | None, typer.Option(help="Write all that changed in the executed files here.")] = None,
+    python: Pythons = [],
+    json_: Json = False,
+) -> None:
+    """Find the version that made a training slower, or faster.
+
+    Each candidate takes turns with both ends until it is decided. Example: seqsum bisect --backend torch
+    --model lstm --length 50 --good keras==3.9.2 --bad keras==3.12.0 --nightly
+    """
+    from bench.measure.progress import Progress
+    from bench.output import bisect as output
+    from bench.output.files import check_target
+    from bench.watch.bisect import Searcher
+    from bench.watch.bisect import bisect as search
+    from bench.watch.changes import find_changes
+    from bench.watch.versions import parse_requirement
+
+    if diff:
+        check_target(diff, "--diff", (".diff", ".patch"))
+    if max(len(backend), len(model), len(length)) > 1:
+        raise UserError("`bisect` searches on one backend, model and length. Received: several. Name one of each.")
+    (package, older), (name, newer) = parse_requirement(good, "--good"), parse_requirement(bad, "--bad")
+    if package != name:
+        raise UserError(f"`--good` and `--bad` must be of one package. Received: {package} and {name}. Name it twice.")
+    timing = {"processes": processes, "rounds": rounds, "budget_s": budget, "control": "none"}
+    sweep = plan_versions(backend, model, length, device, **timing)
+    progress = Progress(errors)
+    pythons = parse_pythons(python)
+    command = typed_command("seqsum")
+    searcher = Searcher(sweep, quantity, results=results, pythons=pythons, command=command, progress=progress)
+    try:
+        found = search(searcher, package, older, newer, nightly=nightly)
+    except KeyboardInterrupt:
+        progress.close()
+        say("seqsum: interrupted; what was measured is kept. Go on: the same command again")
+        raise typer.Exit(130) from None
+    finally:
+        progress.close()
+    changes = []
+    if found.verdict == "found":
+        changes = find_changes(searcher.trial(found.last_good), searcher.trial(found.first_bad), searcher.base)
+    show((found, changes), output.document, output.print_bisection, json_=json_)
+    if diff:
+        output.write_diff(changes, diff)
+        say(f"Wrote {diff}")
+    if found.verdict != "found":
+        raise typer.Exit(3)
 
 
 @app.command(cls=GroupedOptions)

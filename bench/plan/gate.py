@@ -17,11 +17,13 @@ class Gate(Frozen):
 
     Args:
         quantity: seconds of an epoch, of the first epoch or of a validation, bytes of memory, or the path.
-        share: how much larger it may be; not of the path.
+        share: how much larger it may be, or negative, how much smaller it must be; not of the path.
+        error: the chance of any wrong verdict in a run.
     """
 
     quantity: Quantity = "epoch"
     share: float = 0.0
+    error: float = 0.05
 
     def __str__(self) -> str:
         share = "" if self.quantity == "path" else f":{100 * self.share:g}%"
