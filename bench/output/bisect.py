@@ -56,9 +56,7 @@ def answer(bisection: Bisection) -> list[str]:
     """Say in sentences what was found."""
     good, bad, what = bisection.last_good, bisection.first_bad, bisection.quantity
     if bisection.verdict == "no difference":
-        return [
-            f"No difference is shown: {what} of {bad} / that of {good}: {_ratio(bisection.ends)}. A larger --budget may."
-        ]
+        return [f"No difference is shown. {what.capitalize()} of {bad} / that of {good}: {_ratio(bisection.ends)}."]
     if bisection.verdict == "undecided":
         left = say_count(bisection.between, "version")
         tried = bisection.candidates[-1]

@@ -211,6 +211,7 @@ def bisect(searcher: Searcher, package: str, good: str, bad: str, *, nightly: bo
             "in the same way."
         )
     ends = (f"{package}=={good}", f"{package}=={bad}")
+    versions = [each for each in releases(package, base=searcher.base) if Version(good) < Version(each) < Version(bad)]
     (difference,) = searcher.compare(ends, least=LEAST_PROCESSES)
     if difference.verdict == "not available":
         raise UserError(f"`--good` and `--bad` must be versions that run. Received: {bad}, which does not. See above.")
@@ -225,7 +226,6 @@ def bisect(searcher: Searcher, package: str, good: str, bad: str, *, nightly: bo
             step=None,
         )
     search = _Search(searcher, ends, difference)
-    versions = [each for each in releases(package, base=searcher.base) if Version(good) < Version(each) < Version(bad)]
     search.halve([f"{package}=={version}" for version in versions])
     if nightly and not search.open:
         search.halve(nightlies_between(package, search.last_good, search.first_bad, base=searcher.base))
