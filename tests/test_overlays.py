@@ -63,7 +63,16 @@ def test_names(name: str, packages: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["torch@keras=3.1", "torch@keras==", "torch@keras==3,keras==4", "torch@a,b", "torch@-r==1", "torch@k==1,"]
+    "name",
+    [
+        "torch@keras=3.1",
+        "torch@keras==",
+        "torch@keras==3,keras==4",
+        "torch@a,b",
+        "torch@-r==1",
+        "torch@k==1,",
+        "torch@k==3.x",
+    ],
 )
 def test_wrong_names(name: str) -> None:
     with pytest.raises(ValueError, match=r"BACKEND@PACKAGE==VERSION.* Received: .* Write torch@keras==3\.13\.2"):

@@ -119,7 +119,7 @@ def bisect(
     length: Lengths = [],
     nightly: Annotated[bool, what("--nightly", help="Search the nightly versions between two releases, too.")] = False,
     quantity: Annotated[Quantity, what(help="What is compared.")] = "epoch",
-    processes: Annotated[int, how(min=2, help="Fresh processes of each version, at least.")] = 4,
+    processes: Annotated[int, how(min=2, help="Fresh processes of each version, at least.")] = 5,
     rounds: Annotated[int, how(help="Turns of each process.")] = 2,
     budget: Annotated[float, how(metavar="SECONDS", help="For more processes of an undecided version.")] = 300.0,
     device: Devices = "cpu",

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from typing import Annotated, Literal, cast
 
+from packaging.version import Version
 from pydantic import AfterValidator
 
 from bench.frozen import Frozen
@@ -37,6 +38,15 @@ PACKAGE = re.compile(r"([A-Za-z0-9][\w.-]*)==(\d[\w.+!-]*)")
 """A package with a version, as an environment's name holds it."""
 
 
+def parse_package(text: str) -> tuple[str, str]:
+    """Read PACKAGE==VERSION; a ValueError if it is written otherwise, or the version is none."""
+    match = PACKAGE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("not PACKAGE==VERSION")
+    Version(match[2])
+    return match[1], match[2]
+
+
 def check_environment(name: str) -> str:
     """Return the name of an environment, with tf as tensorflow; a ValueError if it names no backend."""
     backend, at, installation = name.partition("@")
@@ -44,8 +54,11 @@ def check_environment(name: str) -> str:
     if not ENVIRONMENT.fullmatch(name):
         raise ValueError(f"`backend` must be BACKEND or BACKEND@NAME. Received: {name!r}. Write torch@old, say.")
     parts = installation.split(",") if "=" in installation or "," in installation else []
-    names = [match[1] for match in map(PACKAGE.fullmatch, parts) if match]
-    if len(set(names)) < len(parts):
+    try:
+        names = {parse_package(part)[0] for part in parts}
+    except ValueError:
+        names = set()
+    if len(names) < len(parts):
         rule = "`backend` must exchange packages as BACKEND@PACKAGE==VERSION,PACKAGE==VERSION, each once."
         raise ValueError(f"{rule} Received: {name!r}. Write torch@keras==3.13.2, say.")
     return ("tensorflow" if backend == "tf" else backend) + at + installation

@@ -25,10 +25,10 @@ from bench.plan.sweep import Sweep
 from bench.records.frame import Frames
 from bench.records.missing import count_missing
 from bench.records.store import HEADER, Run, load_run, load_runs
+from bench.watch.history import COMPARED
 from bench.watch.versions import NIGHTLY, base_of, day_of, installed_versions, nightlies, releases
 
 PROFILE = "bisect"
-COMPARED = ("keras", "jax", "torch", "tensorflow")
 ERROR = 0.05
 """Chance that any candidate of a bisection is taken for one of the wrong side."""
 LEAST_PROCESSES = 6

@@ -13,7 +13,7 @@ from bench.errors import UserError
 from bench.measure.environments import find_interpreter
 from bench.measure.overlays import KNOWN, known_versions
 from bench.names import choose_name
-from bench.plan.cells import PACKAGE
+from bench.plan.cells import parse_package
 
 NIGHTLY = "-nightly"
 """How the name of the package ends whose wheels are built every night."""
@@ -34,20 +34,21 @@ def parse_versions(text: str) -> list[str]:
         UserError: if it is written otherwise.
     """
     name, _, versions = text.partition("=")
-    found = [f"{name.strip()}=={version.strip()}" for version in versions.split(",")]
-    if wrong := [each for each in found if not PACKAGE.fullmatch(each)]:
+    try:
+        found = [parse_package(f"{name.strip()}=={version.strip()}") for version in versions.split(",")]
+    except ValueError:
         raise UserError(
-            f"`--versions` must be PACKAGE=VERSION,VERSION. Received: {text!r}, in which {wrong[0]!r} is none. "
-            "Write keras=3.9.2,3.10.0, say."
-        )
-    return list(dict.fromkeys(found))
+            f"`--versions` must be PACKAGE=VERSION,VERSION. Received: {text!r}. Write keras=3.9.2,3.10.0, say."
+        ) from None
+    return [f"{package}=={version}" for package, version in dict.fromkeys(found)]
 
 
 def parse_requirement(text: str, option: str) -> tuple[str, str]:
     """Read `keras==3.13.2` as a package and a version; a UserError if it is written otherwise."""
-    if not (match := PACKAGE.fullmatch(text.strip())):
-        raise UserError(f"`{option}` must be PACKAGE==VERSION. Received: {text!r}. Write keras==3.13.2, say.")
-    return match[1], match[2]
+    try:
+        return parse_package(text)
+    except ValueError:
+        raise UserError(f"`{option}` must be PACKAGE==VERSION. Received: {text!r}. Write keras==3.13.2, say.") from None
 
 
 def day_of(version: str) -> date | None:
