@@ -35,13 +35,13 @@ def judge(turns: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
         and range, limit, p_value (anytime valid, of the ratio being the limit), verdict: "slower" ("more", "changed")
         beyond the limit, "within", or "undecided". And found (the least ratio that 80 % of such runs would show to be
         beyond the limit) and needed (processes after which 80 % would show an unchanged cell to be within; NaN: more
-        than 1,000, or the limit is 1).
+        than 200, or the limit is 1).
     """
     parts = [_compare(turns, gate, sweep) for gate in sweep.timing.gates]
     figures = pd.concat(parts, ignore_index=True)
     decided = holm(figures["p_value"]) < figures["error"]
     beyond = figures["quantity"].map(BEYOND).fillna("slower")
-    verdict = beyond.where(figures["mean"] > 0, "within").where(decided, "undecided")
+    verdict = beyond.where(figures["median"] > 0, "within").where(decided, "undecided")
     figures["verdict"] = verdict
     known = figures[figures["quantity"] != "path"]
     effects = known["processes"].map(lambda count: smallest_effect(int(count), len(known))) * known["spread"]
@@ -49,7 +49,7 @@ def judge(turns: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
     allowed = zip(np.log(known["limit"]), known["spread"], strict=True)
     needed = [processes_for(float(effect), float(spread), len(known)) for effect, spread in allowed]
     figures["needed"] = pd.Series(needed, known.index, float)
-    return figures.drop(columns=["mean", "spread", "error"])
+    return figures.drop(columns=["median", "spread", "error"])
 
 
 def _compare(turns: pd.DataFrame, gate: Gate, sweep: Sweep) -> pd.DataFrame:
@@ -66,11 +66,11 @@ def _compare(turns: pd.DataFrame, gate: Gate, sweep: Sweep) -> pd.DataFrame:
 def _compare_ratios(turns: pd.DataFrame, gate: Gate, second: str) -> pd.DataFrame:
     logs = speed.process_ratios(speed.turns_of(turns, gate.quantity), second).dropna(subset="log_ratio")
     logs["beyond"] = logs["log_ratio"] - np.log1p(gate.share)
-    samples = logs.groupby(speed.KEY, sort=False)["beyond"].agg(["mean", "std"]).reset_index()
+    samples = logs.groupby(speed.KEY, sort=False)["beyond"].agg(["median", "std", list]).reset_index()
     figures = medians(logs, speed.KEY, "log_ratio").merge(samples, on=speed.KEY).rename(columns={"std": "spread"})
     for name in ("ratio", "ratio_low", "ratio_high", "ratio_least", "ratio_greatest"):
         figures[name] = np.exp(figures.pop(f"log_{name}"))
-    figures["p_value"] = anytime_p_values(figures["mean"], figures["spread"], figures["processes"])
+    figures["p_value"] = [float(anytime_p_values(sample)) for sample in figures.pop("list")]
     return figures.assign(limit=1 + gate.share)
 
 
@@ -80,8 +80,8 @@ def _compare_paths(turns: pd.DataFrame, gate: Gate, second: str) -> pd.DataFrame
     on = [name for name in speed.KEY if name != "environment"]
     both = paths[paths["environment"] != second].merge(paths[paths["environment"] == second], on=on)
     both = both.rename(columns={"environment_x": "environment"})[[*speed.KEY, "path_x", "path_y"]]
-    mean = np.where(both["path_x"] != both["path_y"], 1.0, -1.0)
-    return both.assign(mean=mean, p_value=0.0, path=both["path_y"] + " -> " + both["path_x"])
+    changed = np.where(both["path_x"] != both["path_y"], 1.0, -1.0)
+    return both.assign(median=changed, p_value=0.0, path=both["path_y"] + " -> " + both["path_x"])
 
 
 def open_places(turns: pd.DataFrame, sweep: Sweep) -> set[tuple[str, int]]:
@@ -98,7 +98,7 @@ class Sensitivity(Frozen):
         run: its name.
         processes: it has of a cell.
         found: the least slow-down, as a share, that 80 % of such runs would show; None if such a run can show none.
-        needed: processes for a slow-down of 5 %; None: more than 1,000.
+        needed: processes for a slow-down of 5 %; None: more than 200.
     """
 
     run: str

@@ -80,7 +80,7 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
 def sensitivity_line(sensitivity: Sensitivity) -> str:
     """Say which slow-down a gate would find here, and what 5 % takes."""
     share = "no slow-down" if sensitivity.found is None else f"a slow-down of {number(100 * sensitivity.found)} %"
-    needed = "more than 1,000" if sensitivity.needed is None else number(sensitivity.needed)
+    needed = "more than 200" if sensitivity.needed is None else number(sensitivity.needed)
     return (
         f"Of runs like {sensitivity.run}, with {sensitivity.processes} processes, 80 % would show {share} of a cell "
         f"in turns; 5 % takes {needed} processes."

@@ -200,7 +200,8 @@ def bisect(searcher: Searcher, package: str, good: str, bad: str, *, nightly: bo
         package: whose versions are searched.
         good: a version.
         bad: a newer one that differs.
-        nightly: search the nightly versions between the two releases that are found, too.
+        nightly: search the nightly versions between the two releases that are found, too; of a package of nightly
+            versions these are searched anyway.
 
     Raises:
         UserError: if the good version is not the older one, or a version is not there.
@@ -211,7 +212,9 @@ def bisect(searcher: Searcher, package: str, good: str, bad: str, *, nightly: bo
             "in the same way."
         )
     ends = (f"{package}=={good}", f"{package}=={bad}")
-    versions = [each for each in releases(package, base=searcher.base) if Version(good) < Version(each) < Version(bad)]
+    is_nightly = package.endswith(NIGHTLY)
+    known = nightlies(package, base=searcher.base).values() if is_nightly else releases(package, base=searcher.base)
+    versions = [version for version in known if Version(good) < Version(version) < Version(bad)]
     (difference,) = searcher.compare(ends, least=LEAST_PROCESSES)
     if difference.verdict == "not available":
         raise UserError(f"`--good` and `--bad` must be versions that run. Received: {bad}, which does not. See above.")
@@ -227,7 +230,7 @@ def bisect(searcher: Searcher, package: str, good: str, bad: str, *, nightly: bo
         )
     search = _Search(searcher, ends, difference)
     search.halve([f"{package}=={version}" for version in versions])
-    if nightly and not search.open:
+    if nightly and not is_nightly and not search.open:
         search.halve(nightlies_between(package, search.last_good, search.first_bad, base=searcher.base))
     step = None
     if not search.open:

@@ -77,8 +77,8 @@ def gate(selection: Selection) -> Table:
     firsts = ", ".join(dict.fromkeys(pairs_of(sweep).values()))
     notes = [
         f"Ratio: to {firsts} in turns of the same rounds. {interval_note(frame[frame['quantity'] != 'path'])}",
-        "Verdict: by a sequential test (Student's t, anytime valid, Holm over all rows); the chance of any wrong one "
-        "is 5 %, however many processes were added.",
+        "Verdict: by a sequential test (Student's t and signs, anytime valid, Holm over all rows); the chance of any "
+        "wrong one is 5 %, however many processes were added.",
         "Finds: the least slow-down that 80 % of such runs would show. Needs: processes after which 80 % would show "
         "unchanged code to be within.",
     ]
@@ -97,7 +97,7 @@ def gate_lines(selection: Selection) -> tuple[int, list[str]]:
     lines += [f"Undecided: {name} has no figures beside its first environment; see failures." for name in missing]
     if len(found := frame["found"].dropna()) and np.isfinite(worst := found.max()):
         needed = frame["needed"].max() if frame.loc[found.index, "needed"].notna().all() else None
-        enough = f"{needed:.0f} processes" if needed else "more than 1,000 processes, if it can be shown"
+        enough = f"{needed:.0f} processes" if needed else "more than 200 processes, if it can be shown"
         lines.append(
             f"80 % of such runs would show a slow-down of {number(100 * (worst - 1))} % in any cell; to show unchanged "
             f"code to be within takes {enough}."
