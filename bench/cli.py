@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands import check, read, run
+from bench.commands import check, read, run, watch
 from bench.commands.app import app, say
 from bench.errors import UserError
 from seqsum_core import __version__
@@ -17,7 +17,7 @@ from seqsum_core import __version__
 HOME = re.compile(r"(?<=^)~(?=/|$)|(?<==)~(?=/|$)")
 """A home folder that the shell leaves as it is typed: in --results=~/runs."""
 
-__all__ = ["app", "check", "main", "read", "run"]
+__all__ = ["app", "check", "main", "read", "run", "watch"]
 
 
 def _print_version(wanted: bool) -> None:

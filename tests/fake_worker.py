@@ -2,10 +2,12 @@
 
 It speaks the real protocol through the real `bench.worker`; only Keras is played. Its behaviour is baked into the
 interpreter's script: "crashes at 12" crashes at length 12 only, "crashes in its second turn" in the second turn, and
-"segfaults in turn" when that phase begins, once: the next worker is a good one.
+"segfaults in turn" when that phase begins, once: the next worker is a good one; "takes 1.4" has longer epochs.
 """
 
+import math
 import os
+import random
 import sys
 import time
 from pathlib import Path
@@ -37,6 +39,7 @@ def fake_python(folder: Path, behaviour: str = "good") -> str:
 
 def main(behaviour: str) -> None:
     import bench.worker
+    from bench.plan.cells import packages_of
     from bench.plan.timing import Runtime
     from bench.records.schema import Worker
     from bench.worker import __main__ as worker
@@ -56,6 +59,7 @@ def main(behaviour: str) -> None:
             sys.exit(3)
         require(behaviour != "no gpu", "`device` gpu was asked for.", start.device, "Use --device cpu.")
         runtime: Runtime = start.runtime
+        packages = packages_of(start.environment)
         played = Worker(
             environment=start.environment,
             device=start.device,
@@ -64,7 +68,7 @@ def main(behaviour: str) -> None:
             float32_precision="tf32" if runtime.tf32 else "float32",
             deterministic=runtime.deterministic,
             python="3",
-            versions={"keras": "0"},
+            versions={"keras": packages.get("keras-nightly", "0"), **packages},
             variables={"KERAS_BACKEND": os.environ["KERAS_BACKEND"]},
         )
         return Ready(worker=played, import_s=0.01)
@@ -158,6 +162,9 @@ def fake_speed(behaviour: str) -> Any:
             self._turns: list[Turn] = []
             unsteady = behaviour in ("unsteady", f"unsteady at {trial.cell.length}")
             self._epoch_s = EPOCH_S * (1 + trial.index % 2) if unsteady else EPOCH_S
+            if behaviour.startswith("takes "):  # so many times as long, and 1 % more or less in each process
+                noise = random.Random(f"{trial.cell} {trial.index} {trial.is_control}").gauss(0, 0.01)
+                self._epoch_s *= float(behaviour.removeprefix("takes ")) * math.exp(noise)
             report("build")
             report("first epoch")
             misbehave(behaviour, trial.cell.length)

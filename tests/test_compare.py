@@ -25,6 +25,7 @@ from bench.analysis.compare import Comparison, changed_settings, compare, differ
 from bench.errors import UserError
 from bench.output import comparison as output
 from bench.plan.cells import Cell
+from bench.plan.gate import parse_gate
 from bench.records.schema import Accuracy, ExecutionPath, Record, Speed
 
 STEADY = [0.010, 0.0101, 0.0099, 0.01005, 0.00995, 0.0102, 0.0098]
@@ -147,9 +148,9 @@ def test_heading() -> None:
 
 @pytest.mark.parametrize(("written", "share"), [("slower:5%", 0.05), (" slower:0% ", 0), ("slower:12.5%", 0.125)])
 def test_gate_is_read(written: str, share: float) -> None:
-    gate = output.parse_gate(written)
-    assert gate.slower == pytest.approx(share)
-    assert output.parse_gate(str(gate)) == gate
+    gate = parse_gate(written)
+    assert gate.share == pytest.approx(share)
+    assert parse_gate(str(gate)) == gate
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_gate_is_read(written: str, share: float) -> None:
 )
 def test_gate_is_written_otherwise(written: str) -> None:
     with pytest.raises(UserError, match=r"`--gate` must be slower:SHARE%\. Received: '"):
-        output.parse_gate(written, option="--gate")
+        parse_gate(written, option="--gate")
 
 
 @pytest.mark.parametrize(
@@ -184,17 +185,17 @@ def test_gate_is_written_otherwise(written: str) -> None:
 )
 def test_gate(new: list[Record], verdict: str, code: int, line: str) -> None:
     """A cell is slower if its whole interval is beyond the share, within if none of it is."""
-    judgement = output.judge(compared(timed(), new), output.parse_gate("slower:5%"))
+    judgement = output.judge(compared(timed(), new), parse_gate("slower:5%"))
     assert (judgement.verdict, judgement.exit_code) == (verdict, code)
     assert len(judgement.lines) == bool(line)
     assert all(shown.startswith(line) for shown in judgement.lines)
 
 
 def test_gate_without_a_common_cell() -> None:
-    judgement = output.judge(compared([make_accuracy()], [make_accuracy()]), output.parse_gate("slower:5%"))
+    judgement = output.judge(compared([make_accuracy()], [make_accuracy()]), parse_gate("slower:5%"))
     assert judgement.exit_code == 3
     both = compared([*timed(), make_failure()], [make_failure()])
-    assert output.judge(both, output.parse_gate("slower:5%")).lines == (
+    assert output.judge(both, parse_gate("slower:5%")).lines == (
         "Undecided, slower:5%: no cell was timed in both runs.",
     )
 
@@ -217,7 +218,7 @@ def test_tables(comparison: Comparison) -> None:
 @pytest.mark.parametrize("form", ["text", "markdown", "json"])
 def test_printing(comparison: Comparison, form: Any, capsys: pytest.CaptureFixture[str]) -> None:
     screen = Console(width=80, file=io.StringIO(), highlight=False)
-    judgement = output.judge(comparison, output.parse_gate("slower:5%"))
+    judgement = output.judge(comparison, parse_gate("slower:5%"))
     output.print_comparison(comparison, judgement, form=form, console=screen)
     shown = capsys.readouterr().out + screen.file.getvalue()  # type: ignore[attr-defined]
     assert all(name in shown for name in ("base", "1.50", "slower", "unrolled", "4, 25"))

@@ -36,15 +36,18 @@ FOLDERS = {
         *{"bench", "bench.plan", "bench.records", "bench.analysis", "bench.worker.messages"},
         *{"seqsum_core", "seqsum_core.article"},
     },
+    "bench.watch": {"bench", "bench.plan", "bench.records", "bench.analysis", "bench.measure", "seqsum_core"},
     "bench.output": {
-        *{"bench", "bench.plan", "bench.records", "bench.analysis", "bench.measure"},
+        *{"bench", "bench.plan", "bench.records", "bench.analysis", "bench.measure", "bench.watch"},
         *{"seqsum_core", "seqsum_core.article"},
     },
     "bench.cases": {
         *{"bench", "bench.plan", "bench.records", "bench.analysis", "bench.measure", "bench.output"},
         *{"bench.worker.messages", "seqsum_core"},
     },
-    "bench.commands": {"bench", "bench.plan", "bench.records", "bench.analysis", "bench.measure", "bench.output"},
+    "bench.commands": {
+        *{"bench", "bench.plan", "bench.records", "bench.analysis", "bench.measure", "bench.watch", "bench.output"},
+    },
 }
 """What each folder may import besides itself; what lies at the top of a package is named like the package."""
 EXCEPTIONS = {

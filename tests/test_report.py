@@ -18,7 +18,7 @@ from factories import (
     make_turn,
     select_all,
 )
-from whole_runs import NOISE, SHUFFLED, controls, timings, trainings, whole_selection
+from whole_runs import NOISE, SHUFFLED, controls, timings, trainings, versions, whole_selection
 
 from bench.analysis.accuracy import contrasts
 from bench.analysis.select import select
@@ -230,7 +230,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html() -> str:
-    return build_page(whole_selection())
+    return build_page(whole_selection(*versions()))
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +263,7 @@ def test_page_loads_nothing(html: str, page: Page) -> None:
 
 
 def test_tables_and_charts(page: Page) -> None:
-    selection = whole_selection()
+    selection = whole_selection(*versions())
     ids = {details.get("id") for details in page.of("details")}
     tables = {name: make(selection).frame for name, make in TABLES.items()}
     assert {f"table-{name}" for name, frame in tables.items() if len(frame)} <= ids
@@ -319,7 +319,7 @@ def test_little(records: list[Any]) -> None:
 
 
 def test_same_page(html: str) -> None:
-    assert build_page(whole_selection()) == html
+    assert build_page(whole_selection(*versions())) == html
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ from bench.analysis.compare import compare
 from bench.errors import NotAvailableError, UserError
 from bench.measure import environments
 from bench.measure.pool import WorkerPool, machine_lock
-from bench.output.comparison import heading, judge, parse_gate
+from bench.output.comparison import heading, judge
 from bench.output.doctor import obstacles
+from bench.plan.gate import parse_gate
 from bench.plan.timing import Runtime
 from bench.records.failures import ended, raised
 from bench.records.schema import Turn

@@ -71,6 +71,13 @@ def ceilings() -> list[Record]:
     return records
 
 
+def versions() -> list[Record]:
+    """Make a GRU of length 4 on torch and on an older Keras, which takes twice as long."""
+    slow = [2 * EPOCH_S["torch"] * factor for factor in SHUFFLED]
+    old = make_processes(make_cell("torch@keras==3.13.2", "gru", 4), seconds=slow, rounds=2)
+    return [*timings(["gru"], [4], ["torch"]), *old]
+
+
 def whole_records() -> list[Record]:
     """Make speed, a control, a ceiling, a variant, a disturbed turn, accuracy, baselines and a failure."""
     disturbed = [make_turn((0.01,), number=0), make_turn((0.02,), number=1, others_cpu_s=0.4)]

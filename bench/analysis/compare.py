@@ -21,7 +21,7 @@ from bench.records.schema import Header
 
 HOW_MUCH = (
     *("timing.processes", "timing.rounds", "timing.repeats", "timing.validations", "timing.control"),
-    *("timing.precision", "timing.budget_s", "training.replicas", "training.patience"),
+    *("timing.precision", "timing.gates", "timing.budget_s", "training.replicas", "training.patience"),
 )
 """Settings that say how much is measured, or that stand in the rows: they do not change what a figure means."""
 

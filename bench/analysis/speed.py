@@ -121,20 +121,10 @@ def verdicts(figures: pd.DataFrame) -> "pd.Series[str]":
 
 
 def _ratios_of(pairs: pd.DataFrame, firsts: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
-    """Return the ratio, first / second, of each pair of cells (cell_x, cell_y) that have turns of a round in common.
-
-    Rounds in which either turn is disturbed count only where a process has no other.
-    """
+    """Return the ratio, first / second, of each pair of cells (cell_x, cell_y) that have turns of a round in common."""
     pairs = pairs.reset_index(drop=True).rename_axis("pair").reset_index()
-    columns = ["cell", "process", "round", "epoch_s", "disturbed"]
-    both = pairs[["pair", "cell_x", "cell_y"]].merge(firsts[columns].rename(columns={"cell": "cell_x"}), on="cell_x")
-    both = both.merge(seconds[columns].rename(columns={"cell": "cell_y"}), on=["cell_y", "process", "round"])
-    both["ratio"] = np.log(both["epoch_s_x"]) - np.log(both["epoch_s_y"])
-    both["disturbed"] = both["disturbed_x"] | both["disturbed_y"]
-    all_disturbed = both.groupby(["pair", "process"])["disturbed"].transform("all")
-    both = both[~both["disturbed"] | all_disturbed]
-    of_process = both.groupby(["pair", "process"])
-    logs = of_process[["ratio", "epoch_s_x", "epoch_s_y"]].median().reset_index()
+    both = _common_turns(pairs, firsts, seconds)
+    logs = _process_logs(both)
     figures = medians(logs, ["pair"], "ratio")
     of_turns = both.groupby("pair")["ratio"].agg(turns="size", turn_least="min", turn_greatest="max")
     figures = figures.join(of_turns, on="pair")
@@ -144,6 +134,68 @@ def _ratios_of(pairs: pd.DataFrame, firsts: pd.DataFrame, seconds: pd.DataFrame)
     figures = figures.join(times, on="pair")
     figures["p_value"] = figures["pair"].map(zero_mean_p_values(logs["ratio"], logs["pair"]))
     return pairs.merge(figures, on="pair").drop(columns=["pair", "cell_x", "cell_y"])
+
+
+def _common_turns(pairs: pd.DataFrame, firsts: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each round that both cells of a pair have, with the logarithm of their ratio.
+
+    Rounds in which either turn is disturbed count only where a process has no other.
+    """
+    columns = ["cell", "process", "round", "epoch_s", "disturbed"]
+    both = pairs[["pair", "cell_x", "cell_y"]].merge(firsts[columns].rename(columns={"cell": "cell_x"}), on="cell_x")
+    both = both.merge(seconds[columns].rename(columns={"cell": "cell_y"}), on=["cell_y", "process", "round"])
+    both["ratio"] = np.log(both["epoch_s_x"]) - np.log(both["epoch_s_y"])
+    both["disturbed"] = both["disturbed_x"] | both["disturbed_y"]
+    all_disturbed = both.groupby(["pair", "process"])["disturbed"].transform("all")
+    return both[~both["disturbed"] | all_disturbed]
+
+
+def _process_logs(both: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(both.groupby(["pair", "process"])[["ratio", "epoch_s_x", "epoch_s_y"]].median().reset_index())
+
+
+def process_ratios(turns: pd.DataFrame, second: str) -> pd.DataFrame:
+    """Return a row for each process of each cell that has rounds in common with the same cell of an environment.
+
+    Returns:
+        `KEY`, process, log_ratio: the logarithm of cell / cell of `second`, the median over their rounds.
+    """
+    on = _without("environment")
+    cells, timed = number_cells(counted(turns))
+    cells = cells[[*KEY, "cell"]]
+    is_second = cells["environment"] == second
+    pairs = cells[~is_second].merge(cells.loc[is_second, [*on, "cell"]], on=on)
+    pairs = pairs.rename_axis("pair").reset_index()
+    logs = _process_logs(_common_turns(pairs, timed, timed)).rename(columns={"ratio": "log_ratio"})
+    return pairs[["pair", *KEY]].merge(logs[["pair", "process", "log_ratio"]], on="pair").drop(columns="pair")
+
+
+def log_spreads(turns: pd.DataFrame) -> pd.DataFrame:
+    """Return processes and spread (standard deviation of log ratios) of every two environments, and of the controls."""
+    on = _without("environment")
+    cells, timed = number_cells(turns[turns["counted"]])
+    both = cells[[*KEY, "cell"]].merge(cells[[*KEY, "cell"]], on=on)
+    is_control = timed["is_control"]
+    parts = []
+    for pairs, firsts in (
+        (both[both["cell_x"] > both["cell_y"]], timed[~is_control]),
+        (both[both["cell_x"] == both["cell_y"]], timed[is_control]),
+    ):
+        pairs = pairs.reset_index(drop=True).rename_axis("pair").reset_index()
+        logs = _process_logs(_common_turns(pairs, firsts, timed[~is_control]))
+        parts.append(pd.DataFrame(logs.groupby("pair")["ratio"].agg(processes="size", spread="std")))
+    return pd.concat(parts, ignore_index=True).dropna()
+
+
+QUANTITIES = {"epoch": "epoch_s", "first-epoch": "first_epoch_s", "validation": "validation_s"} | {
+    "memory": "peak_rss_bytes"
+}  # fmt: skip
+"""What is compared like epochs, by its name: the column of the turns."""
+
+
+def turns_of(turns: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    """Return the turns with another quantity in place of the time of an epoch, for the functions that compare these."""
+    return turns.assign(epoch_s=turns[QUANTITIES[quantity]].astype(float))
 
 
 def controls(turns: pd.DataFrame) -> pd.DataFrame:

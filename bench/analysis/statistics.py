@@ -3,6 +3,8 @@
 Knows no records. docs/methodology.md says why these methods, and how often each interval was right in simulations.
 """
 
+import warnings
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -221,6 +223,79 @@ def zero_mean_p_values(values: "pd.Series[float]", groups: "pd.Series[int]") -> 
         t = figures["mean"].abs() / (figures["std"] / np.sqrt(figures["count"]))
     p_values = 2 * special.stdtr(figures["count"] - 1, -t.where(figures["mean"] != 0, 0.0))
     return pd.Series(p_values, figures.index).where(figures["count"] >= LEAST_PROCESSES)
+
+
+PRIOR_VARIANCE = 4.0
+"""Of an effect in standard deviations: differences worth finding are some times the spread of a ratio."""
+
+
+def anytime_p_values(samples: ArrayLike) -> Array:
+    """Return p-values that samples lie around 0 which hold however often one looks while the samples grow.
+
+    Each is the inverse of the average of two Bayes factors: of Student's t with a normal prior of the effect, which is
+    exact for normal figures, and of the signs with a uniform prior of their share, which is so for every distribution
+    with the median 0 and decides where outliers hide a difference. If a sample lies around 0, the chance that its
+    p-value ever falls below p is at most p.
+
+    Args:
+        samples: figures, shape (..., figures); NaN is left out. A sample of fewer than 2 figures has the p-value NaN.
+
+    Source: Perez-Ortiz, Lardy, de Heide and Gruenwald, Annals of Statistics 52 (2024), 1410-1432; Ramdas, Gruenwald,
+        Vovk and Shafer, Statistical Science 38 (2023), 576-601.
+    """
+    figures = np.asarray(samples, np.float64)
+    count = np.sum(~np.isnan(figures), axis=-1)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)  # of samples without figures
+        mean, spread = np.nanmean(figures, axis=-1), np.nanstd(figures, axis=-1, ddof=1)
+        x = np.where(mean == 0, 0.0, mean / spread) ** 2 * count / (count - 1)
+        wide = 1 + PRIOR_VARIANCE * count
+        of_t = count / 2 * (np.log1p(x) - np.log1p(x / wide)) - np.log(wide) / 2
+        of_t = np.where(np.isinf(x), inf, of_t)  # all figures are equal, and not 0
+        above, signs = np.sum(figures > 0, axis=-1), np.sum((figures > 0) | (figures < 0), axis=-1)
+        of_signs = special.betaln(above + 1, signs - above + 1) + signs * log(2)
+        p_values = np.minimum(1.0, np.exp(log(2) - np.logaddexp(of_t, of_signs)))
+    return np.where(count < 2, nan, p_values)
+
+
+POWER = 0.8
+"""Share of runs in which an effect is to be found."""
+SIMULATED = 1000
+"""Samples from which it is found how large an effect must be."""
+
+
+@cache
+def smallest_effect(count: int, comparisons: int = 1) -> float:
+    """Return the mean, in standard deviations, whose test by `anytime_p_values` finds it in 80 % of normal samples.
+
+    Args:
+        count: of figures in a sample.
+        comparisons: that share the 5 % of errors; infinite if so few figures can show nothing.
+    """
+    samples = np.random.default_rng(0).normal(0, 1, (SIMULATED, count))
+
+    def lacks(effect: float) -> float:
+        return POWER - float(np.mean(anytime_p_values(samples + effect) < (1 - CONFIDENCE) / comparisons))
+
+    low, high = 0.0, 64.0
+    if lacks(high) > 0:
+        return inf
+    while high - low > 0.005 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if lacks(middle) > 0 else (low, middle)
+    return high
+
+
+MOST_PROCESSES = 200
+
+
+def processes_for(effect: float, spread: float, comparisons: int = 1) -> int | None:
+    """Return how many figures of a spread it takes to find an effect in 80 % of samples; None: more than 200."""
+    if not effect > 0:
+        return None
+    counts = range(2, MOST_PROCESSES + 1)
+    place = bisect_left(counts, True, key=lambda count: smallest_effect(count, comparisons) * spread <= effect)
+    return counts[place] if place < len(counts) else None
 
 
 def equal_means_p_value(first: ArrayLike, second: ArrayLike) -> float:

@@ -15,7 +15,10 @@ from typer.core import TyperCommand, TyperGroup
 
 from bench.plan.cells import check_environment
 
-ORDER = ("run", "table", "report", "plot", "compare", "export", "advise", "doctor", "verify", "parity", "replay")
+ORDER = (
+    *("run", "table", "report", "plot", "compare", "history", "bisect", "export", "advise", "doctor", "environments"),
+    *("verify", "parity", "replay"),
+)
 """Commands in the order in which they are used."""
 
 
@@ -74,7 +77,10 @@ def checked(check: Callable[[str], Any]) -> Callable[[str], Any]:
     return parse
 
 
-ENVIRONMENT = "jax, torch, tensorflow (tf), or BACKEND@NAME for another installation. Default: all that are here."
+ENVIRONMENT = (
+    "jax, torch, tensorflow (tf), BACKEND@PACKAGE==VERSION for another version, or BACKEND@NAME for another "
+    "installation. Default: all that are here."
+)
 Backends = Annotated[
     list[str],
     what("--backend", metavar="BACKEND", parser=checked(check_environment), help=ENVIRONMENT),

@@ -14,6 +14,9 @@ from bench.plan.cells import Device
 @app.command(cls=GroupedOptions)
 def doctor(
     device: Annotated[Device, typer.Option(help="Where would be measured.")] = "cpu",
+    results: Annotated[Path, typer.Option(help="Runs, the newest of which tells what could be found.")] = Path(
+        "results"
+    ),
     python: Pythons = [],
     json_: Json = False,
 ) -> None:
@@ -24,7 +27,7 @@ def doctor(
     from bench.measure.doctor import examine
     from bench.output import doctor as output
 
-    diagnosis = examine(device=device, pythons=parse_pythons(python))
+    diagnosis = examine(device=device, pythons=parse_pythons(python), results=results)
     show(diagnosis, output.document, output.print_diagnosis, json_=json_)
     if not diagnosis.workers:
         raise typer.Exit(1)

@@ -14,6 +14,7 @@ import typer
 from bench.commands.app import GroupedOptions, Results, app, checked, say, screen
 from bench.errors import UserError
 from bench.plan.cells import check_environment
+from bench.plan.gate import parse_gate
 
 if TYPE_CHECKING:
     from bench.analysis.select import Selection
@@ -179,7 +180,7 @@ def compare(
     from bench.analysis.select import select
     from bench.output import comparison as output
 
-    gate = None if fail_on is None else output.parse_gate(fail_on)
+    gate = None if fail_on is None else parse_gate(fail_on)
     runs = [_newest(path, name) for path, name in ((base, "BASE"), (new, "NEW"))]
     if (runs[0].header, runs[0].records) == (runs[1].header, runs[1].records):
         raise UserError(f"BASE and NEW must be two runs. Received: {runs[0].header.run} twice. Name both folders.")

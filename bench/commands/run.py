@@ -33,11 +33,13 @@ from bench.measure.environments import (
     parse_variables,
 )
 from bench.names import choose_name
-from bench.plan.cells import Device
+from bench.plan.cells import Device, backend_of
 from bench.plan.files import read_profile, read_sweep
+from bench.plan.gate import QUANTITIES, parse_gate
 from bench.plan.sweep import Axes, Sweep
 
 if TYPE_CHECKING:
+    from bench.analysis.select import Selection
     from bench.measure.executor import Executor
     from bench.records.store import RunWriter
 
@@ -104,7 +106,17 @@ def run(
         str | None,
         how(help="Go on until no interval is wider to either side: 5%.", metavar="SHARE"),
     ] = None,
-    budget: Annotated[float | None, how(metavar="SECONDS", help="Seconds for that, at most.")] = None,
+    gate: Annotated[
+        list[str],
+        how(
+            metavar="slower:SHARE%",
+            help="Judge environments by the first one of their backend; exit 1 if slower, 3 if undecided. Also "
+            "first-epoch:, validation:, memory:SHARE%, path.",
+        ),
+    ] = [],
+    budget: Annotated[
+        float | None, how(metavar="SECONDS", help="Seconds for processes that these add, at most.")
+    ] = None,
     env: Env = [],
     device: Annotated[Device | None, where(help="Default: as the sweep says, or cpu.")] = None,
     results: Results = Path("results"),
@@ -146,6 +158,7 @@ def run(
         rounds=5 if rigorous and rounds is None else rounds,
         control="each" if rigorous else None,
         precision=None if precision is None else parse_share(precision),
+        gates=[parse_gate(text, "--gate", QUANTITIES).model_dump() for text in gate],
         budget_s=budget,
     )
     cells = _given(backends=backend, device=device, models=model, lengths=length, seeds=seeds, expect=expect)
@@ -156,6 +169,7 @@ def run(
     check_own_variables([*planned.models, planned.task.name], dict(planned.runtime.variables))
     environments = _environments(planned, pythons, is_here=address is None)
     planned = planned.model_copy(update={"backends": environments})
+    check_gates(planned)
     name = sweep.stem if sweep else profile
     start = partial(run_sweep, planned, profile=name, command=command, results=results, executor=where)
     _measure(results, executor, start)
@@ -164,6 +178,15 @@ def run(
 def _given(**fields: Any) -> dict[str, Any]:
     """Return the fields that the command line sets."""
     return {name: value for name, value in fields.items() if value not in (None, [], {})}
+
+
+def check_gates(sweep: Sweep) -> None:
+    """Raise `UserError` if a sweep has gates and no environment to judge."""
+    if sweep.timing.gates and len({*map(backend_of, sweep.backends)}) == len({*sweep.backends}):
+        raise UserError(
+            f"`--gate` needs two environments of a backend. Received: {', '.join(sweep.backends)}. Add the one to "
+            "judge after the other: --backend torch@keras==3.15.1"
+        )
 
 
 def _environments(sweep: Sweep, pythons: Mapping[str, str], *, is_here: bool) -> tuple[str, ...]:
@@ -234,9 +257,25 @@ def _measure(place: Path, executor: str, start: Callable[..., "RunWriter"]) -> N
     from bench.analysis.select import select
     from bench.output.summary import print_summary
 
-    print_summary(select([load_run(written.folder)]), written.folder.parent, screen())
-    if any(isinstance(record, Failure) and record.fault != "not available" for record in written.records):
-        raise typer.Exit(1)
+    selection, code = select([load_run(written.folder)]), 0
+    print_summary(selection, written.folder.parent, screen())
+    if selection.header.sweep.timing.gates:
+        code = _print_gate(selection)
+    if code or any(isinstance(record, Failure) and record.fault != "not available" for record in written.records):
+        raise typer.Exit(code or 1)
+
+
+def _print_gate(selection: "Selection") -> int:
+    """Print what the gates of a run decide, and return what it exits with by them."""
+    from bench.output.tables.watch import gate, gate_lines
+    from bench.output.text import print_text
+
+    code, lines = gate_lines(selection)
+    if len((table := gate(selection)).frame):
+        print_text(table, screen())
+    for line in lines:
+        say(line)
+    return code
 
 
 @app.command(cls=GroupedOptions)

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from time import sleep
 
 import psutil
 
+from bench.analysis.gate import Sensitivity, sensitivity
 from bench.errors import UserError
 from bench.frozen import Frozen
 from bench.host import Machine, Watch, describe_machine, load_average, other_gpu_users, usable_cores
@@ -14,7 +17,9 @@ from bench.measure.worker_process import WorkerProcess
 from bench.plan.cells import BACKENDS, Device
 from bench.plan.timing import Limits, Runtime
 from bench.records.failures import WorkerError
+from bench.records.frame import Frames
 from bench.records.schema import Worker
+from bench.records.store import HEADER, load_run
 
 WATCHED_S = 1.0
 START_LIMIT_S = 120.0
@@ -35,6 +40,7 @@ class Diagnosis(Frozen):
         interpreters: the Python of each of them.
         missing: by environment, why it does not start.
         keras_backend: what KERAS_BACKEND gets in the way of; empty if nothing.
+        sensitivity: of the newest run that has ratios, if there is any.
     """
 
     machine: Machine
@@ -48,10 +54,14 @@ class Diagnosis(Frozen):
     interpreters: dict[str, str]
     missing: dict[str, str]
     keras_backend: str
+    sensitivity: Sensitivity | None = None
 
 
-def examine(*, device: Device, pythons: Mapping[str, str]) -> Diagnosis:
-    """Watch the machine for a second, then start every environment once, `pythons` as named on the command line."""
+def examine(*, device: Device, pythons: Mapping[str, str], results: Path | None = None) -> Diagnosis:
+    """Watch the machine for a second, then start every environment once, `pythons` as named on the command line.
+
+    What could be found here is told by the newest run of `results`, a folder of runs.
+    """
     load = load_average()
     watch = Watch()
     busiest = _busiest_processes()
@@ -98,7 +108,18 @@ def examine(*, device: Device, pythons: Mapping[str, str]) -> Diagnosis:
         interpreters=interpreters,
         missing=missing,
         keras_backend=keras_backend,
+        sensitivity=None if results is None else newest_sensitivity(results),
     )
+
+
+def newest_sensitivity(results: Path) -> Sensitivity | None:
+    """Return what the newest run of a folder could show that can be read and has ratios."""
+    for path in sorted(results.glob(f"*/{HEADER}"), reverse=True):  # their names begin with their time
+        with suppress(UserError):
+            run = load_run(path.parent)
+            if found := sensitivity(Frames([run]).turns):
+                return found
+    return None
 
 
 def _busiest_processes() -> tuple[str, ...]:

@@ -16,7 +16,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from bench.errors import UserError
-from bench.plan.cells import BACKENDS, BackendName, backend_of, check_environment
+from bench.measure.overlays import overlay_python
+from bench.plan.cells import BACKENDS, BackendName, backend_of, check_environment, packages_of
 from bench.plan.timing import DECISIVE, Runtime, Threads
 
 TOX_ENVIRONMENT: Mapping[BackendName, str] = {"jax": "jax", "torch": "torch", "tensorflow": "tf"}
@@ -146,10 +147,10 @@ def find_interpreter(environment: str, *, device: str, pythons: Mapping[str, str
 
     Looks, in this order, at the command line, at SEQSUM_PYTHON_<BACKEND>, at the tox environment below the current
     folder, and at this interpreter. The first two are used even where a later place would do; BACKEND@NAME is
-    found on the command line only.
+    found on the command line only. BACKEND@PACKAGE==VERSION is made of the environment of its backend.
 
     Args:
-        environment: a backend, or BACKEND@NAME.
+        environment: a backend, BACKEND@NAME or BACKEND@PACKAGE==VERSION.
         device: "gpu" looks at the tox environment for GPUs.
         pythons: interpreters named on the command line, by environment.
 
@@ -157,9 +158,12 @@ def find_interpreter(environment: str, *, device: str, pythons: Mapping[str, str
         UserError: if no interpreter has the backend, or the named interpreter does not.
     """
     backend = backend_of(environment)
+    if packages := packages_of(environment):
+        return overlay_python(find_interpreter(backend, device=device, pythons=pythons), packages)
     if environment != backend and environment not in pythons:
         raise UserError(
-            f"`backend` {environment} needs an interpreter. Received: none. Add --python {environment}=PATH."
+            f"`backend` {environment} needs an interpreter. Received: none. Add --python {environment}=PATH, or "
+            "exchange packages: BACKEND@PACKAGE==VERSION."
         )
     variable = _variable(backend)
     named = pythons.get(environment) or os.environ.get(variable)

@@ -1,7 +1,7 @@
 """Where a run is measured: this machine, or equal nodes of a cluster."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -20,6 +20,7 @@ from bench.frozen import Frozen
 from bench.host import Machine, code_commit, describe_machine, load_average, other_gpu_users, usable_cores
 from bench.measure.accuracy import train_for_accuracy
 from bench.measure.environments import check_keras_backend, find_interpreters
+from bench.measure.overlays import check_versions
 from bench.measure.pool import WorkerPool
 from bench.measure.progress import Progress
 from bench.measure.turns import fitting_blocks, time_cells
@@ -105,7 +106,7 @@ class ThisMachine(ExitStack):
         interpreters = find_interpreters(sweep.backends, device=sweep.device, pythons=self._pythons)
         self._pool = self.enter_context(WorkerPool(interpreters, limits=sweep.limits, runtime=sweep.runtime))
         progress.say(f"Starting {', '.join(interpreters)} ...")
-        return prepare_pool(self._pool, sweep)
+        return prepare_pool(self._pool, sweep, progress.say)
 
     def measure(self, header: Header, writer: RunWriter, progress: Progress) -> None:
         """Measure what a run lacks: see `Executor`."""
@@ -137,10 +138,12 @@ def check_devices(sweep: Sweep) -> None:
         raise UserError(f"`devices` must be at most {cores}, the cores of this machine. Received: {most}. Use fewer.")
 
 
-def prepare_pool(pool: WorkerPool, sweep: Sweep) -> Prepared:
+def prepare_pool(pool: WorkerPool, sweep: Sweep, say: Callable[[str], None] = lambda _: None) -> Prepared:
     """Start each environment once, check its device and the user's own models and task, and describe the machine.
 
     The first environment draws the starting weights of the user's own models, for all.
+
+    One that was made by name and cannot be imported is not available, which `say` is told; the others are measured.
 
     Raises:
         UserError: if an environment does not start, lacks the device, or cannot use a model or the task.
@@ -156,6 +159,7 @@ def prepare_pool(pool: WorkerPool, sweep: Sweep) -> Prepared:
     answers: dict[str, dict[str, Checked]] = {}
 
     def check(worker: WorkerProcess, environment: str) -> dict[str, Checked]:
+        check_versions(environment, worker.worker.versions)
         workers[environment] = worker.worker
         starts = pool.starts if environment == first else None
         asked = own_checks(sweep, cells[environment], starts)
@@ -168,13 +172,15 @@ def prepare_pool(pool: WorkerPool, sweep: Sweep) -> Prepared:
             raise result.__cause__
         elif environment in workers:
             raise UserError(f"{environment} cannot try what was asked for: {result}. Ask for something smaller.")
+        elif result.fault == "not available" and environment != first and len(cells) > len(pool.refused):
+            say(f"Not available: {environment}: {result}")
         else:
             python = pool.pythons[environment]
             raise UserError(f"Environment {environment} does not start: {result}. Its interpreter is {python}.")
 
     pool.map(cells, check, cell_of=cells.__getitem__, on_done=keep, cores=pool.cores)
     return Prepared(
-        workers=tuple(workers[environment] for environment in cells),
+        workers=tuple(workers[environment] for environment in cells if environment in workers),
         machine=describe_machine(),
         commit=code_commit(),
         load_average=load,

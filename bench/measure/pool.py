@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from bench.errors import UserError
 from bench.host import pin, pinned, usable_cores
 from bench.measure.worker_process import WorkerProcess
-from bench.plan.cells import Cell, Device
+from bench.plan.cells import Cell, Device, packages_of
 from bench.plan.timing import Limits, Runtime
 from bench.records.failures import WorkerError
 
@@ -107,6 +107,8 @@ class WorkerPool(ExitStack):
         self.cores = usable_cores()
         self._limits, self._runtime, self._wait = limits, runtime, wait
         self.starts: Path | None = None
+        self.refused: dict[str, WorkerError] = {}
+        """Why environments that were made by name are not available: they cannot be imported."""
         self._workers: set[WorkerProcess] = set()
         self._ended = False
         self._lock = threading.Lock()
@@ -135,6 +137,8 @@ class WorkerPool(ExitStack):
         Raises:
             WorkerError: if it does not get so far; caused by a `UserError` if the backend or device is not there.
         """
+        if refused := self.refused.get(cell.environment):
+            raise refused
         if cores is None:
             cores = worker_cores(cell, self.cores)
             pin([core for core in self.cores if core not in cores] or self.cores)
@@ -157,6 +161,13 @@ class WorkerPool(ExitStack):
         except UserError as error:
             worker.close()
             raise WorkerError(str(error), "raised", phase="import") from error
+        except WorkerError as error:
+            worker.close()
+            if not packages_of(cell.environment) or (error.exit_code or 0) <= 0:  # it did not end by itself
+                raise
+            refused = WorkerError(str(error), "not available", phase=error.phase, printed=error.printed)
+            self.refused[cell.environment] = refused
+            raise refused from error
         except BaseException:
             worker.close()
             raise

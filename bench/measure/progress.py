@@ -51,6 +51,9 @@ class Progress:
     def begin(self, trials: Sequence[Trial | Group], *, slots: int, timed_at_once: int = 1) -> None:
         """Begin to count; `slots` accuracy trials run at once, and on several machines as many that are timed."""
         self._trials, self._slots, self._timed_at_once = sum(map(_count, trials)), slots, timed_at_once
+        self._done, self._passed_s = 0, 0.0
+        for task in self._bar.task_ids:  # of a run before this one
+            self._bar.remove_task(task)
         self._expected_s = sum(self._share_s(trial) for trial in trials)
         self._begun_s = monotonic()
         self._task = self._bar.add_task("", total=self._trials, left=self._left())

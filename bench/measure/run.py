@@ -74,7 +74,8 @@ def resume_run(folder: Path, *, command: str, executor: Executor, progress: Prog
             dropped = stale_lines(run, retry=retry)
             kept = [record for line, record in zip(run.lines, run.records, strict=True) if line not in dropped]
             writer.records[:] = kept
-            if not missing_trials(header.sweep, kept) and header.sweep.timing.precision is None:
+            timing = header.sweep.timing
+            if not missing_trials(header.sweep, kept) and timing.precision is None and not timing.gates:
                 progress.say(f"Nothing is missing in {folder}.")
                 return writer
             writer.note(

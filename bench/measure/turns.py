@@ -10,6 +10,9 @@ from contextlib import ExitStack, contextmanager
 from math import isinf, isnan
 from time import monotonic
 
+import pandas as pd
+
+from bench.analysis.gate import open_places
 from bench.analysis.speed import widest_interval
 from bench.measure.pool import WorkerPool
 from bench.measure.progress import Progress
@@ -31,7 +34,8 @@ def time_cells(
 ) -> None:
     """Time every block in turns: all of them once, then again with fresh processes; not what the run has already.
 
-    With a precision to reach, blocks whose intervals are wider get more processes until the budget is spent.
+    With a precision to reach or gates, blocks whose intervals are wider or whose cells are undecided get more processes
+    until the budget is spent.
 
     `begun_s` is when the run began, by the monotonic clock.
     """
@@ -53,7 +57,7 @@ def time_cells(
     for process in range(timing.processes):
         for block in blocks:
             measure(block, process)
-    if timing.precision is not None:
+    if timing.precision is not None or timing.gates:
         _narrow(header, blocks, writer, progress, measure)
 
 
@@ -64,32 +68,50 @@ def _narrow(
     progress: Progress,
     measure: Callable[[list[Cell], int], None],
 ) -> None:
-    """Measure blocks with more processes until their intervals are narrow, and report what was reached."""
+    """Measure blocks that have not reached their goal with more processes, and report what was reached."""
     timing = header.sweep.timing
-    precision = timing.precision or 0.0
     deadline_s = monotonic() + timing.budget_s
     process = timing.processes
     while monotonic() < deadline_s:
-        wide = [block for block in blocks if _width(header, writer, block) > precision]
-        if not wide:
+        unfinished = _open_blocks(header, blocks, writer)
+        if not unfinished:
             break
-        for block in wide:
+        for block in unfinished:
             if monotonic() < deadline_s:
-                progress.say(f"Length {block[0].length} is not narrow yet: process {process + 1}")
+                why = "undecided" if timing.gates else "not narrow yet"
+                progress.say(f"Length {block[0].length} is {why}: process {process + 1}")
                 measure(block, process)
         process += 1
-    for block in blocks:
-        width = _width(header, writer, block)
+    for block in blocks if timing.precision is not None else ():
+        precision, width = timing.precision or 0.0, _width(header, writer, block)
         reached = f"{'reached' if width <= precision else 'missed'}, {width:.1%}"
         verdict = "nothing was measured" if isnan(width) else "too few processes" if isinf(width) else reached
         progress.say(f"Precision {precision:.1%} at length {block[0].length}: {verdict}")
 
 
+def _open_blocks(header: Header, blocks: list[list[Cell]], writer: RunWriter) -> list[list[Cell]]:
+    """Return the blocks with an interval that is too wide, or with a cell that the gates leave undecided."""
+    sweep = header.sweep
+    precision = sweep.timing.precision
+    places = open_places(_turns(header, writer.records), sweep) if sweep.timing.gates else set()
+    return [
+        block
+        for block in blocks
+        if (precision is not None and _width(header, writer, block) > precision)
+        or any((cell.model, cell.length) in places for cell in block)
+    ]
+
+
 def _width(header: Header, writer: RunWriter, block: list[Cell]) -> float:
     """Return the share that the widest interval of a block reaches to either side so far."""
     cells = set(block)
-    records = [record for record in writer.records if isinstance(record, Speed) and record.cell in cells]
-    return widest_interval(Frames([Run(header, tuple(records))]).turns)
+    return widest_interval(
+        _turns(header, [record for record in writer.records if isinstance(record, Speed) and record.cell in cells])
+    )
+
+
+def _turns(header: Header, records: Sequence[Record]) -> pd.DataFrame:
+    return Frames([Run(header, tuple(records))]).turns
 
 
 def fitting_blocks(blocks: list[list[Cell]], available_bytes: int) -> list[list[Cell]]:

@@ -1,7 +1,6 @@
 """Two runs as tables and JSON, and a gate: whether NEW is slower than is allowed."""
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,35 +9,14 @@ from rich.console import Console
 from rich.text import Text
 
 from bench.analysis.compare import Comparison, changed_settings, differences
-from bench.errors import UserError
 from bench.output.formats import print_text, table_document, to_markdown
 from bench.output.numbers import interval, number, visible
 from bench.output.tables.table import Column, Table, cell_name, cell_table, sort_rows, texts, with_interval
+from bench.plan.gate import Gate
 from bench.records.frame import CELL
 from bench.records.schema import Header
 
 MS, PERCENT, LEVEL = 1e3, 100, 0.95
-
-
-@dataclass(frozen=True)
-class Gate:
-    """What is not allowed: to be slower by more than a share."""
-
-    slower: float
-
-    def __str__(self) -> str:
-        return f"slower:{100 * self.slower:g}%"
-
-
-def parse_gate(text: str, option: str = "--fail-on") -> Gate:
-    """Read `slower:5%`.
-
-    Raises:
-        UserError: if it is written otherwise.
-    """
-    if not (match := re.fullmatch(r"slower:(\d+(?:\.\d+)?)%", text.strip(), re.ASCII)):
-        raise UserError(f"`{option}` must be slower:SHARE%. Received: {text!r}. Write slower:5%, say.")
-    return Gate(slower=float(match[1]) / 100)
 
 
 @dataclass(frozen=True)
@@ -70,7 +48,7 @@ def judge(comparison: Comparison, gate: Gate, *, anyway: bool = False) -> Judgem
     if not anyway and (others := _others(comparison)):
         reason = f"Undecided, {gate}: the runs differ in more than the code ({others}). --anyway judges them."
         return Judgement(gate, "undecided", (visible(reason),))
-    cells, limit = comparison.speed, 1 + gate.slower
+    cells, limit = comparison.speed, 1 + gate.share
     slow = cells[cells["ratio_low"] > limit]
     open_ = cells[~(cells["ratio_low"] > limit) & ~(cells["ratio_high"] <= limit)]
     failed = comparison.failures[(comparison.failures["new"] > 0) & (comparison.failures["base"] == 0)]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
+from packaging.version import Version
 from pydantic import AfterValidator
 
 from bench.frozen import Frozen
@@ -34,6 +35,17 @@ Recurrence = Annotated[str, AfterValidator(lambda name: check_choice(name, RECUR
 
 
 ENVIRONMENT = re.compile(r"(jax|torch|tensorflow|tf)(@[\w.+=,!-]+)?")
+PACKAGE = re.compile(r"([A-Za-z0-9][\w.-]*)==(\d[\w.+!-]*)")
+"""A package with a version, as an environment's name holds it."""
+
+
+def parse_package(text: str) -> tuple[str, str]:
+    """Read PACKAGE==VERSION; a ValueError if it is written otherwise, or the version is none."""
+    match = PACKAGE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("not PACKAGE==VERSION")
+    Version(match[2])
+    return match[1], match[2]
 
 
 def check_environment(name: str) -> str:
@@ -42,10 +54,23 @@ def check_environment(name: str) -> str:
     check_choice(backend, (*BACKENDS, "tf"), "backend")
     if not ENVIRONMENT.fullmatch(name):
         raise ValueError(f"`backend` must be BACKEND or BACKEND@NAME. Received: {name!r}. Write torch@old, say.")
+    parts = installation.split(",") if "=" in installation or "," in installation else []
+    try:
+        names = {parse_package(part)[0] for part in parts}
+    except ValueError:
+        names = set()
+    if len(names) < len(parts):
+        rule = "`backend` must exchange packages as BACKEND@PACKAGE==VERSION,PACKAGE==VERSION, each once."
+        raise ValueError(f"{rule} Received: {name!r}. Write torch@keras==3.13.2, say.")
     return ("tensorflow" if backend == "tf" else backend) + at + installation
 
 
 EnvironmentName = Annotated[str, AfterValidator(check_environment)]
+
+
+def packages_of(environment: str) -> dict[str, str]:
+    """Return the versions of the packages that an environment's name exchanges; none for any other name."""
+    return dict(PACKAGE.findall(environment.partition("@")[2]))
 
 
 def backend_of(environment: str) -> BackendName:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from bench.frozen import Frozen
+from bench.plan.gate import Gate
 
 Threads = Annotated[int, Field(ge=1)] | Literal["default"]
 """Cores and threads of a worker; "default": both as the framework and the system choose."""
@@ -29,6 +30,7 @@ class Timing(Frozen):
             turn; "each" environment of the first model; or "none".
         precision: add processes until no interval of a block reaches further than this share to either side of its
             figure; None: measure `processes` of them.
+        gates: compare every environment with the first one of its backend, and add processes until each is decided.
         budget_s: seconds for the added processes.
     """
 
@@ -42,6 +44,7 @@ class Timing(Frozen):
     repeats: Annotated[int, Field(ge=0)] = 2
     control: Literal["one", "each", "none"] = "one"
     precision: Annotated[float, Field(gt=0, lt=1)] | None = None
+    gates: tuple[Gate, ...] = ()
     budget_s: Annotated[float, Field(ge=0)] = 600.0
 
 

@@ -8,11 +8,12 @@ import os
 import sys
 import time
 from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from bench.host import pin
-from bench.plan.cells import backend_of
+from bench.plan.cells import backend_of, packages_of
 from bench.plan.timing import DECISIVE
 from bench.records.failures import raised
 from bench.records.schema import Worker
@@ -69,6 +70,8 @@ def import_backend(start: Start) -> Ready:
     )
     import_s = time.perf_counter() - begin_s
     described = {name: value for name, value in asdict(info).items() if name != "backend"}
+    for package in packages_of(start.environment):
+        described["versions"].setdefault(package, metadata.version(package))
     named = dict(start.runtime.variables)
     variables = {name: os.environ[name] for name in sorted(os.environ) if name.startswith(DECISIVE) or name in named}
     worker = Worker(environment=start.environment, **described, python=sys.version.split()[0], variables=variables)

@@ -50,9 +50,10 @@ class RayExecutor(ExitStack):
     def prepare(self, sweep: Sweep, progress: Progress, *, like: Header | None = None) -> Prepared:
         """Ask every node, and keep those that are like the run that goes on, if any is, else the largest group."""
         check_keras_backend(sweep.backends)
-        if sweep.timing.precision is not None:
+        if sweep.timing.precision is not None or sweep.timing.gates:
+            goal = "gate" if sweep.timing.gates else "precision"
             raise UserError(
-                "`precision` cannot be reached on a cluster yet. Received: --executor ray with it. Ask for more "
+                f"`{goal}` cannot be reached on a cluster yet. Received: --executor ray with it. Ask for more "
                 "--processes, or measure with --executor local."
             )
         nodes = self._ask(sweep, progress)

@@ -13,7 +13,7 @@ import altair as alt
 from bench.analysis.select import Selection
 from bench.errors import UserError
 from bench.names import choose_name
-from bench.output.charts import learning, speed
+from bench.output.charts import learning, speed, watch
 from bench.output.charts.theme import LIGHT, config
 from bench.output.files import write_atomically
 from bench.records.frame import Kind
@@ -44,6 +44,7 @@ CHARTS: dict[str, ChartMaker] = {
     "turns": ChartMaker(speed.draw_turns, "turns", TIMED),
     "tax": ChartMaker(speed.draw_tax, "turns", "a cell timed with Keras and without it (implementation ceiling)"),
     "variants": ChartMaker(speed.draw_variants, "turns", "a cell timed in two variants in the same run"),
+    "history": ChartMaker(watch.draw_history, "turns", "versions (torch@keras==3.13.2) timed beside their backend"),
     "accuracy": ChartMaker(learning.draw_accuracy, "trainings", TRAINED),
     "exact-sums": ChartMaker(learning.draw_exact_sums, "trainings", TRAINED),
     "loss": ChartMaker(learning.draw_losses, "losses", TRAINED),

@@ -52,6 +52,7 @@ PARTS = (
         "start", "Start, and when it pays off", {"start": "start", "total-time": "break-even"}, ("start", "break-even")
     ),
     Part("settings", "Framework and settings", {"tax": "tax", "variants": "variants"}, ("tax", "variants")),
+    Part("versions", "Versions", {"history": "history"}, ("history", "gate")),
     Part("learning", "What was learned", LEARNED, (*COMPARED, "target", "memory", "predictions")),
     Part("noise", "Noise, controls and failures", {"turns": "noise"}, ("controls", "noise", "failures")),
 )

@@ -1,0 +1,191 @@
+"""Commands that watch versions: `history`, `bisect`, `environments`."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from bench.commands.app import GroupedOptions, Json, Pythons, app, checked, errors, how, say, screen, show, what, where
+from bench.errors import UserError
+from bench.host import typed_command
+from bench.measure.environments import parse_pythons
+from bench.plan.cells import Device, check_environment
+from bench.plan.files import read_profile
+from bench.plan.gate import Quantity
+from bench.plan.sweep import Sweep
+
+History = Annotated[Path, where("--results", help="Folder of the runs of histories.")]
+Models = Annotated[list[str], what("--model", help="simple_rnn, lstm, gru or package.module:function.")]
+Lengths = Annotated[list[int], what("--length", help="Longest sequence, in timesteps.")]
+Bases = Annotated[
+    list[str],
+    what("--backend", metavar="BACKEND", parser=checked(check_environment), help="jax, torch or tensorflow."),
+]
+Devices = Annotated[Device, where("--device", help="Where it is trained.")]
+
+
+@app.command(cls=GroupedOptions)
+def history(
+    backend: Bases = [],
+    model: Models = [],
+    length: Lengths = [],
+    versions: Annotated[list[str], what(metavar="PACKAGE=VERSIONS", help="Of a package: keras=3.9.2,3.10.0.")] = [],
+    last: Annotated[int | None, what(min=1, help="The newest N releases.")] = None,
+    nightlies: Annotated[
+        Literal["daily", "weekly", "monthly"] | None, what(help="A nightly version of each; with --since.")
+    ] = None,
+    since: Annotated[str | None, what(metavar="YYYY-MM", help="The month of the first one.")] = None,
+    package: Annotated[str, what(help="With --last and --nightlies.")] = "keras",
+    processes: Annotated[int | None, how(help="Fresh processes a version is timed in.")] = None,
+    rounds: Annotated[int | None, how(help="Turns of each process.")] = None,
+    device: Devices = "cpu",
+    results: History = Path("results/history"),
+    plot: Annotated[Path | None, typer.Option(help="Draw it into this PNG, SVG or PDF file.")] = None,
+    python: Pythons = [],
+    json_: Json = False,
+) -> None:
+    """Compare versions of a package by speed, in turns with an anchor.
+
+    What the folder has already is not measured again. Example: seqsum history --backend torch --model lstm
+    --length 50 --versions keras=3.9.2,3.12.0,3.15.1
+    """
+    from bench.measure.progress import Progress
+    from bench.output import watch as output
+    from bench.output.files import check_target
+    from bench.watch.history import measure_history
+    from bench.watch.versions import base_of, environments_of, newest_releases, parse_versions, sample_nightlies
+
+    if plot:
+        check_target(plot, "--plot", (".png", ".svg", ".pdf"))
+    if sum((bool(versions), last is not None, nightlies is not None)) != 1:
+        raise UserError("`history` needs one of --versions, --last, --nightlies. Received: none or several. Name one.")
+    if (nightlies is None) != (since is None):
+        raise UserError("`--nightlies` and `--since` go together. Received: one of them. Add --since 2025-06, say.")
+    pythons = parse_pythons(python)
+    sweep = plan_versions(backend, model, length, device, processes=processes, rounds=rounds)
+    base = base_of(sweep.backends[0], pythons, device)
+    if versions:
+        requirements = [each for text in versions for each in parse_versions(text)]
+    elif last is not None:
+        requirements = newest_releases(package, last, base=base)
+    else:
+        assert nightlies is not None and since is not None
+        requirements = sample_nightlies(package, nightlies, since, base=base)
+    progress = Progress(errors)
+    try:
+        measure_history(
+            sweep,
+            environments_of(sweep.backends, requirements),
+            command=typed_command("seqsum"),
+            results=results,
+            pythons=pythons,
+            progress=progress,
+        )
+    except KeyboardInterrupt:
+        progress.close()
+        say("seqsum: interrupted; what was measured is kept. Go on: the same command again")
+        raise typer.Exit(130) from None
+    finally:
+        progress.close()
+    failed = output.show_history(results, screen(), plot=plot, json_=json_)
+    if plot:
+        say(f"Wrote {plot}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def plan_versions(backends: list[str], models: list[str], lengths: list[int], device: Device, **timing: Any) -> Sweep:
+    """Return the sweep of a history or a bisection, whose backends are anchors.
+
+    Raises:
+        UserError: if a setting does not fit, or a backend is named with an installation.
+    """
+    if named := [backend for backend in backends if "@" in backend]:
+        raise UserError(
+            f"`--backend` must be a backend here: its versions are named otherwise. Received: {named[0]}. "
+            f"Write {named[0].partition('@')[0]}."
+        )
+    cells = {"backends": backends or ["torch"], "models": models or ["lstm"], "lengths": lengths or [50]}
+    given = {name: value for name, value in timing.items() if value is not None}
+    return read_profile("standard", {**cells, "device": device, "seeds": 0, "timing": given})
+
+
+@app.command(cls=GroupedOptions)
+def bisect(
+    good: Annotated[str, what(metavar="PACKAGE==VERSION", help="The older version.")],
+    bad: Annotated[str, what(metavar="PACKAGE==VERSION", help="A newer one that is slower, or faster.")],
+    backend: Bases = [],
+    model: Models = [],
+    length: Lengths = [],
+    nightly: Annotated[bool, what("--nightly", help="Search the nightly versions between two releases, too.")] = False,
+    quantity: Annotated[Quantity, what(help="What is compared.")] = "epoch",
+    processes: Annotated[int, how(min=2, help="Fresh processes of each version, at least.")] = 5,
+    rounds: Annotated[int, how(help="Turns of each process.")] = 2,
+    budget: Annotated[float, how(metavar="SECONDS", help="For more processes of an undecided version.")] = 300.0,
+    device: Devices = "cpu",
+    results: Annotated[Path, where(help="Folder of the runs of bisections.")] = Path("results/bisect"),
+    diff: Annotated[Path | None, typer.Option(help="Write all that changed in the executed files here.")] = None,
+    python: Pythons = [],
+    json_: Json = False,
+) -> None:
+    """Find the version that made a training slower, or faster.
+
+    Each candidate takes turns with both ends until it is decided. Example: seqsum bisect --backend torch
+    --model lstm --length 50 --good keras==3.9.2 --bad keras==3.12.0 --nightly
+    """
+    from bench.measure.progress import Progress
+    from bench.output import bisect as output
+    from bench.output.files import check_target
+    from bench.watch.bisect import Searcher
+    from bench.watch.bisect import bisect as search
+    from bench.watch.changes import find_changes
+    from bench.watch.versions import parse_requirement
+
+    if diff:
+        check_target(diff, "--diff", (".diff", ".patch"))
+    if max(len(backend), len(model), len(length)) > 1:
+        raise UserError("`bisect` searches on one backend, model and length. Received: several. Name one of each.")
+    (package, older), (name, newer) = parse_requirement(good, "--good"), parse_requirement(bad, "--bad")
+    if package != name:
+        raise UserError(f"`--good` and `--bad` must be of one package. Received: {package} and {name}. Name it twice.")
+    timing = {"processes": processes, "rounds": rounds, "budget_s": budget, "control": "none"}
+    sweep = plan_versions(backend, model, length, device, **timing)
+    progress = Progress(errors)
+    pythons = parse_pythons(python)
+    command = typed_command("seqsum")
+    searcher = Searcher(sweep, quantity, results=results, pythons=pythons, command=command, progress=progress)
+    try:
+        found = search(searcher, package, older, newer, nightly=nightly)
+    except KeyboardInterrupt:
+        progress.close()
+        say("seqsum: interrupted; what was measured is kept. Go on: the same command again")
+        raise typer.Exit(130) from None
+    finally:
+        progress.close()
+    changes = []
+    if found.verdict == "found":
+        changes = find_changes(searcher.trial(found.last_good), searcher.trial(found.first_bad), searcher.base)
+    show((found, changes), output.document, output.print_bisection, json_=json_)
+    if diff:
+        output.write_diff(changes, diff)
+        say(f"Wrote {diff}")
+    if found.verdict != "found":
+        raise typer.Exit(3)
+
+
+@app.command(cls=GroupedOptions)
+def environments(
+    remove: Annotated[list[str], typer.Option(metavar="NAME", help="Remove these: keras==3.13.2, say, or all.")] = [],
+) -> None:
+    """List the environments that were made by name, or remove some.
+
+    Example: seqsum environments --remove keras==3.13.2
+    """
+    from bench.measure.overlays import cache_folder, list_overlays, remove_overlays
+
+    for folder in remove_overlays(remove):
+        say(f"Removed {folder.name}")
+    for folder, overlay in list_overlays().items():
+        mib = sum(path.lstat().st_size for path in folder.rglob("*")) / 2**20
+        print(f"{overlay}  {mib:.0f} MiB, based on {overlay.base}")
+    say(f"Folder: {cache_folder()}")

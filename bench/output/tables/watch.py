@@ -1,0 +1,117 @@
+"""Tables of versions in turns: their history, and what gates decide."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.gate import judge, pairs_of
+from bench.analysis.history import MARGIN, REST
+from bench.analysis.history import history as find_history
+from bench.analysis.select import Selection
+from bench.output.numbers import interval, number
+from bench.output.tables.speed import interval_note
+from bench.output.tables.table import Column, Table, cell_name, cell_table, missing_notes, texts, with_interval
+from bench.records.frame import Frames
+
+MS = 1e3
+
+
+def history(selection: Selection) -> Table:
+    """Compare versions with one that took turns with each of them, and each with the version before it."""
+    turns = Frames(selection.runs).turns  # not the newest of each cell: each run has its anchor
+    frame = find_history(turns)
+    notes = []
+    if len(frame):
+        same = frame["path"].eq(frame.groupby(REST)["path"].shift())  # named where it begins
+        frame = frame.assign(changed=frame["steps"].map(steps_text), path=frame["path"].mask(same, ""))
+        frame["environment"] = frame["backend"]
+        anchors = ", ".join(sorted(set(frame["backend"])))
+        notes = [
+            f"Ratio: an epoch / that of {anchors} in turns of the same rounds. {interval_note(frame)}",
+            "First epoch, validation, memory: the same ratio of these. Changed: from the version before, the whole "
+            f"interval beyond {100 * MARGIN:g} %, significant at 5 % over all versions and quantities (Holm).",
+            *missing_notes(selection, "speed"),
+        ]
+    columns = [
+        Column("version", "version", kind="axis"),
+        with_interval("ratio", "epoch ratio"),
+        Column("epoch_s", "epoch ms", MS),
+        Column("first-epoch", "first epoch"),
+        Column("validation", "validation"),
+        Column("memory", "memory"),
+        *texts("path"),
+        Column("changed", "changed", kind="text"),
+    ]
+    return cell_table("history", "Versions in turns with an anchor", frame, columns, *notes)
+
+
+def steps_text(steps: list[tuple[Any, ...]]) -> str:
+    """Write what changed with a version: "epoch 1.42 times (1.38 to 1.46), path was scan"."""
+    texts = []
+    for quantity, value, *ends in steps:
+        if quantity == "path":
+            texts.append(f"path was {value}")
+        else:
+            texts.append(f"{quantity} {number(value)} times ({interval(*ends)})")
+    return ", ".join(texts)
+
+
+def gate(selection: Selection) -> Table:
+    """Tabulate what the gates of a run decide: whether an environment is slower than the first one of its backend."""
+    sweep = selection.header.sweep
+    columns = [
+        Column("gate", "gate", kind="axis"),
+        with_interval("ratio", "ratio"),
+        *texts("verdict", "path"),
+        Column("found_share", "finds %", 100),
+        Column("needed", "needs", kind="count"),
+    ]
+    if not sweep.timing.gates or not pairs_of(sweep):
+        return cell_table("gate", "Gate", pd.DataFrame(columns=["gate"]), columns)
+    frame = judge(selection.frames.turns, sweep)
+    frame = frame.assign(found_share=(frame["found"] - 1).replace(np.inf, np.nan))
+    if "path" in frame:
+        frame["path"] = frame["path"].where(frame["verdict"] == "changed", "")
+    firsts = ", ".join(dict.fromkeys(pairs_of(sweep).values()))
+    notes = [
+        f"Ratio: to {firsts} in turns of the same rounds. {interval_note(frame[frame['quantity'] != 'path'])}",
+        "Verdict: by a sequential test (Student's t and signs, anytime valid, Holm over all rows); the chance of any "
+        "wrong one is 5 %, however many processes were added.",
+        "Finds: the least slow-down that 80 % of such runs would show. Needs: processes after which 80 % would show "
+        "unchanged code to be within.",
+    ]
+    return cell_table("gate", "Gate", frame, columns, *notes)
+
+
+def gate_lines(selection: Selection) -> tuple[int, list[str]]:
+    """Return what a run exits with by its gates (0, 1 or 3), and the reasons in lines."""
+    sweep = selection.header.sweep
+    frame = judge(selection.frames.turns, sweep)
+    missing = _unjudged(selection, frame)
+    verdicts = frame["verdict"].value_counts()
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+    gates = ", ".join(map(str, sweep.timing.gates))
+    lines = [f"Gate {gates}: {counts or 'nothing was measured'}."]
+    lines += [f"Undecided: {name} has no figures beside its first environment; see failures." for name in missing]
+    if len(found := frame["found"].dropna()) and np.isfinite(worst := found.max()):
+        needed = frame["needed"].max() if frame.loc[found.index, "needed"].notna().all() else None
+        enough = f"{needed:.0f} processes" if needed else "more than 200 processes, if it can be shown"
+        lines.append(
+            f"80 % of such runs would show a slow-down of {number(100 * (worst - 1))} % in any cell; to show unchanged "
+            f"code to be within takes {enough}."
+        )
+    beyond = set(verdicts.index) - {"within", "undecided"}
+    return (1 if beyond else 3 if "undecided" in verdicts or missing else 0), lines
+
+
+def _unjudged(selection: Selection, frame: pd.DataFrame) -> list[str]:
+    """Name the cells that a gate should judge and that have no figures."""
+    judged = {cell_name(row) for row in frame.itertuples()}
+    planned = selection.planned
+    planned = planned[(planned["trial"] == "speed") & planned["environment"].isin(pairs_of(selection.header.sweep))]
+    return [name for name in map(cell_name, planned.itertuples()) if name not in judged]
+
+
+TABLES: dict[str, Callable[[Selection], Table]] = {"history": history, "gate": gate}
