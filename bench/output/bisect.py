@@ -57,7 +57,8 @@ def answer(bisection: Bisection) -> list[str]:
     good, bad, what = bisection.last_good, bisection.first_bad, bisection.quantity
     if bisection.verdict == "no difference":
         return [
-            f"No difference is shown. {what.capitalize()} of {bad} / that of {good}: {_ratio(bisection.ends)}. To go on: the same command again."
+            f"No difference is shown. {what.capitalize()} of {bad} / that of {good}: {_ratio(bisection.ends)}.",
+            "To go on: the same command again.",
         ]
     if bisection.verdict == "undecided":
         left = say_count(bisection.between, "version")
