@@ -1,5 +1,6 @@
 """Histories: steps that are there are marked, others are not; what a folder has is not measured again."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from bench.records.store import load_runs
 from bench.watch.history import measure_history
 
 PUBLISHED = Path(__file__).parents[1] / "results" / "reference"
+BEHAVIOURS = {"1.1": "takes 2", "0.9": "dies at import"}
 FACTORS = {"3.9.2": 1.0, "3.10.0": 1.4, "3.11.0": 1.41}
 
 
@@ -145,6 +147,22 @@ class TestMeasuring:
         monkeypatch.setattr("bench.watch.history.WORKER_BYTES", 2**50)
         runs = self.measure(tmp_path, ["1.0", "1.1", "1.2"])
         assert [len(run) for run in runs] == [3, 2] and all("torch" in run for run in runs)
+
+
+@pytest.mark.usefixtures("own_lock")
+def test_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """It measures, prints and draws; what cannot be imported is no failure."""
+    play_versions(monkeypatch, tmp_path, lambda version: BEHAVIOURS.get(version, "takes 1"))
+    sweep = make_sweep(backends=("torch",), models=("lstm",), lengths=(4,), seeds=0, timing=QUICK, limits=LIMITS)
+    monkeypatch.setattr("bench.commands.watch.plan_versions", lambda *_, **__: sweep)
+    place = ("--results", tmp_path / "results", "--plot", tmp_path / "history.svg")
+    seqsum = Caller(monkeypatch, capsys)
+    answer = seqsum("history", "--versions", "keras=0.9,1.0,1.1", *place)
+    assert answer.code == 0, answer.err
+    assert "keras 1.1" in answer.out and "epoch 2.0" in answer.out and (tmp_path / "history.svg").exists()
+    assert "torch: keras 0" in answer.out and max(map(len, answer.out.splitlines())) <= 80
+    document = json.loads(seqsum("history", "--versions", "keras=1.0,1.1", "--json", *place).out)
+    assert [row[3] for row in document["rows"]] == ["keras 1.0", "keras 1.1"] and len(document["runs"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -56,13 +56,16 @@ def answer(bisection: Bisection) -> list[str]:
     """Say in sentences what was found."""
     good, bad, what = bisection.last_good, bisection.first_bad, bisection.quantity
     if bisection.verdict == "no difference":
-        return [f"No difference is shown. {what.capitalize()} of {bad} / that of {good}: {_ratio(bisection.ends)}."]
+        return [
+            f"No difference is shown. {what.capitalize()} of {bad} / that of {good}: {_ratio(bisection.ends)}.",
+            "To go on: the same command again.",
+        ]
     if bisection.verdict == "undecided":
         left = say_count(bisection.between, "version")
         tried = bisection.candidates[-1]
         return [
             f"Undecided: {tried.requirement} lies on neither side for sure: {_ratio(tried.ratio)}. The change came "
-            f"after {good}, at the latest in {bad}; {left} between them are open. Go on with a larger --budget."
+            f"after {good}, at the latest in {bad}; {left} between them are open. To go on: the same command again."
         ]
     assert bisection.step is not None
     lines = [f"First version: {bad}. {what.capitalize()} / that of {good}: {_ratio(bisection.step)}."]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from packaging.version import Version
 
-from bench.analysis.gate import judge
+from bench.analysis.gate import judge, open_places
 from bench.errors import UserError
 from bench.frozen import Frozen
 from bench.host import describe_machine
@@ -23,9 +23,8 @@ from bench.plan.cells import Trial, packages_of
 from bench.plan.gate import Gate, Quantity
 from bench.plan.sweep import Sweep
 from bench.records.frame import Frames
-from bench.records.missing import count_missing
 from bench.records.store import HEADER, Run, load_run, load_runs
-from bench.watch.history import COMPARED
+from bench.watch.history import COMPARED, can_go_on, is_unfinished
 from bench.watch.versions import NIGHTLY, base_of, day_of, installed_versions, nightlies, releases
 
 PROFILE = "bisect"
@@ -141,13 +140,16 @@ class Searcher:
         return [_ratio(rows.get(name), run.header.run) for name in backends[1:]]
 
     def _measure(self, sweep: Sweep) -> Run:
-        """Return the run of a sweep: one that is there, and goes on if it was interrupted, or a new one."""
+        """Return the run of a sweep: one that is there, and goes on if it is not decided, or a new one."""
         place: dict[str, Any] = {"executor": ThisMachine(self._pythons), "progress": self._progress}
         for run in self._runs_of(sweep):
             folder = self._results / run.header.run
-            if count_missing(sweep, run.records):
+            undecided = is_unfinished(run) or open_places(Frames([run]).turns, sweep)
+            if not undecided:
+                return run
+            if can_go_on(run, folder):  # for another budget
                 resume_run(folder, command=self._command, **place)
-            return load_run(folder)
+                return load_run(folder)
         written = run_sweep(sweep, profile=PROFILE, command=self._command, results=self._results, **place)
         return load_run(written.folder)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.host import describe_machine
+from bench.host import code_commit, describe_machine
 from bench.measure.executor import ThisMachine
 from bench.measure.progress import Progress
 from bench.measure.run import resume_run, run_sweep
@@ -57,8 +57,8 @@ def measure_history(
     for backend, environments in versions.items():
         runs = _like(sweep, backend, results, pythons)
         for run in runs:
-            if count_missing(run.header.sweep, run.records) and not (results / run.header.run / PACKED_TRIALS).exists():
-                folder = results / run.header.run
+            folder = results / run.header.run
+            if is_unfinished(run) and can_go_on(run, folder):
                 progress.say(f"Going on with {folder}")
                 written.append(resume_run(folder, command=command, executor=ThisMachine(pythons), progress=progress))
         measured = _measured(_like(sweep, backend, results, pythons)) if runs else set()
@@ -94,8 +94,18 @@ def _cells(sweep: Sweep, environment: str) -> list[Cell]:
 
 
 def _measured(runs: Sequence[Run]) -> set[Cell]:
-    """Return the cells that have left a record, if only that they failed."""
-    return {cell for run in runs for cell, _, _ in timed_places(run.records)}
+    """Return the cells of whole runs, if only that they failed."""
+    return {cell for run in runs if not is_unfinished(run) for cell, _, _ in timed_places(run.records)}
+
+
+def is_unfinished(run: Run) -> bool:
+    """Tell whether a run lacks trials."""
+    return count_missing(run.header.sweep, run.records) > 0
+
+
+def can_go_on(run: Run, folder: Path) -> bool:
+    """Tell whether a run is not packed, and of the code that is here: else it is measured anew."""
+    return run.header.commit == code_commit() and not (folder / PACKED_TRIALS).exists()
 
 
 def _like(sweep: Sweep, backend: str, results: Path, pythons: Mapping[str, str]) -> list[Run]:

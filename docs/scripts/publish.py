@@ -26,7 +26,19 @@ RESULTS = PROJECT / "results"
 README = PROJECT / "README.md"
 BEGIN, END = "<!-- results:begin -->\n", "<!-- results:end -->"
 
-SWEEPS = ("adding", "digits", "ceilings", "lengths", "batch-sizes", "units", "batching", "target", "controls", "devices", "study")
+SWEEPS = (
+    "adding",
+    "digits",
+    "ceilings",
+    "lengths",
+    "batch-sizes",
+    "units",
+    "batching",
+    "target",
+    "controls",
+    "devices",
+    "study",
+)
 ARTICLE = ("hundred", "padding-before", "padding-before-masked", "padding-after", "padding-after-masked")
 KERAS = (
     *("3.0.5", "3.1.1", "3.2.1", "3.3.3", "3.4.1", "3.5.0", "3.6.0", "3.7.0", "3.8.0", "3.9.2", "3.10.0"),
