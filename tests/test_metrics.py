@@ -41,6 +41,26 @@ def test_unequal_or_no_rows_are_refused(outputs: list[float], sums: list[int]) -
         errors(outputs, sums)
 
 
+def test_classes() -> None:
+    """Probabilities and logits say the same; a class that nothing is given for costs as much as Keras' smallest."""
+    chances = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.0, 1.0, 0.0]])
+    classes = np.array([0, 1, 0])
+    result = errors(chances, classes, "class")
+    assert result.error == pytest.approx(-(math.log(0.7) + math.log(0.3) + math.log(1e-7)) / 3)
+    assert result.right_rate == pytest.approx(1 / 3) and result.mae is None
+    logits = errors(np.log(chances[:2]) + np.array([[5.0], [-3.0]]), classes[:2], "class")
+    assert logits.error == pytest.approx(errors(chances[:2], classes[:2], "class").error)
+    unknown = errors([[0.5, 0.5], [float("nan"), 1.0]], [0, 1], "class")
+    assert math.isnan(unknown.error) and math.isnan(unknown.right_rate or 0.0)
+
+
+def test_right_is_what_the_task_says() -> None:
+    near = errors([1.03, 2.05], [1.0, 2.0], "within 0.04")
+    assert near.right_rate == 0.5 and near.error == pytest.approx((0.03**2 + 0.05**2) / 2)
+    several = errors([[1.0, 2.0], [3.0, 5.0]], [[1.0, 2.0], [3.0, 4.0]], "error")
+    assert (several.right_rate, several.rows, several.error) == (None, 2, 0.25)
+
+
 def test_double_precision() -> None:
     assert errors(np.full(3, 0.1, np.float32), [0, 0, 0]).error == pytest.approx(float(np.float32(0.1)) ** 2, rel=1e-15)
 
@@ -75,3 +95,19 @@ def test_baselines(task: TaskSettings, length: int) -> None:
         assert linear.right_rate == 1.0 and linear.error < 1e-12 * float(np.var(rows.y))
         assert mean.error == pytest.approx(np.mean((rows.y - data.fitted.y.mean()) ** 2))
         assert linear.rows == mean.rows == len(rows)
+
+
+def test_baselines_of_other_tasks() -> None:
+    """No linear model solves the adding problem; the digits are nearly separable by planes."""
+    for name, length, constant, linear in (
+        ("adding", 20, "mean", "linear_regression"),
+        ("digits", 8, "class_shares", "logistic_regression"),
+    ):
+        task = TaskSettings(name=name)
+        data = split(draw(task, length=length), task)
+        results = baseline_errors(data.fitted, data.test, judge=data.task.judge)
+        (alone,), (fitted,) = results[constant], results[linear]
+        if name == "adding":
+            assert alone.error == pytest.approx(1 / 6, rel=0.3) and fitted.error > 0.8 * alone.error
+        else:
+            assert alone.error == pytest.approx(math.log(10), rel=0.05) and (fitted.right_rate or 0) > 0.9

@@ -6,7 +6,16 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from factories import make_accuracy, make_baseline, make_cell, make_failure, make_group, make_speed, make_trial
+from factories import (
+    make_accuracy,
+    make_baseline,
+    make_cell,
+    make_failure,
+    make_group,
+    make_speed,
+    make_trial,
+    make_turn,
+)
 from rich.console import Console
 
 from bench.measure import progress as progress_module
@@ -104,6 +113,18 @@ def test_slots() -> None:
         progress.trial_ends(make_trial(), make_speed())
         left.append(left_s(out.getvalue().splitlines()[0]))
     assert left[1] < 0.5 * left[0]
+
+
+def test_disturbed_turns_are_counted_in_one_line(clock: Clock) -> None:
+    out = StringIO()
+    progress = Progress(Console(file=out, width=200, force_terminal=False))
+    progress.begin([make_trial()] * 3, slots=1)
+    for others_cpu_s in (9.0, 0.0, 9.0):
+        turns = [make_turn(), make_turn(number=1, others_cpu_s=others_cpu_s)]
+        progress.trial_ends(make_trial(), make_speed(turns=turns))
+    progress.end(Path("run"))
+    assert out.getvalue().count("disturbed") == 1
+    assert "2 of 6 turns were disturbed by others; kept, marked." in out.getvalue()
 
 
 @pytest.mark.parametrize("terminal", [False, True])

@@ -167,3 +167,57 @@ def test_batch_order() -> None:
     assert not np.array_equal(order[0], order[1])
     np.testing.assert_array_equal(order[:2], batch_order(50, epochs=2, seed=7))
     assert not np.array_equal(order, batch_order(50, epochs=3, seed=8))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(2, 60), st.integers(0, 2**40))
+def test_adding(length: int, seed: int) -> None:
+    """The target is the sum of the two marked values, one in each half; other rows of the law are drawn apart."""
+    task = TaskSettings(name="adding", sequences=40, seed=seed)
+    rows = draw(task, length=length)
+    values, markers = rows.x[:, :, 0], rows.x[:, :, 1]
+    assert rows.x.shape == (40, length, 2) and ((values >= 0) & (values < 1)).all()
+    half = length // 2
+    assert (markers[:, :half].sum(axis=1) == 1).all() and (markers[:, half:].sum(axis=1) == 1).all()
+    np.testing.assert_allclose(rows.y, (values * markers).sum(axis=1), rtol=1e-6)
+    fresh = fresh_rows(task, length=length, rows=40)
+    assert fresh is not None and not np.array_equal(fresh.x, rows.x)
+    assert np.array_equal(draw(task, length=length).x, rows.x)
+
+
+def test_digits() -> None:
+    """The same images by rows and by pixels, ten classes; there is no law to draw more from."""
+    task = TaskSettings(name="digits")
+    by_row, by_pixel = (draw(task, length=length) for length in (8, 64))
+    assert by_row.x.shape == (1797, 8, 8) and by_pixel.x.shape == (1797, 64, 1)
+    assert np.array_equal(by_row.x.ravel(), by_pixel.x.ravel()) and set(by_row.y) == set(range(10))
+    assert split(by_row, task).task.outputs == 10 and fresh_rows(task, length=8) is None
+
+
+@pytest.mark.parametrize(
+    ("task", "length", "rule"),
+    [
+        (TaskSettings(name="digits"), 12, "must be 8 .* or 64"),
+        (TaskSettings(name="adding"), 1, "at least 2"),
+        (TaskSettings(), 1, "at least `min_length`, which is 2"),
+        (generated(min_length=1), 0, "at least 1"),
+    ],
+)
+def test_lengths_that_a_task_has_not(task: TaskSettings, length: int, rule: str) -> None:
+    with pytest.raises(ValueError, match=rule):
+        draw(task, length=length)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "addition"},
+        {"name": "adding", "digits": (0, 9)},
+        {"name": "digits", "sequences": 100},
+        {"name": "mine:rows", "seed": 1},
+        {"name": "mine:rows", "padding": "post"},
+    ],
+)
+def test_settings_that_a_task_does_not_have(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="Received: "):
+        TaskSettings(**fields)

@@ -197,12 +197,6 @@ def test_processes_follow_each_other(tmp_path: Path) -> None:
     assert controls == {("jax", 4), ("torch", 12)} and len(records) == 2 * 2 * 3
 
 
-def test_disturbed_turns_are_reported(tmp_path: Path) -> None:
-    _, shown = speeds(tmp_path, {"jax": "disturbed once"}, timing=TIMING.model_copy(update={"repeats": 1}))
-    assert "speed jax lstm 4 process 1: 2 of 4 turns disturbed by others; kept, marked" in shown
-    assert "speed torch lstm 4 process 1: 2 of" not in shown
-
-
 def precise(**changes: Any) -> Timing:
     return TIMING.model_copy(update={"processes": 2, "rounds": 1, "precision": 0.05, **changes})
 

@@ -28,7 +28,7 @@ class Progress:
         self._console = console or Console(stderr=True)
         self._lock = threading.Lock()
         self._running: list[Trial | Group] = []
-        self._done = self._trials = 0
+        self._done = self._trials = self._turns = self._disturbed = 0
         self._slots = self._timed_at_once = 1
         self._expected_s = self._passed_s = 0.0
         self._begun_s = monotonic()
@@ -70,6 +70,9 @@ class Progress:
         with self._lock:
             self._running = [running for running in self._running if running is not trial]
             self._done += _count(trial)
+            turns = [turn for record in records if isinstance(record, Speed) for turn in record.turns]
+            self._turns += len(turns)
+            self._disturbed += sum(turn.disturbed for turn in turns)
             self._trials = max(self._trials, self._done)  # a precision to reach can want more than were planned
             self._passed_s += self._share_s(trial)
             self._refresh()
@@ -79,8 +82,10 @@ class Progress:
                 self.say(f"{trial}: {summary(*records)}")
 
     def end(self, folder: Path) -> None:
-        """Take the bar away and print where the records are."""
+        """Take the bar away and print what others disturbed and where the records are."""
         self.close()
+        if self._disturbed:
+            self.say(f"{self._disturbed} of {self._turns} turns were disturbed by others; kept, marked.")
         self.say(f"Measured {self._done} trials in {_duration(monotonic() - self._begun_s)}. Records: {folder}")
 
     def close(self) -> None:

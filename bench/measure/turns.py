@@ -44,8 +44,6 @@ def time_cells(
 
     def ends(trial: Trial, record: Record) -> None:
         writer.append(record)
-        if isinstance(record, Speed) and (count := sum(turn.disturbed for turn in record.turns)):
-            progress.say(f"{trial}: {count} of {len(record.turns)} turns disturbed by others; kept, marked")
         progress.trial_ends(trial, record)
 
     def measure(block: list[Cell], process: int) -> None:
