@@ -166,7 +166,7 @@ def bisect(
     if found.verdict == "found":
         changes = find_changes(searcher.trial(found.last_good), searcher.trial(found.first_bad), searcher.base)
     show((found, changes), output.document, output.print_bisection, json_=json_)
-    if diff:
+    if diff and changes:
         output.write_diff(changes, diff)
         say(f"Wrote {diff}")
     if found.verdict != "found":
