@@ -12,6 +12,7 @@ import pytest
 
 import bench
 from bench.analysis.accuracy import accuracy, seen_share
+from bench.analysis.history import history
 from bench.analysis.select import select
 from bench.output.headline import answers
 from bench.output.numbers import number
@@ -113,6 +114,13 @@ def error(run: str, model: str, length: int) -> str:
     return f"{mean} ({low} to {high})"
 
 
+def history_of(figure: str, *versions: str) -> list[str]:
+    """Return a ratio to the anchor of some versions of Keras."""
+    turns = select(load_runs(RESULTS / "history")[0]).frames.turns
+    figures = history(turns).set_index("version")[figure]
+    return [number(float(figures[f"keras {version}"])) for version in versions]
+
+
 SENTENCES: dict[str, list[Callable[[], str]]] = {
     "README.md": [lambda: f"errors on {FRESH_ROWS:,} fresh rows"],
     "docs/methodology.md": [
@@ -120,7 +128,15 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
         lambda: f"on the article's data {error('reference', 'lstm', 12)}",
         lambda: f"a SimpleRNN has {error('data-sets', 'simple_rnn', 12)} and {error('reference', 'simple_rnn', 12)}",
     ],
-    "docs/findings.md": [lambda: f"is {ahead('reference')} times JAX's on the one, {ahead('epyc')} times on the other"],
+    "docs/findings.md": [
+        lambda: f"is {ahead('reference')} times JAX's on the one, {ahead('epyc')} times on the other",
+        lambda: "long in 3.11.3, {} in 3.12.4, {} in 3.13.2, {} in 3.14.1 and {} in 3.15.1 itself".format(
+            *history_of("ratio", "3.12.4", "3.13.2", "3.14.1", "3.15.1")
+        ),
+        lambda: "A validation took {} times as long in 3.12.4 and {} in 3.13.2".format(
+            *history_of("validation", "3.12.4", "3.13.2")
+        ),
+    ],
     "docs/article.md": [
         lambda: (
             f"{learned('simple_rnn', 25, 'as-is')} seeds have left it after 100 epochs, "

@@ -40,19 +40,15 @@ SWEEPS = (
     "study",
 )
 ARTICLE = ("hundred", "padding-before", "padding-before-masked", "padding-after", "padding-after-masked")
-KERAS = (
-    *("3.0.5", "3.1.1", "3.2.1", "3.3.3", "3.4.1", "3.5.0", "3.6.0", "3.7.0", "3.8.0", "3.9.2", "3.10.0"),
-    *("3.11.3", "3.12.4", "3.13.2", "3.14.1", "3.15.1"),
-)
+KERAS = "3.9.2,3.10.0,3.11.3,3.12.4,3.13.2,3.14.1,3.15.1"
 """The last release of each minor version."""
-HISTORY_CELLS = "--model simple_rnn --model lstm --model gru --length 12 --length 50 --length 200"
 MEASURE: dict[str, list[str]] = {
     "reference": ["run --results results/reference"],
     "repeat": ["run --results results/repeat", "run --sweep docs/sweeps/repeat.toml --results results/repeat"],
     "data-sets": ["run --sweep docs/sweeps/data-sets.toml --backend jax --results results/data-sets"],
     "history": [
-        f"history --backend {backend} {HISTORY_CELLS} --versions keras={','.join(KERAS)} --results results/history"
-        for backend in ("jax", "torch", "tensorflow")
+        "history --backend torch --model lstm --length 50 --processes 6 --results results/history "
+        f"--versions keras={KERAS}"
     ],
     "article": [f"run --sweep docs/sweeps/{sweep}.toml --results results/article" for sweep in ARTICLE],
 } | {sweep: [f"run --sweep docs/sweeps/{sweep}.toml --results results/{sweep}"] for sweep in SWEEPS}
@@ -61,8 +57,9 @@ PICTURES = {
     "study": ("accuracy", "loss", "memory", "gradients"),
     "target": ("target",),
     "ceilings": ("tax",),
+    "history": ("history",),
 }
-TABLED = ("reference", "epyc", "repeat", "study", "data-sets", "keras", *SWEEPS[:-1])
+TABLED = ("history", "reference", "epyc", "repeat", "study", "data-sets", "keras", *SWEEPS[2:-1])
 """Folders that get a tables.md."""
 
 
