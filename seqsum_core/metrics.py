@@ -69,7 +69,7 @@ def _class_errors(outputs: NDArray[np.float64], classes: NDArray[Any]) -> Errors
     if not probabilities:
         outputs = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         outputs /= outputs.sum(axis=1, keepdims=True)
-    likelihood = outputs[np.arange(len(classes)), classes]
+    likelihood = np.where(unclear, np.nan, outputs[np.arange(len(classes)), classes])
     hits = np.where(unclear, np.nan, outputs.argmax(axis=1) == classes)
     error = -np.log(np.maximum(likelihood, 1e-7))  # Keras' smallest probability
     return Errors(len(classes), float(np.mean(error)), None, float(np.mean(hits)))
