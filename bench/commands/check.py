@@ -79,9 +79,9 @@ def parity(
     python: Pythons = [],
     json_: Json = False,
 ) -> None:
-    """Check that the backends compute the same: built-in models against NumPy, or a model of your own.
+    """Check that the backends compute the same.
 
-    Example: seqsum parity --model mine:build --task mine:rows --length 50
+    Built-in models against NumPy, or with --model a training of your own against the first backend. Example: seqsum parity --model mine:build --task mine:rows --length 50
     """
     from bench.measure.advise import Training
     from bench.measure.parity import check_parity, check_training

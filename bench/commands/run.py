@@ -294,9 +294,9 @@ def advise(
     python: Pythons = [],
     json_: Json = False,
 ) -> None:
-    """Find the fastest backend and settings for a training, your own or a built-in one.
+    """Find the fastest backend and settings for a training.
 
-    Example: seqsum advise --model mine:build --task mine:rows --length 50 --epochs 30
+    Your own or a built-in one. Example: seqsum advise --model mine:build --task mine:rows --length 50 --epochs 30
     """
     from bench.measure.advise import Training
     from bench.measure.advise import advise as find_advice

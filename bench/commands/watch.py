@@ -44,7 +44,7 @@ def history(
     python: Pythons = [],
     json_: Json = False,
 ) -> None:
-    """Compare versions of a package by speed, in turns with an anchor.
+    """Compare versions of a package, in turns with an anchor.
 
     What the folder has already is not measured again. Example: seqsum history --backend torch --model lstm
     --length 50 --versions keras=3.9.2,3.12.0,3.15.1
@@ -177,7 +177,7 @@ def bisect(
 def environments(
     remove: Annotated[list[str], typer.Option(metavar="NAME", help="Remove these: keras==3.13.2, say, or all.")] = [],
 ) -> None:
-    """List the environments that were made by name, or remove some.
+    """List environments that were made by name, or remove some.
 
     Example: seqsum environments --remove keras==3.13.2
     """
