@@ -81,7 +81,8 @@ def parity(
 ) -> None:
     """Check that the backends compute the same.
 
-    Built-in models against NumPy, or with --model a training of your own against the first backend. Example: seqsum parity --model mine:build --task mine:rows --length 50
+    Built-in models against NumPy, or with --model a training of your own against the first backend. Example:
+    seqsum parity --model mine:build --task mine:rows --length 50
     """
     from bench.measure.advise import Training
     from bench.measure.parity import check_parity, check_training
