@@ -54,16 +54,6 @@ def test_planted_error(parity: Any, case: ModelCase | OptimizerCase, planted: st
     assert failed(parity, case, planted) == checks
 
 
-def test_start_from_numpy(parity: Any) -> None:
-    layers = parity.keras.layers
-
-    def own(name: str, **settings: Any) -> Any:
-        return parity.keras.Sequential([parity.keras.Input((4, 1)), layers.Flatten(), layers.LayerNormalization()])
-
-    with pytest.raises(ValueError, match="drawn in NumPy"):
-        parity.compute(model_case("lstm"), build=own)
-
-
 def test_cases() -> None:
     cases = [case for case in all_cases() if isinstance(case, ModelCase)]
     covered = {(case.model, case.length, case.network.mask) for case in cases}

@@ -17,7 +17,7 @@ from bench.records.schema import ExecutionPath, Speed, Turn
 from bench.worker import models
 from seqsum_core.batching import padding_share
 from seqsum_core.nn import backend
-from seqsum_core.settings import VariantSettings
+from seqsum_core.settings import MODELS, VariantSettings
 
 Report = Callable[[str], None]
 
@@ -54,7 +54,7 @@ class SpeedTrial:
         report("build")
         self._data = models.draw_rows(trial)
         epochs = 1 + trial.settings.timing.warmup_epochs
-        with _refusals(trial.cell.variant):
+        with _refusals(trial):
             begin_s = perf_counter()
             self._model = models.build(trial, self._data, starts)
             self._build_s = perf_counter() - begin_s
@@ -148,16 +148,19 @@ def _check_clock(turns: list[Turn]) -> None:
 
 
 @contextmanager
-def _refusals(variant: VariantSettings) -> Iterator[None]:
+def _refusals(trial: Trial) -> Iterator[None]:
     """Tell what a backend refuses, in its own words, from what fails.
 
-    Keras refuses settings with a ValueError, at the latest in the first step. Where nothing is set, one is a failure.
+    Keras refuses settings with a ValueError, at the latest in the first step, and fused layers a user's own model that
+    has none to replace. Where nothing is set, one is a failure.
     """
+    variant = trial.cell.variant
     try:
         yield
     except NotAvailableError:
         raise
     except ValueError as error:
-        if replace(variant, implementation="keras") == VariantSettings():
+        is_own = trial.cell.model not in MODELS
+        if (variant if is_own else replace(variant, implementation="keras")) == VariantSettings():
             raise
         raise NotAvailableError(str(error)) from error
