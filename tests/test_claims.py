@@ -14,8 +14,11 @@ import bench
 from bench.analysis.accuracy import accuracy, seen_share
 from bench.analysis.history import history
 from bench.analysis.select import select
+from bench.measure.advise import Candidate
+from bench.output.advise import ratio_to
 from bench.output.headline import answers
 from bench.output.numbers import number
+from bench.records.schema import Speed
 from bench.records.store import load_runs
 from seqsum_core.settings import TaskSettings
 from seqsum_core.tasks import FRESH_ROWS
@@ -121,6 +124,21 @@ def history_of(figure: str, *versions: str) -> list[str]:
     return [number(float(figures[f"keras {version}"])) for version in versions]
 
 
+def advised(environment: str, variant: str = "default") -> Candidate:
+    """Return a candidate of the search that docs/advise.md shows."""
+    (run,), _ = load_runs(RESULTS / "advise")
+    records = [record for record in run.records if isinstance(record, Speed)]
+    own = [each for each in records if (each.cell.environment, str(each.cell.variant)) == (environment, variant)]
+    return Candidate(own[0].cell, 30, {record.process: record for record in own})
+
+
+def runner_up(second: Candidate, first: Candidate) -> str:
+    ratio = ratio_to(second, first)
+    ends = f"{number(ratio['ratio_least'])} to {number(ratio['ratio_greatest'])}"
+    times = f"{number(ratio['ratio'])} times its time (in {ratio['compared']} processes {ends})"
+    return f"{second.name}, {number(second.total_s)} s, {times}"
+
+
 SENTENCES: dict[str, list[Callable[[], str]]] = {
     "README.md": [lambda: f"errors on {FRESH_ROWS:,} fresh rows"],
     "docs/methodology.md": [
@@ -135,6 +153,13 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
         ),
         lambda: "A validation took {} times as long in 3.12.4 and {} in 3.13.2".format(
             *history_of("validation", "3.12.4", "3.13.2")
+        ),
+    ],
+    "docs/advise.md": [
+        lambda: f"on the cpu: torch, fused, {number(advised('torch', 'fused').total_s)} s.",
+        lambda: runner_up(advised("jax", "fused"), advised("torch", "fused")),
+        lambda: "Keras' own layers took {} s there on JAX, {} s on TensorFlow and {} s on PyTorch".format(
+            *(number(advised(backend).total_s) for backend in ("jax", "tensorflow", "torch"))
         ),
     ],
     "docs/article.md": [

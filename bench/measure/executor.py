@@ -237,4 +237,5 @@ def keep_starts(pool: WorkerPool, folder: Path) -> None:
     if pool.starts is not None:
         if not (folder / STARTS).exists():
             shutil.copytree(pool.starts, folder / STARTS)
+            (folder / STARTS).chmod(0o755)  # the temporary folder is its owner's only
         pool.starts = (folder / STARTS).resolve()
