@@ -4,7 +4,8 @@ import json
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -94,6 +95,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 def say(line: str) -> None:
     """Print a message beside the data: on stderr, as it is."""
     errors.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def interruptible(outcome: str) -> Iterator[None]:
+    """End a command that Ctrl-C interrupts in a line that says what became of it, with exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"seqsum: interrupted; {outcome}")
+        raise typer.Exit(130) from None
 
 
 def show(

@@ -17,6 +17,7 @@ from bench.commands.app import (
     app,
     errors,
     how,
+    interruptible,
     say,
     screen,
     show,
@@ -314,15 +315,16 @@ def advise(
         epochs=epochs,
         variables=tuple(variables.items()),
     )
-    advice = find_advice(
-        training,
-        backend,
-        budget_s=budget,
-        pythons=parse_pythons(python),
-        say=say,
-        results=results,
-        command=typed_command("seqsum"),
-    )
+    with interruptible("what was measured is kept."):
+        advice = find_advice(
+            training,
+            backend,
+            budget_s=budget,
+            pythons=parse_pythons(python),
+            say=say,
+            results=results,
+            command=typed_command("seqsum"),
+        )
     show(advice, output.document, output.print_advice, json_=json_)
     if advice.best is None:
         raise typer.Exit(1)

@@ -1,11 +1,26 @@
 """Commands that watch versions: `history`, `bisect`, `environments`."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from bench.commands.app import GroupedOptions, Json, Pythons, app, checked, errors, how, say, screen, show, what, where
+from bench.commands.app import (
+    GroupedOptions,
+    Json,
+    Pythons,
+    app,
+    checked,
+    errors,
+    how,
+    interruptible,
+    say,
+    screen,
+    show,
+    what,
+    where,
+)
 from bench.errors import UserError
 from bench.host import typed_command
 from bench.measure.environments import parse_pythons
@@ -14,6 +29,7 @@ from bench.plan.files import read_profile
 from bench.plan.gate import Quantity
 from bench.plan.sweep import Sweep
 
+GO_ON = "what was measured is kept. Go on: the same command again"
 History = Annotated[Path, where("--results", help="Folder of the runs of histories.")]
 Models = Annotated[list[str], what("--model", help="simple_rnn, lstm, gru or package.module:function.")]
 Lengths = Annotated[list[int], what("--length", help="Longest sequence, in timesteps.")]
@@ -72,7 +88,7 @@ def history(
         assert nightlies is not None and since is not None
         requirements = sample_nightlies(package, nightlies, since, base=base)
     progress = Progress(errors)
-    try:
+    with interruptible(GO_ON), closing(progress):
         measure_history(
             sweep,
             environments_of(sweep.backends, requirements),
@@ -81,12 +97,6 @@ def history(
             pythons=pythons,
             progress=progress,
         )
-    except KeyboardInterrupt:
-        progress.close()
-        say("seqsum: interrupted; what was measured is kept. Go on: the same command again")
-        raise typer.Exit(130) from None
-    finally:
-        progress.close()
     failed = output.show_history(results, screen(), plot=plot, json_=json_)
     if plot:
         say(f"Wrote {plot}")
@@ -154,14 +164,8 @@ def bisect(
     pythons = parse_pythons(python)
     command = typed_command("seqsum")
     searcher = Searcher(sweep, quantity, results=results, pythons=pythons, command=command, progress=progress)
-    try:
+    with interruptible(GO_ON), closing(progress):
         found = search(searcher, package, older, newer, nightly=nightly)
-    except KeyboardInterrupt:
-        progress.close()
-        say("seqsum: interrupted; what was measured is kept. Go on: the same command again")
-        raise typer.Exit(130) from None
-    finally:
-        progress.close()
     changes = []
     if found.verdict == "found":
         changes = find_changes(searcher.trial(found.last_good), searcher.trial(found.first_bad), searcher.base)
