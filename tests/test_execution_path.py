@@ -128,3 +128,14 @@ def test_loops_of_random_numbers_are_no_recurrence(models: Any, name: str) -> No
     unrolled = "python_loop" if running() == "torch" else "unrolled"
     expected = "none" if name == "no_recurrence" else unrolled
     assert path_of(models.build(f"own_models:{name}", length=LENGTH)).recurrence == expected
+
+
+def test_functions_that_end_while_they_are_read(models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow's list may name a function of a data set that is gone when its turn comes."""
+    if running() != "tensorflow":
+        pytest.skip("the list is TensorFlow's")
+    from tensorflow.python.eager import context
+
+    names = context.context().list_function_names
+    monkeypatch.setattr(context.context(), "list_function_names", lambda: {"__inference_gone_1", *names()})
+    assert path_of(models.build("lstm", length=LENGTH)).recurrence == "while_loop"

@@ -6,6 +6,7 @@ To be called after the timed fit, never inside it. Imports Keras, and inside fun
 import re
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -121,10 +122,7 @@ def fused_kernels(calls: Iterable[str]) -> tuple[str, list[str]]:
 
 def _tensorflow_path(model: keras.Model) -> ExecutionPath:
     """Read the traced training steps out of TensorFlow's registry of functions."""
-    from tensorflow.python.eager import context
-
-    registry = context.context()
-    functions = {name: registry.get_function_def(name) for name in registry.list_function_names()}
+    functions = _traced_functions()
     steps = [name for name in functions if "one_step_on_data" in name]
     operations = Counter[str]()
     for name in steps:
@@ -141,6 +139,19 @@ def _tensorflow_path(model: keras.Model) -> ExecutionPath:
         evidence = "no traced training step"
     xla = any(functions[name].attr["_XlaMustCompile"].b for name in steps)
     return ExecutionPath(recurrence, xla, len(steps), evidence)
+
+
+def _traced_functions() -> dict[str, Any]:
+    """Return the definitions of TensorFlow's functions by name, without those that end while they are being read."""
+    import tensorflow as tf
+    from tensorflow.python.eager import context
+
+    registry, functions = context.context(), {}
+    for name in registry.list_function_names():
+        # A data set that nobody holds any more takes its functions along, from a thread of its own.
+        with suppress(tf.errors.NotFoundError):
+            functions[name] = registry.get_function_def(name)
+    return functions
 
 
 def _operations(name: str, functions: dict[str, Any]) -> Counter[str]:
