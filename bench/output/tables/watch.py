@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.analysis.attribution import TOGETHER
+from bench.analysis.attribution import attribution as attribute
 from bench.analysis.gate import judge, pairs_of
 from bench.analysis.history import MARGIN, REST
 from bench.analysis.history import history as find_history
@@ -56,6 +58,24 @@ def steps_text(steps: list[tuple[Any, ...]]) -> str:
         else:
             texts.append(f"{quantity} {number(value)} times ({interval(*ends)})")
     return ", ".join(texts)
+
+
+def attribution(selection: Selection) -> Table:
+    """Tabulate what each of several exchanged packages contributes."""
+    frame = attribute(selection.frames.turns)
+    columns = [
+        Column("package", "package", kind="axis"),
+        with_interval("ratio", "epoch ratio"),
+        Column("alone", "alone"),
+        Column("last", "as the last"),
+    ]
+    notes = [
+        f"Epoch ratio: what a package contributes to an epoch of this environment / one of its backend's own. "
+        f"Contributions multiply to the row {TOGETHER}. {interval_note(frame)}",
+        "Alone: the ratio of exchanging it first. As the last: after the others. Where the two differ, the packages "
+        "act on each other.",
+    ]
+    return cell_table("attribution", "Packages exchanged at once", frame, columns, *notes)
 
 
 def gate(selection: Selection) -> Table:
@@ -114,4 +134,4 @@ def _unjudged(selection: Selection, frame: pd.DataFrame) -> list[str]:
     return [name for name in map(cell_name, planned.itertuples()) if name not in judged]
 
 
-TABLES: dict[str, Callable[[Selection], Table]] = {"history": history, "gate": gate}
+TABLES: dict[str, Callable[[Selection], Table]] = {"history": history, "attribution": attribution, "gate": gate}
