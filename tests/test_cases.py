@@ -1,5 +1,8 @@
 """The pytest plugin of the benchmark cases: which backend it takes, how cases are named, what it collects."""
 
+import re
+import subprocess
+import sys
 from importlib.util import find_spec as find_any
 from pathlib import Path
 from typing import Any
@@ -49,6 +52,30 @@ def test_no_backend(
     installed(monkeypatch, *backends, wanted=wanted)
     with pytest.raises(UserError, match=message):
         plugin.this_backend()
+
+
+@pytest.mark.parametrize("name", [*plugin.UNRECEIVED, "histogram"])
+def test_options_that_would_be_ignored(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """pytest-benchmark has them, and they are refused in a line that says what to do."""
+    installed(monkeypatch)
+    for argument in (f"--benchmark-{name}", f"--benchmark-{name}=5"):
+        with pytest.raises(UserError, match=rf"`--benchmark-{name}` .*[a-z]: .*[a-z]") as error:
+            plugin.check_options(["--benchmark-only", argument])
+        assert "\n" not in str(error.value)
+
+
+def test_options_that_work() -> None:
+    options = ("only", "save=a", "autosave", "save-data", "json=a.json", "compare", "compare-fail=min:5%", "sort=name")
+    plugin.check_options([f"--benchmark-{option}" for option in (*options, "columns=min", "verbose", "time-unit=ms")])
+
+
+def test_every_option_is_known() -> None:
+    """A new one of pytest-benchmark must be sorted into those that work and those that do not."""
+    text = subprocess.run([sys.executable, "-m", "pytest", "--help"], capture_output=True, text=True).stdout
+    listed = set(re.findall(r"^  --benchmark-([a-z-]+)", text, re.MULTILINE))
+    works = {"skip", "disable", "enable", "only", "save", "autosave", "save-data", "json", "compare", "compare-fail"}
+    works |= {"storage", "netrc", "verbose", "quiet", "sort", "group-by", "columns", "name", "time-unit", "histogram"}
+    assert listed == works | set(plugin.UNRECEIVED)
 
 
 def test_name() -> None:

@@ -5,8 +5,9 @@ as `seqsum run` does: pytest itself imports no framework.
 """
 
 import os
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -37,6 +38,15 @@ from seqsum_core.settings import VariantSettings
 SWEEP = pytest.StashKey[Sweep]()
 """The cells that the options ask for; only where `--benchmark-only` is given."""
 
+HOW_LONG = "The workers measure, for as long as [timing] in a sweep file says: use --sweep FILE."
+PROFILED = "It would profile pytest, not the worker: use the profiler of the backend in a script of your own."
+UNRECEIVED = {
+    **dict.fromkeys(("min-time", "max-time", "min-rounds", "precision", "confidence"), HOW_LONG),
+    **dict.fromkeys(("timer", "calibration-precision", "warmup", "warmup-iterations", "disable-gc"), HOW_LONG),
+    **dict.fromkeys(("cprofile", "cprofile-loops", "cprofile-top", "cprofile-dump"), PROFILED),
+}
+"""Options of pytest-benchmark, after `--benchmark-`, that reach no worker, and what to do instead."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of the cases."""
@@ -53,6 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("benchmark_only"):
         return
     try:
+        check_options([*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *config.invocation_params.args])
         backend = this_backend()
         # a case has turns of its own, without other cells: nothing a control could show
         changes = {"backends": [backend], "device": config.getoption("device"), "timing": {"control": "none"}}
@@ -65,6 +76,16 @@ def pytest_configure(config: pytest.Config) -> None:
     if option.benchmark_storage == os.environ.get("PYTEST_BENCHMARK_STORAGE", "file://./.benchmarks"):  # the default
         option.benchmark_storage = f"file://.benchmarks/{backend}"
     option.benchmark_autosave = None if option.collectonly else get_tag()  # type: ignore[no-untyped-call]
+
+
+def check_options(arguments: Sequence[str]) -> None:
+    """Raise `UserError` for an option of pytest-benchmark that would be ignored, or would fail after measuring."""
+    for argument in arguments:
+        prefix, _, name = argument.partition("=")[0].partition("--benchmark-")
+        if not prefix and name in UNRECEIVED:
+            raise UserError(f"`--benchmark-{name}` does not reach what is measured. {UNRECEIVED[name]}")
+        if not prefix and name == "histogram" and not find_spec("pygal"):
+            raise UserError("`--benchmark-histogram` needs pygal. Add it: pip install 'pytest-benchmark[histogram]'")
 
 
 def this_backend() -> BackendName:
