@@ -142,6 +142,18 @@ def test_wide_tables_are_split() -> None:
     assert words.count("my_models:wide") > 1
 
 
+def test_wide_tables_say_once_what_is_the_same() -> None:
+    """An axis with one value, above the figures; long texts below them, each with its row."""
+    columns = [Column("model", "model", kind="axis"), Column("length", "length", kind="axis")]
+    columns += [*(Column(f"f{n}", f"figure {n}") for n in range(8)), Column("why", "why", kind="text")]
+    figures = {f"f{n}": [1.0, 2.0] for n in range(8)}
+    frame = pd.DataFrame({"model": ["lstm"] * 2, "length": [4, 12], **figures, "why": ["", "a long reason " * 3]})
+    lines = on_terminal(Table("", "", frame, columns))
+    assert "model lstm" in lines and lines[-2:] == ["why:", "  12: " + ("a long reason " * 3).strip()]
+    assert sum("figure" in line for line in lines) == 1 and max(map(len, lines)) <= 80
+    assert any(line.split() == ["12", *["2.00"] * 8] for line in lines)
+
+
 def test_markdown() -> None:
     lines = formats.to_markdown(TABLE).splitlines()
     assert [cell.strip() for cell in lines[4].split("|")[1:-1]] == ["lstm", "4", "**12.3**", "10.0 to 20.0", "yes"]

@@ -35,6 +35,16 @@ class Printed:
         """Return the characters it needs: its widest value, or the longest word of its heading."""
         return max([*map(len, self.texts), *map(len, self.heading.split())])
 
+    @property
+    def is_long(self) -> bool:
+        """Tell whether its texts are folded."""
+        return self.width > WIDEST_COLUMN
+
+    @property
+    def room(self) -> int:
+        """Return the characters it takes, with the space after it."""
+        return min(self.width, WIDEST_COLUMN) + 1
+
 
 def printed(table: Table) -> list[Printed]:
     """Return the columns of a table as text; an interval becomes a column after its figure."""
@@ -83,15 +93,28 @@ def _interval_of(frame: pd.DataFrame, column: Column) -> tuple[str, str, str]:
 def print_text(table: Table, console: Console) -> None:
     """Print a table on a terminal, its headings folded to the width of its figures.
 
-    What is wider than the terminal is printed in parts below each other, which all begin with the axes.
+    Of a table that is wider than the terminal, an axis with one value is said once, and long texts stand below the
+    figures. What is wider still is printed in parts below each other, which all begin with the axes.
     """
     console.print(Text(f"\n{visible(table.title)}", style="bold"))
     columns = []
     for column in printed(table):
         marks = [(MARK if best else " " * len(MARK)) if any(column.best) else "" for best in column.best]
         columns.append(replace(column, texts=[text + mark for text, mark in zip(column.texts, marks, strict=True)]))
+    axes, texts = [], []
+    if sum(column.room for column in columns) > console.width and len(table.frame) > 1:
+        axes = [column for column in columns if column.is_axis and len(set(column.texts)) == 1]
+        texts = [column for column in columns if not column.is_axis and not column.to_right and column.is_long]
+        columns = [column for column in columns if column not in axes and column not in texts]
+    if axes:
+        console.print(Text(visible(", ".join(f"{column.heading} {column.texts[0]}" for column in axes))))
     for part in _parts(columns, console.width):
         console.print(_rich_table(part))
+    for column in texts:
+        console.print(Text(f"{visible(column.heading)}:"))
+        for row in (row for row, text in enumerate(column.texts) if text):
+            name = " ".join(axis.texts[row] for axis in columns if axis.is_axis)
+            console.print(Text(visible(f"  {name}: {column.texts[row]}")))
     for note in table.notes:
         console.print(Text(visible(note), style="dim"))
 
@@ -99,29 +122,27 @@ def print_text(table: Table, console: Console) -> None:
 def _parts(columns: Sequence[Printed], width: int) -> list[list[Printed]]:
     """Split columns so that each part fits into a width, if it is wide enough for the axes and a figure."""
     axes = [column for column in columns if column.is_axis]
-    taken = sum(min(column.width, WIDEST_COLUMN) + 1 for column in axes)
+    taken = sum(column.room for column in axes)
     parts, filled = [axes.copy()], taken
     for column in columns:
         if column.is_axis:
             continue
-        needed = min(column.width, WIDEST_COLUMN) + 1
-        if filled + needed > width and parts[-1] != axes:
+        if filled + column.room > width and parts[-1] != axes:
             parts.append(axes.copy())
             filled = taken
         parts[-1].append(column)
-        filled += needed
+        filled += column.room
     return parts
 
 
 def _rich_table(columns: Sequence[Printed]) -> RichTable:
     shown = RichTable(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     for column in columns:
-        is_long = column.width > WIDEST_COLUMN
         shown.add_column(
             Text(visible(column.heading)),
             justify="right" if column.to_right else "left",
-            width=None if is_long else column.width,
-            min_width=WIDEST_COLUMN if is_long else column.width,
+            width=None if column.is_long else column.width,
+            min_width=WIDEST_COLUMN if column.is_long else column.width,
             vertical="bottom",
             overflow="fold",
         )

@@ -18,6 +18,7 @@ from bench.output.formats import print_text, shown_columns, table_document, to_c
 from bench.output.numbers import interval, number, visible
 from bench.output.tables import TABLES
 from bench.output.tables.table import Table
+from bench.plan.cells import packages_of
 
 __all__ = ["interval", "number", "print_tables", "print_text", "provenance", "to_markdown"]
 
@@ -148,18 +149,22 @@ def provenance(selection: Selection) -> list[str]:
 
 
 def sources(selection: Selection) -> list[str]:
-    """Name the machine, the versions and the runs."""
+    """Name the machine, the versions and the runs; of further environments the versions that their names do not say."""
     header, machine, runs = selection.header, selection.header.machine, selection.runs
-    versions = set()
-    for worker in selection.workers.values():
-        of = "" if worker.environment == worker.backend else f" ({worker.environment})"
-        for name in {"keras", worker.backend} & worker.versions.keys():
-            versions.add(f"{name} {worker.versions[name]}{of}")
+    versions: dict[str, None] = {}
+    for worker in sorted(selection.workers.values(), key=lambda worker: worker.environment):
+        further = worker.environment != worker.backend
+        for name in sorted({"keras", worker.backend} & worker.versions.keys()):
+            version = f"{name} {worker.versions[name]}"
+            if not further:
+                versions[version] = None
+            elif name not in packages_of(worker.environment) and version not in versions:
+                versions[f"{version} ({worker.environment})"] = None
     names = [run.header.run + (" (resumed)" if run.resumed else "") for run in runs]
     lines = [
         f"{header.sweep.device}: {machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 2**30:.0f} GiB, "
         f"{machine.system}",
-        ", ".join([*sorted(versions), f"seqsum {header.seqsum_version} ({header.commit})"]),
+        ", ".join([*versions, f"seqsum {header.seqsum_version} ({header.commit})"]),
         f"{'run' if len(runs) == 1 else 'runs'}: {', '.join(names)}",
     ]
     return [visible(line) for line in lines]

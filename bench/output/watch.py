@@ -26,22 +26,11 @@ def show_history(results: Path, console: Console, *, plot: Path | None, json_: b
     if json_:
         print(json.dumps(table_document(table) | {"runs": [run.header.run for run in selection.runs]}, indent=1))
     else:
-        first, _, *others = provenance(selection)  # the second names the versions of every environment
-        print_text(replace(table, notes=(*table.notes, first, _anchors(selection), *others)), console)
+        print_text(replace(table, notes=(*table.notes, *provenance(selection))), console)
         console.print(Text(f"\nMore: seqsum report --results {visible(str(results))}"))
     if plot and (chart := CHARTS["history"](selection)):
         write_atomically(plot, draw_picture(chart, cast(PictureForm, plot.suffix.lower()[1:])))
     return has_failed(selection)
-
-
-def _anchors(selection: Selection) -> str:
-    """Name the versions of the anchors: those of the others are in their names."""
-    anchors = [worker for worker in selection.workers.values() if worker.environment == worker.backend]
-    known = [
-        {name: each.versions[name] for name in ("keras", each.backend) if name in each.versions} for each in anchors
-    ]
-    texts = [", ".join(f"{name} {version}" for name, version in versions.items()) for versions in known]
-    return visible("; ".join(f"{each.environment}: {text}" for each, text in zip(anchors, texts, strict=True)))
 
 
 def has_failed(selection: Selection) -> bool:
