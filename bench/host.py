@@ -123,16 +123,20 @@ def out_of_memory_kills() -> int:
     return max((int(each.get("oom_kill", 0)) for name in files for each in _cgroup_numbers("memory", name)), default=0)
 
 
+CAN_PIN = hasattr(os, "sched_setaffinity")
+"""Whether this system keeps a process on the cores that it is given: Linux does."""
+
+
 def usable_cores() -> list[int]:
     """List the logical cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
+    if CAN_PIN:
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
 def pin(cores: list[int]) -> None:
     """Keep this process on the given cores, where the system can do that."""
-    if hasattr(os, "sched_setaffinity"):
+    if CAN_PIN:
         os.sched_setaffinity(0, cores)
 
 

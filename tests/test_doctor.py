@@ -30,6 +30,7 @@ def make_diagnosis(**changes: Any) -> Diagnosis:
         "workers": (),
         "interpreters": {},
         "missing": {},
+        "can_pin": True,
         "keras_backend": "",
     }
     return Diagnosis(**(fields | changes))
@@ -49,6 +50,7 @@ def test_nothing_in_the_way() -> None:
         ({"available_bytes": GIB}, "Only 1.00 GiB of memory are free"),
         ({"machine": MACHINE.model_copy(update={"cores": 1})}, "There is one core only"),
         ({"machine": MACHINE.model_copy(update={"governor": "powersave"})}, "is powersave: set it to performance"),
+        ({"can_pin": False}, "Linux cannot keep a process on a core"),
         ({"keras_backend": "KERAS_BACKEND is set"}, "KERAS_BACKEND is set"),
     ],
 )

@@ -11,7 +11,7 @@ import psutil
 from bench.analysis.gate import Sensitivity, sensitivity
 from bench.errors import UserError
 from bench.frozen import Frozen
-from bench.host import Machine, Watch, describe_machine, load_average, other_gpu_users, usable_cores
+from bench.host import CAN_PIN, Machine, Watch, describe_machine, load_average, other_gpu_users, usable_cores
 from bench.measure.environments import add_named, check_keras_backend, find_interpreter
 from bench.measure.worker_process import WorkerProcess
 from bench.plan.cells import BACKENDS, Device
@@ -39,6 +39,7 @@ class Diagnosis(Frozen):
         workers: the environments that start here.
         interpreters: the Python of each of them.
         missing: by environment, why it does not start.
+        can_pin: whether a worker can be kept on a core.
         keras_backend: what KERAS_BACKEND gets in the way of; empty if nothing.
         sensitivity: of the newest run that has ratios, if there is any.
     """
@@ -53,6 +54,7 @@ class Diagnosis(Frozen):
     workers: tuple[Worker, ...]
     interpreters: dict[str, str]
     missing: dict[str, str]
+    can_pin: bool
     keras_backend: str
     sensitivity: Sensitivity | None = None
 
@@ -107,6 +109,7 @@ def examine(*, device: Device, pythons: Mapping[str, str], results: Path | None 
         workers=tuple(workers),
         interpreters=interpreters,
         missing=missing,
+        can_pin=CAN_PIN,
         keras_backend=keras_backend,
         sensitivity=None if results is None else newest_sensitivity(results),
     )

@@ -31,6 +31,8 @@ def obstacles(diagnosis: Diagnosis) -> list[str]:
         "There is one core only, so the coordinator disturbs what it measures: use a machine with two.": is_single,
         f"A control group allows {number(machine.cpu_quota)} cores and stops what takes more: raise its quota to the "
         f"{machine.cores} cores of this machine.": machine.cpu_quota is not None and machine.cpu_quota < machine.cores,
+        f"{machine.system.partition(' ')[0]} cannot keep a process on a core, and does not tell what the hypervisor "
+        "takes: measure on Linux, or trust ratios only.": not diagnosis.can_pin,
         f"The CPU frequency governor is {machine.governor}: set it to performance.": is_slow,
         diagnosis.keras_backend: bool(diagnosis.keras_backend),
     }

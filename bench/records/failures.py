@@ -16,6 +16,8 @@ OUT_OF_MEMORY = (
 )
 """What Python, C++, XLA, TensorFlow, PyTorch and Linux print when there is no memory left; lower case."""
 KEPT_LINES, KEPT_CHARACTERS, KEPT_REASON = 20, 300, 500
+KILLED = ("SIGKILL", "SIGTERM")
+"""Signals by which others end a process; by their names, since Windows does not have all of them."""
 QUOTED = re.compile(r"[\w.]*(Error|Exception|Failure)\b")
 """How a line begins that names an error."""
 
@@ -56,15 +58,16 @@ def ended(exit_code: int, printed: Sequence[str], *, phase: str = "", by_limit: 
     name = ""
     if exit_code < 0:
         with suppress(ValueError):
-            name = f" ({signal.Signals(-exit_code).name})"
-    fault: Fault = "killed" if exit_code in (-signal.SIGKILL, -signal.SIGTERM) else "crashed"
+            name = signal.Signals(-exit_code).name
+    note = f" ({name})" if name else ""
+    fault: Fault = "killed" if name in KILLED else "crashed"
     lines = last_lines(printed)
     in_python = any(line.startswith("Traceback") for line in lines)  # a traceback quotes code, whatever it mentions
     if any(is_out_of_memory(line) for line in (lines[-1:] if in_python else lines)):
         fault = "out of memory"
     if by_limit and fault == "killed":
-        fault, name = "out of memory", f"{name}, by the memory limit of a control group"
-    reason = f"ended with exit code {exit_code}{name}" + "".join(f": {line}" for line in lines[-1:])
+        fault, note = "out of memory", f"{note}, by the memory limit of a control group"
+    reason = f"ended with exit code {exit_code}{note}" + "".join(f": {line}" for line in lines[-1:])
     return WorkerError(reason, fault, phase=phase, exit_code=exit_code, printed=lines)
 
 
