@@ -26,6 +26,7 @@ from bench.output.charts import CHARTS
 from bench.output.checks import checks
 from bench.output.headline import Answer, answers, headline, learn_the_same, learned, margin, training_note
 from bench.output.report import build_page
+from bench.output.report.page import DOORS
 from bench.output.report.provenance import repeat_command
 from bench.output.tables import TABLES
 from bench.records.schema import Record
@@ -246,7 +247,7 @@ def nasty() -> Page:
 
 
 def test_page_loads_nothing(html: str, page: Page) -> None:
-    assert page.open == [] and len(page.of("html")) == 1
+    assert page.open == [] and len(page.of("html")) == 1 and page.texts["dt"] == [*DOORS]
     assert len(html.encode()) < 3 * 2**20
     for tag, attributes in page.elements:
         assert tag not in ("link", "img", "iframe", "object", "embed", "base", "audio", "video"), tag

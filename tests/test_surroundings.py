@@ -320,6 +320,50 @@ def test_printing_before_the_worker(own_lock: None, tmp_path: Path, monkeypatch:
     assert environments.find_interpreter("jax", device="cpu", pythons={}).endswith("good again")
 
 
+PUBLISHED = Path(__file__).parents[1] / "results" / "history"
+WORDS = ["table", "--results", str(PUBLISHED), "--show", "speed"]
+
+
+def called(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Call the command in a folder, in a shell with these variables."""
+    code = f"from bench.cli import main; import sys; sys.argv = ['seqsum', *{words!r}]; main()"
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | variables
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a table as it is printed where nobody has set anything."""
+    return called(tmp_path_factory.mktemp("plain"), *WORDS).stdout
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"PYTHONWARNINGS": "error"},
+        {"PYTHONOPTIMIZE": "2"},
+        {"LC_ALL": "C"},
+        {"LC_ALL": "tr_TR.UTF-8", "LANG": "de_DE.UTF-8"},
+        {"TERM": "dumb"},
+        {"NO_COLOR": "1"},
+        {"MPLBACKEND": "no-such-backend", "MATPLOTLIBRC": "/nowhere"},
+        {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "7"},
+    ],
+    ids=str,
+)
+def test_settings_of_a_user_change_no_table(plain: str, tmp_path: Path, variables: dict[str, str]) -> None:
+    answer = called(tmp_path, *WORDS, **variables)
+    assert "lstm" in plain and answer.stdout == plain, answer.stderr
+
+
+@pytest.mark.parametrize("columns", ["40", "60", "200"])
+def test_any_width(plain: str, tmp_path: Path, columns: str) -> None:
+    """A table in more or fewer parts has the same figures."""
+    answer = called(tmp_path, *WORDS, COLUMNS=columns)
+    figures = {word for word in plain.split() if word.replace(",", "").isdigit()}
+    assert len(figures) > 15 and figures <= set(answer.stdout.split())
+
+
 def test_pipe_that_closes(tmp_path: Path) -> None:
     code = "from bench.cli import main; import sys; sys.argv = ['seqsum', '--help']; main()"
     reader, writer = os.pipe()

@@ -52,10 +52,16 @@ PARTS = (
         "start", "Start, and when it pays off", {"start": "start", "total-time": "break-even"}, ("start", "break-even")
     ),
     Part("settings", "Framework and settings", {"tax": "tax", "variants": "variants"}, ("tax", "variants")),
-    Part("versions", "Versions", {"history": "history"}, ("history", "gate")),
+    Part("versions", "Versions", {"history": "history"}, ("history", "attribution", "gate")),
     Part("learning", "What was learned", LEARNED, (*COMPARED, "target", "memory", "predictions")),
     Part("noise", "Noise, controls and failures", {"turns": "noise"}, ("controls", "noise", "failures")),
 )
+DOORS = {
+    "Choose a backend or settings": ("speed", "start", "settings"),
+    "Watch what got slower": ("versions", "noise"),
+    "Learn what a model keeps": ("learning",),
+}
+"""What readers come for, and the parts that answer them."""
 
 
 def write_report(selection: Selection, path: Path) -> None:
@@ -73,6 +79,7 @@ def build_page(selection: Selection) -> str:
     answers = headline.answers(turns)
     specs = {name: chart.to_dict() for name, make in CHARTS.items() if (chart := make(selection))}
     tables = {name: table for name, make in TABLES.items() if len((table := make(selection)).frame)}
+    parts = _parts(specs, tables)
     contrasts = accuracy.contrasts(trainings, by="environment") if len(trainings) else pd.DataFrame()
     return _template().render(
         headline=headline.headline(answers),
@@ -84,7 +91,8 @@ def build_page(selection: Selection) -> str:
         same=headline.learn_the_same(contrasts),
         training_note=headline.training_note(trainings),
         filters=_filters(selection),
-        parts=_parts(specs, tables),
+        doors=_doors(parts),
+        parts=parts,
         origin=sources(selection),
         origin_tables=[page_table(table) for table in provenance_tables(selection)],
         version=selection.header.seqsum_version,
@@ -107,6 +115,12 @@ def _parts(specs: dict[str, dict[str, Any]], tables: dict[str, Table]) -> list[d
         if charts or inside:
             parts.append({"key": part.key, "title": part.title, "charts": charts, "tables": inside})
     return parts
+
+
+def _doors(parts: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return for each reader the parts of this page that answer."""
+    doors = {reader: [part for part in parts if part["key"] in keys] for reader, keys in DOORS.items()}
+    return {reader: inside for reader, inside in doors.items() if inside}
 
 
 def page_table(table: Table) -> dict[str, Any]:
