@@ -125,7 +125,7 @@ def history_of(figure: str, *versions: str) -> list[str]:
 
 
 def advised(environment: str, variant: str = "default") -> Candidate:
-    """Return a candidate of the search that docs/advise.md shows."""
+    """Return a candidate of the search that docs/extending.md shows."""
     (run,), _ = load_runs(RESULTS / "advise")
     records = [record for record in run.records if isinstance(record, Speed)]
     own = [each for each in records if (each.cell.environment, str(each.cell.variant)) == (environment, variant)]
@@ -155,7 +155,7 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
             *history_of("validation", "3.12.4", "3.13.2")
         ),
     ],
-    "docs/advise.md": [
+    "docs/extending.md": [
         lambda: f"on the cpu: torch, fused, {number(advised('torch', 'fused').total_s)} s.",
         lambda: runner_up(advised("jax", "fused"), advised("torch", "fused")),
         lambda: "Keras' own layers took {} s there on JAX, {} s on TensorFlow and {} s on PyTorch".format(
