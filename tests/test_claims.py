@@ -125,7 +125,7 @@ def history_of(figure: str, *versions: str) -> list[str]:
 
 
 def advised(environment: str, variant: str = "default") -> Candidate:
-    """Return a candidate of the search that docs/advise.md shows."""
+    """Return a candidate of the search that docs/extending.md shows."""
     (run,), _ = load_runs(RESULTS / "advise")
     records = [record for record in run.records if isinstance(record, Speed)]
     own = [each for each in records if (each.cell.environment, str(each.cell.variant)) == (environment, variant)]
@@ -148,14 +148,14 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
     ],
     "docs/findings.md": [
         lambda: f"is {ahead('reference')} times JAX's on the one, {ahead('epyc')} times on the other",
-        lambda: "long in 3.11.3, {} in 3.12.4, {} in 3.13.2, {} in 3.14.1 and {} in 3.15.1 itself".format(
-            *history_of("ratio", "3.12.4", "3.13.2", "3.14.1", "3.15.1")
+        lambda: "an epoch is {} in 3.11.3, {} in 3.12.4, {} in 3.13.2, {} in 3.14.1 and {} in 3.15.1 itself".format(
+            *history_of("ratio", "3.11.3", "3.12.4", "3.13.2", "3.14.1", "3.15.1")
         ),
-        lambda: "A validation took {} times as long in 3.12.4 and {} in 3.13.2".format(
+        lambda: "The ratio of a validation is {} in 3.12.4 and {} in 3.13.2".format(
             *history_of("validation", "3.12.4", "3.13.2")
         ),
     ],
-    "docs/advise.md": [
+    "docs/extending.md": [
         lambda: f"on the cpu: torch, fused, {number(advised('torch', 'fused').total_s)} s.",
         lambda: runner_up(advised("jax", "fused"), advised("torch", "fused")),
         lambda: "Keras' own layers took {} s there on JAX, {} s on TensorFlow and {} s on PyTorch".format(
@@ -181,25 +181,27 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
             f"{starting_gradient('simple_rnn', 50)}"
         ),
         lambda: (
-            f"as is {learned('simple_rnn', 35, 'as-is', first=20)} SimpleRNN learned after 100 epochs and "
-            f"{learned('simple_rnn', 35, 'as-is', 'end', first=20)} after at most 400; with the sums divided by 26.25 "
-            f"{learned('simple_rnn', 35, 'unit', first=20)} did, with an error of "
+            f"As is, {learned('simple_rnn', 35, 'as-is', first=20)} SimpleRNN learned after 100 epochs and "
+            f"{learned('simple_rnn', 35, 'as-is', 'end', first=20)} after at most 400. With the sums divided by 26.25, "
+            f"{learned('simple_rnn', 35, 'unit', first=20)} learned, with an error of "
             f"{mse('simple_rnn', 35, 'unit', first=20)} where a constant has "
-            f"{number(study('simple_rnn', 35, 'unit', first=20)['variance'])}; with the bias at the mean sum "
-            f"{learned('simple_rnn', 35, 'bias', first=20)}, with {mse('simple_rnn', 35, 'bias', first=20)}"
+            f"{number(study('simple_rnn', 35, 'unit', first=20)['variance'])}. With the bias at the mean sum, "
+            f"{learned('simple_rnn', 35, 'bias', first=20)} learned, with an error of "
+            f"{mse('simple_rnn', 35, 'bias', first=20)}"
         ),
         lambda: row_of("as is", "as-is", ", the variance of the sums"),
         lambda: row_of("sums / 18.75", "unit"),
         lambda: row_of("bias of the output starts at the mean sum", "bias"),
         lambda: row_of("learning rate 0.01 instead of 0.001", "rate"),
         lambda: (
-            f"{learned('simple_rnn', 50, 'as-is')} learned after 100 epochs, and "
-            f"{learned('simple_rnn', 50, 'as-is', 'end')} when a patience"
+            f"As is, {learned('simple_rnn', 50, 'as-is')} learned after 100 epochs, and "
+            f"{learned('simple_rnn', 50, 'as-is', 'end')} with a patience"
         ),
         lambda: (
-            f"Divided by 37.5: {learned('simple_rnn', 50, 'unit')}, with an error of {mse('simple_rnn', 50, 'unit')} "
-            f"where a constant has {number(study('simple_rnn', 50, 'unit')['variance'])}; for a digit "
-            f"{study('simple_rnn', 50, 'unit')['trainings'][0]['steps_back'][-1]} steps back its output moves by "
+            f"With the sums divided by 37.5, {learned('simple_rnn', 50, 'unit')} learned, with an error of "
+            f"{mse('simple_rnn', 50, 'unit')} where a constant has "
+            f"{number(study('simple_rnn', 50, 'unit')['variance'])}. For a digit "
+            f"{study('simple_rnn', 50, 'unit')['trainings'][0]['steps_back'][-1]} steps back the output moves by "
             f"{number(moved('simple_rnn', 50, 'unit'))} instead of 1"
         ),
         lambda: (
@@ -207,11 +209,11 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
             f"{mse('simple_rnn', 12, 'unit')} divided by 9"
         ),
         lambda: (
-            f"At 25, as is: {mse('lstm', 25, 'as-is')} after 100 epochs, {mse('lstm', 25, 'as-is', 'end')} after "
-            f"400. At 50: {mse('lstm', 50, 'as-is')} after 100 epochs, where a constant has "
-            f"{number(study('lstm', 50, 'as-is')['variance'])} and the output cannot exceed "
-            f"{number(median_of('lstm', 50, 'as-is', 'output_bound'))}; {mse('lstm', 50, 'as-is', 'end')} after 400, "
-            f"when the bound is {number(median_of('lstm', 50, 'as-is', 'output_bound', 'end'))}"
+            f"At length 25 the error is {mse('lstm', 25, 'as-is')} after 100 epochs and "
+            f"{mse('lstm', 25, 'as-is', 'end')} after 400. At length 50 it is {mse('lstm', 50, 'as-is')} after 100 "
+            f"epochs, where a constant has {number(study('lstm', 50, 'as-is')['variance'])} and the output cannot "
+            f"exceed {number(median_of('lstm', 50, 'as-is', 'output_bound'))}. It is {mse('lstm', 50, 'as-is', 'end')} after "
+            f"400, when the bound is {number(median_of('lstm', 50, 'as-is', 'output_bound', 'end'))}"
         ),
     ],
 }

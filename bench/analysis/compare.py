@@ -1,7 +1,7 @@
 """Did something get slower, or learn worse, between two runs? Cell by cell, with intervals.
 
 The runs took no turns with each other, so that their processes are independent samples: what the machine did between
-the two runs is not in the intervals (docs/compare.md). Ratios are NEW / BASE; times are seconds.
+the two runs is not in the intervals (docs/watching.md). Ratios are NEW / BASE; times are seconds.
 """
 
 from dataclasses import dataclass

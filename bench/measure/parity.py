@@ -1,6 +1,6 @@
 """Compare what each backend computes with NumPy in float64, and pass or fail it. Imports no framework.
 
-docs/parity.md says which measured figures the limits rest on. Differences are relative and have no unit.
+docs/methodology.md says which measured figures the limits rest on. Differences are relative and have no unit.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,7 @@ EPOCHS = 5
 UPDATES = 3
 
 # The largest relative difference that rounding is granted: ten times the largest that was measured;
-# for "start", where none was, two roundings. Source: docs/parity.md.
+# for "start", where none was, two roundings. Source: docs/methodology.md.
 LIMITS: Mapping[CheckName, float] = {
     "start": 2.5e-7,
     "loss": 2.5e-6,

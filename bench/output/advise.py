@@ -16,7 +16,7 @@ from seqsum_core.tasks import Task
 
 SHOWN = ("start_s", "epoch_s", "total_s", "peak_bytes")
 SAME_LOSS = 1e-3
-"""Relative difference up to which two losses after an epoch are the same: far above rounding, docs/parity.md."""
+"""Relative difference up to which two losses after an epoch are the same: far above rounding, docs/methodology.md."""
 LAYERS = {"simple_rnn": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
 
 

@@ -37,7 +37,7 @@ def tables(parity: Parity) -> list[Table]:
     shown = [Column(check, check, kind="text") for check in parity.limits]
     failed = checks[~checks["passed"]]
     failed = failed.assign(difference=failed["difference"].map(_text), limit=failed["limit"].map(number))
-    note = f"Relative to {parity.reference}. Not alike: another shape, or on one side only. See docs/parity.md."
+    note = f"Relative to {parity.reference}. Not alike: another shape, or on one side only. See docs/methodology.md."
     verdict = Column("verdict", "verdict", kind="text")
     made = [
         Table(

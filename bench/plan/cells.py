@@ -163,13 +163,13 @@ class Trial(Frozen):
 
 REPLICAS: dict[Device, int] = {"cpu": 50, "gpu": 1024}
 REPLICA_BYTES: dict[Device, float] = {"cpu": 1.5e9, "gpu": 2e10}
-"""How many seeds are trained at once, and the memory that they may take: docs/replicas.md says why."""
+"""How many seeds are trained at once, and the memory that they may take: docs/methodology.md says why."""
 
 
 def replica_bytes(cell: Cell, settings: Settings) -> float:
     """Guess the memory one replica takes in training: what each timestep keeps for the gradient, and the weights.
 
-    Source: peaks of whole processes on three backends, docs/replicas.md; the largest, rounded up.
+    Source: peaks of whole processes on three backends, docs/methodology.md; the largest, rounded up.
     """
     network, training = settings.network, settings.training
     kept = {"simple_rnn": 6, "lstm": 30, "gru": 30}[cell.model] * training.batch_size * cell.length

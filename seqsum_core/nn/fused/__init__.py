@@ -1,7 +1,7 @@
 """Faster recurrent training on a CPU than with Keras 3.15.1: drop-in layers and a drop-in model.
 
 `LAYERS` are Keras' recurrent layers computed by what the framework does best, `Sequential` runs its steps with less
-around them, and `settings_for` has the arguments for `compile`. docs/fused.md has figures and limits.
+around them, and `settings_for` has the arguments for `compile`. docs/extending.md has their limits.
 """
 
 from collections.abc import Iterator

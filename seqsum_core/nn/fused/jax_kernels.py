@@ -2,7 +2,7 @@
 
 A scan of Keras holds states as (rows, units). Here they are (units, rows): the long axis lies together in memory, and
 gates are split without cutting a row. JAX differentiates it; derivatives by hand, unrolling and projecting the inputs
-beforehand were not faster, see docs/fused.md. Gates are i, f, g, o (LSTM) and z, r, g (GRU), as Keras orders them.
+beforehand were not faster. Gates are i, f, g, o (LSTM) and z, r, g (GRU), as Keras orders them.
 
 Shapes: B rows, T timesteps, F features, U units; inputs (B, T, F), outputs (B, T, U), states (B, U).
 """

@@ -66,7 +66,7 @@ def fit_replicas(
     orders = np.stack([batch_order(rows, epochs=training.epochs, seed=seed).astype(small) for seed in seeds])
     batches = ReplicaBatches([split.fitted for split in splits], batch_size=training.batch_size, orders=orders)
     replicas = Replicas(model, starts, network or NetworkSettings())
-    # On TensorFlow gated models take twice as long with Keras' own choice of compiler: docs/replicas.md.
+    # On TensorFlow gated models take twice as long with Keras' own choice of compiler.
     xla = keras.backend.backend() == "tensorflow" and model != "simple_rnn"
     optimizer, jit_compile = make_optimizer(training), True if xla else "auto"
     replicas.compile(optimizer=optimizer, loss=SummedErrors(), metrics=[errors], jit_compile=jit_compile)
