@@ -160,7 +160,7 @@ def test_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     answer = seqsum("history", "--versions", "keras=0.9,1.0,1.1", *place)
     assert answer.code == 0, answer.err
     assert "keras 1.1" in answer.out and "epoch 2.0" in answer.out and (tmp_path / "history.svg").exists()
-    assert "torch: keras 0" in answer.out and max(map(len, answer.out.splitlines())) <= 80
+    assert "\nkeras 0, seqsum" in answer.out and max(map(len, answer.out.splitlines())) <= 80
     document = json.loads(seqsum("history", "--versions", "keras=1.0,1.1", "--json", *place).out)
     assert [row[3] for row in document["rows"]] == ["keras 1.0", "keras 1.1"] and len(document["runs"]) == 1
 
