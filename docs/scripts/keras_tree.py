@@ -1,10 +1,10 @@
 """Is it the tree? Keras 3.12.0 takes 2.2 times as long as 3.11.3 for an LSTM on PyTorch; its most called file is new.
 
 Keras walks nested structures with a library. Up to 3.11 that is optree on every backend; 3.12.0 chooses PyTorch's own
-on PyTorch (`keras/src/tree/torchtree_impl.py`). Here 3.12.0 takes turns with 3.11.3 and with a copy of itself in which
-that one choice is undone. Four minutes on a quiet machine:
+on PyTorch (`keras/src/tree/torchtree_impl.py`). Here a version takes turns with a copy of itself in which that one
+choice is undone, and with 3.11.3. Five minutes each on a quiet machine:
 
-    python docs/scripts/keras_tree.py results/keras-tree
+    python docs/scripts/keras_tree.py results/keras-tree 3.12.0 3.15.1
 """
 
 import shutil
@@ -17,12 +17,12 @@ from bench.measure.environments import find_interpreter
 from bench.measure.overlays import PYTHON, overlay_python
 
 CHOICE = 'if backend() == "torch":'
-ENVIRONMENTS = ("torch@keras==3.11.3", "torch@keras==3.12.0", "torch@optree")
+LAST_BEFORE = "3.11.3"
 
 
-def without_torchtree(folder: Path) -> Path:
-    """Copy the environment of Keras 3.12.0, let its Keras use optree on PyTorch, and return its interpreter there."""
-    made = overlay_python(find_interpreter("torch", device="cpu", pythons={}), {"keras": "3.12.0"})
+def without_torchtree(version: str, folder: Path) -> Path:
+    """Copy the environment of a version of Keras, let it use optree on PyTorch, and return its interpreter there."""
+    made = overlay_python(find_interpreter("torch", device="cpu", pythons={}), {"keras": version})
     copy = Path(shutil.copytree(Path(made).parents[1], folder / "optree", symlinks=True))
     (file,) = copy.glob("lib/*/site-packages/keras/src/tree/tree_api.py")
     text = file.read_text("utf-8")
@@ -32,16 +32,22 @@ def without_torchtree(folder: Path) -> Path:
     return Path("optree") / PYTHON
 
 
-def main(results: str) -> int:
+def measure(version: str, results: Path) -> int:
     """Measure the three into a folder of results, and return the exit code of the run."""
     with tempfile.TemporaryDirectory() as folder:
-        python = without_torchtree(Path(folder))
-        backends = [word for name in ENVIRONMENTS for word in ("--backend", name)]
+        python = without_torchtree(version, Path(folder))
+        environments = (f"torch@keras=={LAST_BEFORE}", f"torch@keras=={version}", "torch@optree")
+        backends = [word for name in environments for word in ("--backend", name)]
         cell = ["--model", "lstm", "--length", "50", "--seeds", "0", "--processes", "6", "--rounds", "2"]
         done = subprocess.run(["seqsum", "run", *backends, "--python", f"torch@optree={python}", *cell], cwd=folder)
         shutil.copytree(Path(folder, "results"), results, dirs_exist_ok=True)
         return done.returncode
 
 
+def main(results: str, *versions: str) -> int:
+    """Measure some versions, and return the highest exit code of their runs."""
+    return max(measure(version, Path(results)) for version in versions)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]) if len(sys.argv) == 2 else __doc__)
+    sys.exit(main(*sys.argv[1:]) if len(sys.argv) > 2 else __doc__)
