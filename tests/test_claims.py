@@ -14,10 +14,12 @@ import bench
 from bench.analysis.accuracy import accuracy, seen_share
 from bench.analysis.history import history
 from bench.analysis.select import select
+from bench.analysis.speed import ratios
 from bench.measure.advise import Candidate
 from bench.output.advise import ratio_to
 from bench.output.headline import answers
 from bench.output.numbers import number
+from bench.records.frame import Frames
 from bench.records.schema import Speed
 from bench.records.store import load_runs
 from seqsum_core.settings import TaskSettings
@@ -124,6 +126,15 @@ def history_of(figure: str, *versions: str) -> list[str]:
     return [number(float(figures[f"keras {version}"])) for version in versions]
 
 
+def versus(folder: str, backends: set[str], environment: str) -> str:
+    """Return the ratio of an epoch to Keras 3.11.3, with its interval, from the run of some environments of Keras."""
+    sides = {"torch@keras==3.11.3", *backends}
+    (run,) = (run for run in load_runs(RESULTS / folder)[0] if set(run.header.sweep.backends) == sides)
+    table = ratios(Frames([run]).turns, "environment", "torch@keras==3.11.3").set_index("first")
+    values = (table.loc[environment, name] for name in ("ratio", "ratio_low", "ratio_high"))
+    return "{} ({} to {})".format(*map(number, values))
+
+
 def advised(environment: str, variant: str = "default") -> Candidate:
     """Return a candidate of the search that docs/extending.md shows."""
     (run,), _ = load_runs(RESULTS / "advise")
@@ -139,6 +150,7 @@ def runner_up(second: Candidate, first: Candidate) -> str:
     return f"{second.name}, {number(second.total_s)} s, {times}"
 
 
+TREE = {version: {f"torch@keras=={version}", "torch@optree"} for version in ("3.12.0", "3.15.1")}
 SENTENCES: dict[str, list[Callable[[], str]]] = {
     "README.md": [lambda: f"errors on {FRESH_ROWS:,} fresh rows"],
     "docs/methodology.md": [
@@ -153,6 +165,15 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
         ),
         lambda: "The ratio of a validation is {} in 3.12.4 and {} in 3.13.2".format(
             *history_of("validation", "3.12.4", "3.13.2")
+        ),
+        lambda: f"is {versus('bisect', {'torch@keras==3.12.0'}, 'torch@keras==3.12.0')} times that of 3.11.3",
+        lambda: (
+            f"3.12.0 takes {versus('keras-tree', TREE['3.12.0'], 'torch@keras==3.12.0')} times as long as 3.11.3 as it "
+            f"is, and {versus('keras-tree', TREE['3.12.0'], 'torch@optree')} with optree"
+        ),
+        lambda: (
+            f"3.15.1 takes {versus('keras-tree', TREE['3.15.1'], 'torch@keras==3.15.1')} as it is, and "
+            f"{versus('keras-tree', TREE['3.15.1'], 'torch@optree')} with optree"
         ),
     ],
     "docs/extending.md": [
@@ -212,8 +233,9 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
             f"At length 25 the error is {mse('lstm', 25, 'as-is')} after 100 epochs and "
             f"{mse('lstm', 25, 'as-is', 'end')} after 400. At length 50 it is {mse('lstm', 50, 'as-is')} after 100 "
             f"epochs, where a constant has {number(study('lstm', 50, 'as-is')['variance'])} and the output cannot "
-            f"exceed {number(median_of('lstm', 50, 'as-is', 'output_bound'))}. It is {mse('lstm', 50, 'as-is', 'end')} after "
-            f"400, when the bound is {number(median_of('lstm', 50, 'as-is', 'output_bound', 'end'))}"
+            f"exceed {number(median_of('lstm', 50, 'as-is', 'output_bound'))}. It is "
+            f"{mse('lstm', 50, 'as-is', 'end')} after 400, when the bound is "
+            f"{number(median_of('lstm', 50, 'as-is', 'output_bound', 'end'))}"
         ),
     ],
 }

@@ -230,6 +230,8 @@ def margin(found: Sequence[Answer]) -> str:
     closest = [answer.closest for answer in compared if answer.certainty in DECIDED]
     if not compared:
         return ""
+    if all(answer.certainty == "tie" for answer in compared):
+        return "The fastest are too close to be told apart here; more processes make intervals narrower."
     if not closest:
         return "Intervals need 6 processes of each backend in the same run; more processes make them narrower."
     times = " to ".join(dict.fromkeys([number(min(closest)), number(max(closest))]))

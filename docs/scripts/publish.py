@@ -64,7 +64,7 @@ PICTURES = {
     "ceilings": ("tax",),
     "history": ("history",),
 }
-TABLED = ("history", "reference", "epyc", "repeat", "study", "data-sets", "keras", "adding", *SWEEPS[:-1])
+TABLED = ("history", "keras-tree", "reference", "epyc", "repeat", "study", "data-sets", "keras", *SWEEPS[1:-1])
 """Folders that get a tables.md."""
 
 
