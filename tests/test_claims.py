@@ -135,6 +135,10 @@ def versus(folder: str, backends: set[str], environment: str) -> str:
     return "{} ({} to {})".format(*map(number, values))
 
 
+def tree(version: str, name: str) -> str:
+    return versus(f"keras-tree/{version}", {f"torch@keras=={version}", "torch@optree"}, f"torch@{name}")
+
+
 def advised(environment: str, variant: str = "default") -> Candidate:
     """Return a candidate of the search that docs/extending.md shows."""
     (run,), _ = load_runs(RESULTS / "advise")
@@ -150,7 +154,6 @@ def runner_up(second: Candidate, first: Candidate) -> str:
     return f"{second.name}, {number(second.total_s)} s, {times}"
 
 
-TREE = {version: {f"torch@keras=={version}", "torch@optree"} for version in ("3.12.0", "3.15.1")}
 SENTENCES: dict[str, list[Callable[[], str]]] = {
     "README.md": [lambda: f"errors on {FRESH_ROWS:,} fresh rows"],
     "docs/methodology.md": [
@@ -168,13 +171,10 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
         ),
         lambda: f"is {versus('bisect', {'torch@keras==3.12.0'}, 'torch@keras==3.12.0')} times that of 3.11.3",
         lambda: (
-            f"3.12.0 takes {versus('keras-tree', TREE['3.12.0'], 'torch@keras==3.12.0')} times as long as 3.11.3 as it "
-            f"is, and {versus('keras-tree', TREE['3.12.0'], 'torch@optree')} with optree"
+            f"3.12.0 takes {tree('3.12.0', 'keras==3.12.0')} times as long as 3.11.3 as it "
+            f"is, and {tree('3.12.0', 'optree')} with optree"
         ),
-        lambda: (
-            f"3.15.1 takes {versus('keras-tree', TREE['3.15.1'], 'torch@keras==3.15.1')} as it is, and "
-            f"{versus('keras-tree', TREE['3.15.1'], 'torch@optree')} with optree"
-        ),
+        lambda: f"it takes {tree('3.15.1', 'keras==3.15.1')} as it is, and {tree('3.15.1', 'optree')} with optree",
     ],
     "docs/extending.md": [
         lambda: f"on the cpu: torch, fused, {number(advised('torch', 'fused').total_s)} s.",

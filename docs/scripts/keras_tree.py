@@ -46,7 +46,7 @@ def measure(version: str, results: Path) -> int:
 
 def main(results: str, *versions: str) -> int:
     """Measure some versions, and return the highest exit code of their runs."""
-    return max(measure(version, Path(results)) for version in versions)
+    return max(measure(version, Path(results, version)) for version in versions)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,18 @@ PICTURES = {
     "ceilings": ("tax",),
     "history": ("history",),
 }
-TABLED = ("history", "keras-tree", "reference", "epyc", "repeat", "study", "data-sets", "keras", *SWEEPS[1:-1])
+TABLED = (
+    "history",
+    "keras-tree/3.12.0",
+    "keras-tree/3.15.1",
+    "reference",
+    "epyc",
+    "repeat",
+    "study",
+    "data-sets",
+    "keras",
+    *SWEEPS[1:-1],
+)
 """Folders that get a tables.md."""
 
 
