@@ -126,17 +126,12 @@ def history_of(figure: str, *versions: str) -> list[str]:
     return [number(float(figures[f"keras {version}"])) for version in versions]
 
 
-def versus(folder: str, backends: set[str], environment: str) -> str:
-    """Return the ratio of an epoch to Keras 3.11.3, with its interval, from the run of some environments of Keras."""
-    sides = {"torch@keras==3.11.3", *backends}
-    (run,) = (run for run in load_runs(RESULTS / folder)[0] if set(run.header.sweep.backends) == sides)
-    table = ratios(Frames([run]).turns, "environment", "torch@keras==3.11.3").set_index("first")
+def versus(folder: str, environment: str, second: str = "torch@keras==3.11.3") -> str:
+    """Return the ratio of an epoch to that of another environment in the newest run of a folder, with its interval."""
+    (run, *_) = reversed(load_runs(RESULTS / folder)[0])
+    table = ratios(Frames([run]).turns, "environment", second).set_index("first")
     values = (table.loc[environment, name] for name in ("ratio", "ratio_low", "ratio_high"))
     return "{} ({} to {})".format(*map(number, values))
-
-
-def tree(version: str, name: str) -> str:
-    return versus(f"keras-tree/{version}", {f"torch@keras=={version}", "torch@optree"}, f"torch@{name}")
 
 
 def advised(environment: str, variant: str = "default") -> Candidate:
@@ -169,12 +164,12 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
         lambda: "The ratio of a validation is {} in 3.12.4 and {} in 3.13.2".format(
             *history_of("validation", "3.12.4", "3.13.2")
         ),
-        lambda: f"is {versus('bisect', {'torch@keras==3.12.0'}, 'torch@keras==3.12.0')} times that of 3.11.3",
+        lambda: f"is {versus('bisect', 'torch@keras==3.12.0')} times that of 3.11.3",
         lambda: (
-            f"3.12.0 takes {tree('3.12.0', 'keras==3.12.0')} times as long as 3.11.3 as it "
-            f"is, and {tree('3.12.0', 'optree')} with optree"
+            f"3.12.0 takes {versus('keras-tree/3.12.0', 'torch@keras==3.12.0')} times as long as 3.11.3 as it is, and "
+            f"{versus('keras-tree/3.12.0', 'torch@optree')} with optree"
         ),
-        lambda: f"it takes {tree('3.15.1', 'keras==3.15.1')} as it is, and {tree('3.15.1', 'optree')} with optree",
+        lambda: f"takes {versus('keras-tree/3.15.1', 'torch@optree', 'torch@keras==3.15.1')} times as long",
     ],
     "docs/extending.md": [
         lambda: f"on the cpu: torch, fused, {number(advised('torch', 'fused').total_s)} s.",

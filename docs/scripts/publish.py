@@ -64,18 +64,8 @@ PICTURES = {
     "ceilings": ("tax",),
     "history": ("history",),
 }
-TABLED = (
-    "history",
-    "keras-tree/3.12.0",
-    "keras-tree/3.15.1",
-    "reference",
-    "epyc",
-    "repeat",
-    "study",
-    "data-sets",
-    "keras",
-    *SWEEPS[1:-1],
-)
+KERAS_ON_TORCH = ("history", "keras-tree/3.12.0", "keras-tree/3.15.1")
+TABLED = (*KERAS_ON_TORCH, "reference", "epyc", "repeat", "study", "data-sets", "keras", *SWEEPS[1:-1])
 """Folders that get a tables.md."""
 
 
