@@ -44,12 +44,13 @@ def _attribute(turns: pd.DataFrame, backend: str) -> pd.DataFrame:
     logs = speed.process_ratios(turns, backend)
     on = [name for name in speed.KEY if name != "environment"]
     wide = logs.pivot(index=[*on, "process"], columns="environment", values="log_ratio").assign(**{backend: 0.0})
-    parts = []
+    parts: list[pd.DataFrame] = []
     for whole in _whole(names):
-        by_package = _contributions(wide, names, whole) | {TOGETHER: (wide[names[whole]],) * 3}
-        for package, columns in by_package.items():
-            part = pd.concat(columns, axis=1, keys=["ratio", "alone", "last"]).reset_index()
-            parts.append(part.assign(environment=names[whole], package=package))
+        together = wide[names[whole]]
+        by_package = _contributions(wide, names, whole)
+        by_package[TOGETHER] = pd.DataFrame({"ratio": together, "alone": together, "last": together})
+        for package, factors in by_package.items():
+            parts.append(factors.reset_index().assign(environment=names[whole], package=package))
     if not parts:
         return pd.DataFrame()
     samples = pd.concat(parts, ignore_index=True).dropna()
@@ -75,15 +76,14 @@ def _choices(packages: Iterable[tuple[str, str]]) -> Iterator[Packages]:
         yield from map(frozenset, combinations(listed, count))
 
 
-def _contributions(
-    wide: pd.DataFrame, names: dict[Packages, str], whole: Packages
-) -> dict[str, tuple["pd.Series[float]", ...]]:
-    """Return for each package the logarithms of its contribution, of its factor alone, and of that as the last one."""
+def _contributions(wide: pd.DataFrame, names: dict[Packages, str], whole: Packages) -> dict[str, pd.DataFrame]:
+    """Return by package the logarithms of its contribution (ratio), of its factor alone, and of that as the last."""
     contributions = {}
     for item in sorted(whole):
         factors = {before: wide[names[before | {item}]] - wide[names[before]] for before in _choices(whole - {item})}
         orders = {before: factorial(len(before)) * factorial(len(whole) - len(before) - 1) for before in factors}
         weighted = [factor * orders[before] for before, factor in factors.items()]
         contribution = pd.concat(weighted, axis=1).sum(axis=1, skipna=False) / factorial(len(whole))
-        contributions[" ".join(item)] = (contribution, factors[frozenset()], factors[whole - {item}])
+        alone, last = factors[frozenset()], factors[whole - {item}]
+        contributions[" ".join(item)] = pd.DataFrame({"ratio": contribution, "alone": alone, "last": last})
     return contributions
