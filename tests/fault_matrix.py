@@ -187,6 +187,8 @@ def break_coordinator(folder: Path, kind: str, *, moment: float) -> Damage:
         text=True,
     )
     resumed = again.returncode == 0 and verify_run(run).holds
+    if not resumed:  # pytest shows it
+        print(printed, again.stderr, verify_run(run), sep="\n")
     return Damage(kind, "run", 1, int(clean), max(0, reported - kept), int(not resumed), orphans + _workers_of(folder))
 
 

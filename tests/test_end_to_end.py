@@ -40,7 +40,7 @@ turn_s = 0.001
 validations = 2
 control = "one"
 """
-ONE_CELL = TINY.replace('["simple_rnn", "gru"]', '["simple_rnn"]').replace('"each"', '"none"')
+ONE_CELL = TINY.replace('["simple_rnn", "gru"]', '["simple_rnn"]').replace('"one"', '"none"')
 PATHS = {"jax": ("scan", 2), "torch": ("python_loop", 0), "tensorflow": ("while_loop", 2)}
 """Where a fresh process of Keras 3.15.1 runs a recurrent layer on a CPU, and training steps it compiles."""
 
