@@ -92,6 +92,25 @@ def test_other_error_ends_all_workers(tmp_path: Path) -> None:
     assert done == [] and not any(worker.alive for worker in workers)
 
 
+def test_interrupted_while_a_thread_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C may come before the executor knows of a thread that runs already: it does nothing more."""
+    start = threading.Thread.start
+    runs: list[threading.Thread] = []
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if "ThreadPoolExecutor" in thread.name:
+            runs.append(thread)
+            raise KeyboardInterrupt
+
+    done: list[Cell] = []
+    with make_pool(tmp_path) as pool, pytest.raises(KeyboardInterrupt), monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        pool.map(CELLS, lambda *_: None, cell_of=same, on_done=lambda cell, _: done.append(cell))
+    runs[0].join(60)
+    assert not runs[0].is_alive() and done == []
+
+
 def test_leaving(tmp_path: Path) -> None:
     before = usable_cores()
     with make_pool(tmp_path) as pool:

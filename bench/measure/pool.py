@@ -202,15 +202,15 @@ class WorkerPool(ExitStack):
             waiting[cell.environment, cell.device, cell.threads, cell.variant.devices].append(job)
             slots = min(slots, self.slots(cell.device))
         queues = list(waiting.values())
-        lock, stopped = threading.Lock(), threading.Event()
+        lock = threading.Lock()
 
         def take(queue: deque[Job]) -> Job | None:
             with lock:
-                return queue.popleft() if queue and not stopped.is_set() else None
+                return queue.popleft() if queue and not self._ended else None
 
         def finish(job: Job, result: Result | WorkerError) -> None:
             with lock:
-                if not stopped.is_set():
+                if not self._ended:
                     on_done(job, result)
 
         def serve(queue: deque[Job], slot: int) -> None:
@@ -235,12 +235,11 @@ class WorkerPool(ExitStack):
                 serve(queue, slot)
 
         with ThreadPoolExecutor(slots) as threads:
-            futures = [threads.submit(fill, slot) for slot in range(slots)]
-            try:
+            try:  # around `submit`, too: an interrupted one leaves a thread that runs and that nobody waits for
+                futures = [threads.submit(fill, slot) for slot in range(slots)]
                 for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                     future.result()
             except BaseException:
-                stopped.set()
                 self._end_workers()
                 raise
 
