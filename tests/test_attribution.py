@@ -45,6 +45,14 @@ def test_three_packages() -> None:
 def test_half_a_factorial_attributes_nothing() -> None:
     assert attribution(timed(base=1, k=1.4, kn=1.5).main_turns).empty
     assert TABLES["attribution"](timed(base=1, k=1.4)).frame.empty
+    assert attribution(timed(k=1.4, n=1.1, kn=1.5).main_turns).empty, "there is no backend's own to compare with"
+
+
+def test_another_installation_is_not_the_backends_own() -> None:
+    old = make_processes(make_cell("jax@old"), seconds=[0.5] * 7)
+    turns = timed(base=1, k=1.4, n=1.1, kn=1.54).runs[0].records
+    figures = attribution(select_all(*turns, *old).main_turns).set_index("package")
+    assert figures.loc["together", "ratio"] == pytest.approx(1.54)
 
 
 def test_table() -> None:

@@ -39,11 +39,12 @@ def attribution(turns: pd.DataFrame) -> pd.DataFrame:
 
 
 def _attribute(turns: pd.DataFrame, backend: str) -> pd.DataFrame:
-    names: dict[Packages, str] = {frozenset(packages_of(name).items()): name for name in turns["environment"].unique()}
-    names[frozenset()] = backend
     logs = speed.process_ratios(turns, backend)
     on = [name for name in speed.KEY if name != "environment"]
     wide = logs.pivot(index=[*on, "process"], columns="environment", values="log_ratio").assign(**{backend: 0.0})
+    exchanged = {name: frozenset(packages_of(str(name)).items()) for name in logs["environment"].unique()}
+    names: dict[Packages, str] = {packages: name for name, packages in exchanged.items() if packages}
+    names[frozenset()] = backend
     parts: list[pd.DataFrame] = []
     for whole in _whole(names):
         together = wide[names[whole]]

@@ -58,7 +58,7 @@ PARTS = (
 )
 DOORS = {
     "Choose a backend or settings": ("speed", "start", "settings"),
-    "Watch what got slower": ("versions", "noise"),
+    "Watch what got slower": ("versions",),
     "Learn what a model keeps": ("learning",),
 }
 """What readers come for, and the parts that answer them."""
