@@ -317,7 +317,8 @@ def test_wheel(tmp_path: Path) -> None:
     venv.create(tmp_path / "empty", with_pip=False)
     python = tmp_path / "empty" / "bin" / "python"
     install = ["--python", str(python), "install", "--no-deps", "--no-index", "--quiet", str(wheel)]
-    subprocess.run([sys.executable, "-m", "pip", *install], check=True, timeout=600)
+    alone = os.environ | {"PYTHONPATH": ""}  # a checkout on it would be taken for the installed package
+    subprocess.run([sys.executable, "-m", "pip", *install], check=True, timeout=600, env=alone)
     (site,) = (tmp_path / "empty").glob("lib/*/site-packages")
     (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")  # what pip would install with it
     folder, seqsum = Folder(tmp_path), python.with_name("seqsum")
