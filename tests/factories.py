@@ -114,6 +114,7 @@ def make_speed(
         "peak_rss_bytes": 512 * 2**20,
         "peak_device_bytes": None,
         "execution_path": PATH,
+        "python_calls": 1000,
     }
     alike = [make_turn(counted_s, number=number, others_cpu_s=others_cpu_s) for number in range(rounds)]
     return Speed(

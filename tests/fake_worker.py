@@ -162,9 +162,11 @@ def fake_speed(behaviour: str) -> Any:
             self._turns: list[Turn] = []
             unsteady = behaviour in ("unsteady", f"unsteady at {trial.cell.length}")
             self._epoch_s = EPOCH_S * (1 + trial.index % 2) if unsteady else EPOCH_S
+            self._python_calls = 1000
             if behaviour.startswith("takes "):  # so many times as long, and 1 % more or less in each process
                 noise = random.Random(f"{trial.cell} {trial.index} {trial.is_control}").gauss(0, 0.01)
                 self._epoch_s *= float(behaviour.removeprefix("takes ")) * math.exp(noise)
+                self._python_calls = round(1000 * float(behaviour.removeprefix("takes ")))
             report("build")
             report("first epoch")
             misbehave(behaviour, trial.cell.length)
@@ -210,6 +212,7 @@ def fake_speed(behaviour: str) -> Any:
                 peak_rss_bytes=10**8,
                 peak_device_bytes=None,
                 execution_path=ExecutionPath(recurrence="scan", xla=True, compilations=2, evidence="while loops"),
+                python_calls=self._python_calls if self._trial.index == 0 and not self._trial.is_control else None,
             )
 
     return SimpleNamespace(SpeedTrial=SpeedTrial)

@@ -87,11 +87,18 @@ def test_diverging_training_names_its_epoch(accuracy: Any, seeds: tuple[int, ...
     assert all(re.match(r"the loss of epoch \d is not finite", failure.reason) for failure in failures)
 
 
-def test_server_trains_a_group(accuracy: Any) -> None:
+@pytest.mark.parametrize(
+    ("seeds", "expected"),
+    [
+        ((0, 1), ["build", "fit", "fit, epoch 1", "fit, epoch 2", "predict", "judge"]),
+        ((5,), ["build", "fit, seed 5", "fit, seed 5, epoch 1", "fit, seed 5, epoch 2", "judge"]),
+    ],
+)
+def test_server_trains_a_group(accuracy: Any, seeds: tuple[int, ...], expected: list[str]) -> None:
+    """It says a word after each epoch, so that no limit of silence ends a long training."""
     printed = io.StringIO()
-    reply = Server(printed, process_start_s=0.0, import_s=0.0).reply(Train(group=make_group(seeds=(0, 1))))
-    phases = [json.loads(line)["phase"] for line in printed.getvalue().splitlines()]
-    assert phases == ["build", "fit", "fit, epoch 1", "fit, epoch 2", "predict", "judge"]
+    reply = Server(printed, process_start_s=0.0, import_s=0.0).reply(Train(group=make_group(seeds=seeds)))
+    assert [json.loads(line)["phase"] for line in printed.getvalue().splitlines()] == expected
     assert isinstance(reply, Trained) and all(isinstance(record, Accuracy) for record in reply.records)
 
 

@@ -95,6 +95,16 @@ def test_improvement_and_nightly_versions(bisect: Searching) -> None:
     assert found["days"] == ["2025-03-02", "2025-03-09"]
 
 
+@pytest.mark.parametrize(("factor", "code"), [(1.01, 0), (0.5, 0), (1.0, 3)])
+def test_exact_count(bisect: Searching, factor: float, code: int) -> None:
+    """Calls are no matter of chance: one process of a version decides, of 1 % too."""
+    answer = bisect(slower_from("1.7", factor), "--quantity", "calls")
+    found = json.loads(answer.out)
+    assert answer.code == code, answer.err
+    assert found["ends"]["ratio"] == pytest.approx(factor) and found["ends"]["processes"] == 1
+    assert (found["first_bad"] == "keras==1.7") == (code == 0)
+
+
 @pytest.mark.parametrize(
     ("behaviour", "words"),
     [
@@ -194,3 +204,17 @@ def test_trace(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
     calls = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert calls["keras/src/layers/rnn/lstm.py"][0] > 0
     assert not any("layers/preprocessing/image" in path for path in calls)
+
+
+@pytest.mark.backend
+def test_count_is_exact() -> None:
+    """A steady epoch calls as many functions every time, in another model as well."""
+    import keras
+    from factories import make_cell, make_trial
+
+    from bench.worker import models, trace
+
+    trial = make_trial(make_cell(keras.backend.backend(), length=4))
+    built = [models.build(trial, models.draw_rows(trial)) for _ in range(2)]
+    counts = [trace.count_calls(model)[1].total() for model in (*built, *built)]
+    assert counts[0] > 0 and len(set(counts)) == 1

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from calling import Caller
-from factories import make_cell, make_processes, make_sweep, select_all
+from factories import make_accuracy, make_cell, make_errors, make_processes, make_sweep, select_all
 from watched import play_versions
 
 from bench.analysis import gate
@@ -52,6 +52,40 @@ def test_other_quantities() -> None:
     assert figures.loc["memory:5%", "ratio"] == pytest.approx(600 / 512)
 
 
+@pytest.mark.parametrize(("calls", "verdict"), [(1021, "more"), (1019, "within"), (500, "within")])
+def test_calls_need_one_process(calls: int, verdict: str) -> None:
+    selection = compared(1.0, "calls:2%", seconds=[1.0], python_calls=calls)
+    assert list(gate.judge(selection.frames.turns, selection.header.sweep)["verdict"]) == [verdict]
+    assert gate_lines(selection) == ({"more": 1, "within": 0}[verdict], [f"Gate calls:2%: 1 {verdict}."])
+
+
+@pytest.mark.parametrize(
+    ("factors", "verdict", "code"),
+    [
+        ([1.0, 1.001, 0.999, 1.0, 1.0, 1.001], "within", 0),
+        ([2.0, 2.1, 1.9, 2.0, 2.0, 2.1], "worse", 1),
+        ([0.5, 0.51, 0.49, 0.5, 0.5, 0.51], "within", 0),
+        ([0.5, 2.0, 1.0, 3.0, 0.4, 1.0], "undecided", 3),
+    ],
+)
+@pytest.mark.parametrize("new", [NEW, "torch@another"])
+def test_accuracy(factors: list[float], verdict: str, code: int, new: str) -> None:
+    """Of pairs of seeds; the first environment of a backend is the one to compare with, whatever the names."""
+    errors = [1.0, 1.1, 0.9, 1.2, 1.0, 0.8]
+    timing = {"gates": [parse_gate("accuracy", "--gate", QUANTITIES).model_dump()]}
+    for first, second in (("torch", new), (new, "torch")):
+        sweep = make_sweep(backends=(first, second), models=("lstm",), lengths=(12,), seeds=6, timing=timing)
+        trainings = [
+            make_accuracy(make_cell(name), seed=seed, test=make_errors(error))
+            for name, scale in ((first, [1.0] * 6), (second, factors))
+            for seed, error in enumerate(np.multiply(errors, scale).tolist())
+        ]
+        selection = select_all(*trainings, sweep=sweep)
+        assert gate_lines(selection) == (code, [f"Gate accuracy: 1 {verdict}."])
+    code, lines = gate_lines(select_all(*trainings[:6], sweep=sweep))
+    assert code == 3 and "has no figures" in lines[1]
+
+
 def test_what_is_missing_is_undecided() -> None:
     selection = select_all(*make_processes(make_cell("torch"), seconds=NOISE), sweep=compared(1).header.sweep)
     code, lines = gate_lines(selection)
@@ -60,7 +94,7 @@ def test_what_is_missing_is_undecided() -> None:
 
 @pytest.mark.parametrize("text", ["slower", "epoch:5%", "path:5%", "memory", "accuracy:1%", "slower:5"])
 def test_wrong_gates(text: str) -> None:
-    with pytest.raises(UserError, match=r"`--gate` must be slower:SHARE%, .*path\. Received: "):
+    with pytest.raises(UserError, match=r"`--gate` must be slower:SHARE%, .*path, accuracy\. Received: "):
         parse_gate(text, "--gate", QUANTITIES)
 
 

@@ -69,6 +69,8 @@ def test_record(speed: Any) -> None:
     assert (record.steps_per_epoch, record.rows_per_epoch) == (17, 1620)
     assert record.peak_rss_bytes > 50 * 2**20 and record.peak_device_bytes is None
     assert record.execution_path is not None and record.execution_path.recurrence == PATHS[running()]
+    first = measure(speed, make_trial().model_copy(update={"index": 0, "is_control": False}))
+    assert record.python_calls is None and first.python_calls and first.python_calls > 100
 
 
 @pytest.mark.parametrize(("warmup_epochs", "warmup_s"), [(2, 0.3), (0, 0.0), (0, 0.1)])

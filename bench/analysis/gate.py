@@ -1,18 +1,23 @@
-"""Is an environment slower than a gate allows? Judged while a run grows, with an error that holds at every look."""
+"""Is an environment slower than a gate allows, or less accurate?
+
+Times and bytes are judged while a run grows, with an error that holds at every look. Calls and paths are no matter of
+chance. Accuracy is judged once, by pairs of seeds.
+"""
 
 import numpy as np
 import pandas as pd
 
-from bench.analysis import speed
+from bench.analysis import accuracy, speed
 from bench.analysis.statistics import anytime_p_values, holm, medians, processes_for, smallest_effect
 from bench.frozen import Frozen
 from bench.plan.cells import backend_of
 from bench.plan.gate import Gate
 from bench.plan.sweep import Sweep
+from bench.records.frame import CELL, Frames
 
 NOTABLE = 0.05
 """The share for which a run says how many processes would find it."""
-BEYOND = {"memory": "more", "path": "changed"}
+BEYOND = {"memory": "more", "calls": "more", "path": "changed"}
 """What a verdict calls a cell that a gate does not let through; "slower" where nothing else is said."""
 
 
@@ -25,25 +30,32 @@ def pairs_of(sweep: Sweep) -> dict[str, str]:
     return {environment: first[backend_of(environment)] for environment in judged}
 
 
+def judge_all(frames: Frames, sweep: Sweep) -> pd.DataFrame:
+    """Judge the environments of a run by all of its gates: the rows of `judge`, then those of `judge_accuracy`."""
+    return pd.concat([judge(frames.turns, sweep), judge_accuracy(frames.trainings, sweep)], ignore_index=True)
+
+
 def judge(turns: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
-    """Judge the environments of a run by its gates.
+    """Judge the environments of a run by its gates but that of accuracy.
 
     The chance that any verdict of a run is wrong is the error of its gates, 5 %, however often it is judged meanwhile.
 
     Returns:
         gate, quantity, `KEY`, second (the environment that it is compared with), processes, ratio with its interval
-        and range, limit, p_value (anytime valid, of the ratio being the limit), verdict: "slower" ("more", "changed")
-        beyond the limit, "within", or "undecided". And found (the least ratio that 80 % of such runs would show to be
-        beyond the limit) and needed (processes after which 80 % would show an unchanged cell to be within; NaN: more
-        than 200, or the limit is 1).
+        and range, limit, p_value (anytime valid, of the ratio being the limit; 0 of what is exact), verdict: "slower"
+        ("more", "changed") beyond the limit, "within", or "undecided". And found (the least ratio that 80 % of such
+        runs would show to be beyond the limit) and needed (processes after which 80 % would show an unchanged cell to
+        be within; NaN: more than 200, or the limit is 1).
     """
-    parts = [_compare(turns, gate, sweep) for gate in sweep.timing.gates]
-    figures = pd.concat(parts, ignore_index=True)
+    gates = [gate for gate in sweep.timing.gates if gate.quantity != "accuracy"]
+    if not gates:
+        return pd.DataFrame(columns=["gate", "quantity", *speed.KEY, "processes", "verdict", "found", "needed"])
+    figures = pd.concat([_compare(turns, gate, sweep) for gate in gates], ignore_index=True)
     decided = holm(figures["p_value"]) < figures["error"]
     beyond = figures["quantity"].map(BEYOND).fillna("slower")
     verdict = beyond.where(figures["median"] > 0, "within").where(decided, "undecided")
     figures["verdict"] = verdict
-    known = figures[figures["quantity"] != "path"]
+    known = figures[~figures["quantity"].isin(speed.EXACT)]
     effects = known["processes"].map(lambda count: smallest_effect(int(count), len(known))) * known["spread"]
     figures["found"] = known["limit"] * np.exp(effects)
     allowed = zip(np.log(known["limit"]), known["spread"], strict=True)
@@ -70,18 +82,42 @@ def _compare_ratios(turns: pd.DataFrame, gate: Gate, second: str) -> pd.DataFram
     figures = medians(logs, speed.KEY, "log_ratio").merge(samples, on=speed.KEY).rename(columns={"std": "spread"})
     for name in ("ratio", "ratio_low", "ratio_high", "ratio_least", "ratio_greatest"):
         figures[name] = np.exp(figures.pop(f"log_{name}"))
-    figures["p_value"] = [float(anytime_p_values(sample)) for sample in figures.pop("list")]
-    return figures.assign(limit=1 + gate.share)
+    p_values = [float(anytime_p_values(sample)) for sample in figures.pop("list")]
+    return figures.assign(limit=1 + gate.share, p_value=0.0 if gate.quantity in speed.EXACT else p_values)
 
 
 def _compare_paths(turns: pd.DataFrame, gate: Gate, second: str) -> pd.DataFrame:
-    """Compare execution paths, which are not a matter of chance: their p-value is 0."""
+    """Compare execution paths."""
     paths = speed.execution_paths(turns)
     on = [name for name in speed.KEY if name != "environment"]
     both = paths[paths["environment"] != second].merge(paths[paths["environment"] == second], on=on)
     both = both.rename(columns={"environment_x": "environment"})[[*speed.KEY, "path_x", "path_y"]]
     changed = np.where(both["path_x"] != both["path_y"], 1.0, -1.0)
     return both.assign(median=changed, p_value=0.0, path=both["path_y"] + " -> " + both["path_x"])
+
+
+def judge_accuracy(trainings: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
+    """Judge the longest trainings of environments by the verdicts of `accuracy.contrasts`.
+
+    Returns:
+        gate, quantity, `KEY` without run, second, ratio of test errors with its interval, and verdict: "worse" is shown
+        to differ and has larger errors or fewer right rows, "within" is shown to be equal or better.
+    """
+    pairs = pairs_of(sweep)
+    columns = ["gate", "quantity", *CELL, "second", "ratio", "ratio_low", "ratio_high", "verdict"]
+    if not any(gate.quantity == "accuracy" for gate in sweep.timing.gates):
+        return pd.DataFrame(columns=columns)
+    longest = accuracy.longest(trainings)
+    places = longest["environment"].map(lambda name: f"{name in pairs:d}{name}")  # contrasts are later / earlier name
+    rows = accuracy.contrasts(longest.assign(environment=places), by="environment")
+    rows["environment"], rows["second"] = rows["first"].str[1:], rows["second"].str[1:]
+    rows = rows[rows["environment"].map(pairs) == rows["second"]]
+    rows = rows.rename(columns=lambda name: name.removeprefix("error_"))
+    is_worse = (rows["verdict"] == "different") & ((rows["ratio"] > 1) | (rows["right_difference"] < 0))
+    verdict = (
+        rows["verdict"].map({"equal": "within", "open": "undecided", "different": "within"}).mask(is_worse, "worse")
+    )
+    return rows.assign(gate="accuracy", quantity="accuracy", verdict=verdict)[columns]
 
 
 def open_places(turns: pd.DataFrame, sweep: Sweep) -> set[tuple[str, int]]:

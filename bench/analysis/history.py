@@ -67,7 +67,8 @@ def history(turns: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
 
     Returns:
         `KEY`, version, processes, ratio (epoch / that of the anchor) with its interval and range, epoch_s, for each
-        other quantity the same ratio without interval (`first-epoch`, `validation`, `memory`), path, and steps: what
+        other quantity the same ratio without interval (`first-epoch`, `validation`, `memory`, `calls`), path, and
+        steps: what
         changed from the version before, as a list of (quantity, ratio, low, high), or (path, its name before).
     """
     logs = process_logs(turns)
@@ -116,9 +117,11 @@ def steps(logs: pd.DataFrame, figures: pd.DataFrame, margin: float) -> pd.DataFr
             rows.append(key | {"quantity": "path", "before_path": before.path, "p_value": np.nan})
     names = [*KEY, "before", "quantity", "ratio", "low", "high", "p_value", "before_path"]
     compared = pd.DataFrame(rows, columns=names)
+    exact = compared["quantity"].isin(speed.EXACT)
     decided = holm(compared["p_value"]) < 1 - CONFIDENCE
-    beyond = (compared["low"].astype(float) > 1 + margin) | (compared["high"].astype(float) < 1 / (1 + margin))
-    return compared.assign(is_step=(decided & beyond) | (compared["quantity"] == "path"))
+    low, high = (compared[name].astype(float).fillna(compared["ratio"].where(exact)) for name in ("low", "high"))
+    beyond = (low > 1 + margin) | (high < 1 / (1 + margin))
+    return compared.assign(is_step=(decided | exact) & beyond | (compared["quantity"] == "path"))
 
 
 def _compare(before: pd.DataFrame, after: pd.DataFrame, margin: float) -> dict[str, float]:

@@ -188,9 +188,11 @@ def log_spreads(turns: pd.DataFrame) -> pd.DataFrame:
 
 
 QUANTITIES = {"epoch": "epoch_s", "first-epoch": "first_epoch_s", "validation": "validation_s"} | {
-    "memory": "peak_rss_bytes"
+    "memory": "peak_rss_bytes", "calls": "python_calls"
 }  # fmt: skip
 """What is compared like epochs, by its name: the column of the turns."""
+EXACT = ("calls", "path")
+"""What is no matter of chance: compared as it is, without a test."""
 
 
 def turns_of(turns: pd.DataFrame, quantity: str) -> pd.DataFrame:

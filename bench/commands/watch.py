@@ -52,6 +52,9 @@ def history(
     ] = None,
     since: Annotated[str | None, what(metavar="YYYY-MM", help="The month of the first one.")] = None,
     package: Annotated[str, what(help="With --last and --nightlies.")] = "keras",
+    over_time: Annotated[
+        bool, what("--over-time", help="Measure nothing: how runs of --results changed from night to night.")
+    ] = False,
     processes: Annotated[int | None, how(help="Fresh processes a version is timed in.")] = None,
     rounds: Annotated[int | None, how(help="Turns of each process.")] = None,
     device: Devices = "cpu",
@@ -73,8 +76,14 @@ def history(
 
     if plot:
         check_target(plot, "--plot", (".png", ".svg", ".pdf"))
-    if sum((bool(versions), last is not None, nightlies is not None)) != 1:
-        raise UserError("`history` needs one of --versions, --last, --nightlies. Received: none or several. Name one.")
+    if sum((bool(versions), last is not None, nightlies is not None, over_time)) != 1:
+        forms = "--versions, --last, --nightlies, --over-time"
+        raise UserError(f"`history` needs one of {forms}. Received: none or several. Name one.")
+    if over_time:
+        if ignored := [*backend, *model, *map(str, length), *python, *([str(plot)] if plot else [])]:
+            raise UserError(f"`--over-time` goes with --results and --json. Received: {ignored[0]}. Leave it out.")
+        output.show_levels(results, screen(), json_=json_)
+        return
     if (nightlies is None) != (since is None):
         raise UserError("`--nightlies` and `--since` go together. Received: one of them. Add --since 2025-06, say.")
     pythons = parse_pythons(python)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
+from bench.analysis.speed import EXACT
 from bench.names import say_count
 from bench.output.files import write_atomically
 from bench.output.formats import print_text
@@ -55,20 +57,21 @@ def print_bisection(found: Found, console: Console) -> None:
 def answer(bisection: Bisection) -> list[str]:
     """Say in sentences what was found."""
     good, bad, what = bisection.last_good, bisection.first_bad, bisection.quantity
+    write = partial(_ratio, is_exact=what in EXACT)
     if bisection.verdict == "no difference":
         return [
-            f"No difference is shown. {what.capitalize()} of {bad} / that of {good}: {_ratio(bisection.ends)}.",
+            f"No difference is shown. {what.capitalize()} of {bad} / that of {good}: {write(bisection.ends)}.",
             "To go on: the same command again.",
         ]
     if bisection.verdict == "undecided":
         left = say_count(bisection.between, "version")
         tried = bisection.candidates[-1]
         return [
-            f"Undecided: {tried.requirement} lies on neither side for sure: {_ratio(tried.ratio)}. The change came "
+            f"Undecided: {tried.requirement} lies on neither side for sure: {write(tried.ratio)}. The change came "
             f"after {good}, at the latest in {bad}; {left} between them are open. To go on: the same command again."
         ]
     assert bisection.step is not None
-    lines = [f"First version: {bad}. {what.capitalize()} / that of {good}: {_ratio(bisection.step)}."]
+    lines = [f"First version: {bad}. {what.capitalize()} / that of {good}: {write(bisection.step)}."]
     last, first = bisection.days
     if first is not None:
         gap = (first - last).days if last else 0
@@ -79,9 +82,11 @@ def answer(bisection: Bisection) -> list[str]:
     return lines
 
 
-def _ratio(ratio: Ratio) -> str:
+def _ratio(ratio: Ratio, *, is_exact: bool) -> str:
     if ratio.path:
         return ratio.path
+    if is_exact:
+        return f"{number(ratio.ratio)}, an exact count"
     ends = interval(ratio.low, ratio.high)
     return f"{number(ratio.ratio)} ({ends or 'no interval'}; fresh processes: {ratio.processes})"
 

@@ -8,12 +8,14 @@ from typing import cast
 from rich.console import Console
 from rich.text import Text
 
+from bench.analysis.levels import like_newest
 from bench.analysis.select import Selection, select
+from bench.names import say_count
 from bench.output.charts import CHARTS, PictureForm, draw_picture
 from bench.output.files import write_atomically
 from bench.output.formats import print_text, table_document
 from bench.output.numbers import visible
-from bench.output.tables.watch import history
+from bench.output.tables.watch import history, levels
 from bench.output.text import provenance
 from bench.records.schema import Failure
 from bench.records.store import load_runs
@@ -31,6 +33,19 @@ def show_history(results: Path, console: Console, *, plot: Path | None, json_: b
     if plot and (chart := CHARTS["history"](selection)):
         write_atomically(plot, draw_picture(chart, cast(PictureForm, plot.suffix.lower()[1:])))
     return has_failed(selection)
+
+
+def show_levels(results: Path, console: Console, *, json_: bool) -> None:
+    """Print the levels of the cells over the runs of a folder that are like the newest one."""
+    runs = load_runs(results)[0]
+    kept = like_newest(runs)
+    table = levels(kept)
+    if json_:
+        print(json.dumps(table_document(table) | {"runs": [run.header.run for run in kept]}, indent=1))
+        return
+    left_out = len(runs) - len(kept)
+    note = f"Left out, of another machine, protocol or settings: {say_count(left_out, 'run')}."
+    print_text(replace(table, notes=(*table.notes, *[note] * bool(left_out))), console)
 
 
 def has_failed(selection: Selection) -> bool:

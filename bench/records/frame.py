@@ -39,6 +39,7 @@ TURNS = [
     *("disturbed", "others_cpu_s", "steal_s", "involuntary_switches", "device_lag_s", "energy_j", "process_start_s"),
     *("import_s", "build_s", "first_epoch_s", "start_s", "validation_s", "rows_per_epoch", "steps_per_epoch"),
     *("padding_share", "peak_rss_bytes", "peak_device_bytes", "recurrence", "xla", "compilations", "compute_dtype"),
+    "python_calls",
 ]
 OF_CELL = [*RUN, *CELL, *SETTINGS]
 TRAINING = [*OF_CELL, "seed", "patience"]
@@ -82,7 +83,7 @@ COUNTS = [
 ]
 FIGURES = [
     *("batch_size", "units", "loss", "val_loss", "error", "mae", "moved", "prediction", "true_value", "exit_code"),
-    *("compilations", "peak_device_bytes", "energy_j", "padding_share", "seconds"),
+    *("compilations", "peak_device_bytes", "energy_j", "padding_share", "seconds", "python_calls"),
 ]
 FIGURES += [*TEST[1:], *GRADIENTS, *(name for name in TURNS if name.endswith("_s"))]
 DTYPES = dict.fromkeys(FIGURES, "float64") | dict.fromkeys(COUNTS, "int64") | dict.fromkeys(FLAGS, "bool")
@@ -123,6 +124,7 @@ class Frames:
             records,
             *("process", "is_control", "process_start_s", "import_s", "build_s", "start_s", "rows_per_epoch"),
             *("steps_per_epoch", "padding_share", "peak_rss_bytes", "peak_device_bytes", "compute_dtype"),
+            "python_calls",
         )
         paths = [record.execution_path for record in records]
         process |= {

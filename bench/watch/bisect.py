@@ -13,6 +13,7 @@ from typing import Any, Literal
 from packaging.version import Version
 
 from bench.analysis.gate import judge, open_places
+from bench.analysis.speed import EXACT
 from bench.errors import UserError
 from bench.frozen import Frozen
 from bench.host import describe_machine
@@ -132,7 +133,7 @@ class Searcher:
         """Measure versions in turns until each is decided, and return the ratios of the others to the first one."""
         gate = Gate(quantity=self.quantity, share=share, error=error)
         timing = self.sweep.timing
-        processes = 1 if self.quantity == "path" else max(timing.processes, least)
+        processes = 1 if self.quantity in EXACT else max(timing.processes, least)
         timing = timing.model_copy(update={"gates": (gate,), "processes": processes})
         backends = tuple(map(self.environment, requirements))
         run = self._measure(self.sweep.model_copy(update={"backends": backends, "timing": timing}))
@@ -220,7 +221,8 @@ def bisect(searcher: Searcher, package: str, good: str, bad: str, *, nightly: bo
     (difference,) = searcher.compare(ends, least=LEAST_PROCESSES)
     if difference.verdict == "not available":
         raise UserError(f"`--good` and `--bad` must be versions that run. Received: {bad}, which does not. See above.")
-    if difference.verdict == "undecided" or (searcher.quantity == "path" and difference.verdict == "within"):
+    is_same = difference.verdict == "within" and difference.ratio in (None, 1)  # of an exact quantity
+    if difference.verdict == "undecided" or is_same:
         return Bisection(
             quantity=searcher.quantity,
             ends=difference,

@@ -123,7 +123,9 @@ def _fit_alone(
         weights = model.get_weights()
         report(f"fit, seed {seed}")
         fit, batching, padding = group.settings.training, group.cell.variant.batching, group.settings.task.padding
-        trained = training.fit_for_accuracy(model, rows, fit, seed=seed, batching=batching, padding=padding)
+        trained = training.fit_for_accuracy(
+            model, rows, fit, seed=seed, batching=batching, padding=padding, report=report
+        )
         outputs = []
         for of_patience in trained:
             if fresh is None:

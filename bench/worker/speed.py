@@ -15,6 +15,7 @@ from bench.plan.cells import Trial
 from bench.plan.timing import Timing
 from bench.records.schema import ExecutionPath, Speed, Turn
 from bench.worker import models
+from bench.worker.trace import count_calls
 from seqsum_core.batching import padding_share
 from seqsum_core.nn import backend
 from seqsum_core.settings import MODELS, VariantSettings
@@ -81,7 +82,7 @@ class SpeedTrial:
         return turn
 
     def close(self) -> Speed:
-        """Detect the execution path, time the validation and return the record.
+        """Detect the execution path, count calls, time the validation and return the record.
 
         Raises:
             RuntimeError: if the clock did not wait for the device.
@@ -94,6 +95,10 @@ class SpeedTrial:
         path = model.detect_path()
         if trial.expected_path not in (None, path.recurrence):
             raise ValueError(f"`expect` is {trial.expected_path}, but {path.recurrence} ran ({path.evidence})")
+        python_calls = None
+        if trial.index == 0 and not trial.is_control:  # every other process would count the same
+            self._report("calls")
+            python_calls = count_calls(model)[1].total()
         self._report("validation")
         return Speed(
             cell=trial.cell,
@@ -111,6 +116,7 @@ class SpeedTrial:
             peak_rss_bytes=peak_rss_bytes,
             peak_device_bytes=peak_device_bytes,
             execution_path=ExecutionPath(**asdict(path)),
+            python_calls=python_calls,
             compute_dtype=getattr(model, "compute_dtype", None),
         )
 

@@ -1,50 +1,59 @@
-"""Which files a training executes: `python -m bench.worker.trace TRIAL FOLDER` prints them as one JSON line.
+"""How often a training calls Python functions, and of which files: exact counts, the same whatever else runs.
 
-Started by the coordinator for two versions of a package, to tell which of the files that differ matter.
+`python -m bench.worker.trace TRIAL FOLDER` prints those of a folder's files as one JSON line. Started by the
+coordinator for two versions of a package, to tell which of the files that differ matter.
 """
 
 import json
 import sys
-import threading
 from collections import Counter
+from cProfile import Profile
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bench.plan.cells import Trial
 
+if TYPE_CHECKING:
+    from bench.worker.models import TimedModel
+
+
+def count_calls(model: "TimedModel") -> tuple[Counter[str], Counter[str]]:
+    """Train two epochs and count the calls of each, by file; the first one's hold what a fit prepares."""
+    first, second = Profile(builtins=False), Profile(builtins=False)
+
+    def go_on(epochs_s: list[float]) -> bool:
+        if len(epochs_s) == 1:
+            first.disable()
+            second.enable()
+            return True
+        second.disable()
+        return False
+
+    first.enable()
+    try:
+        model.fit(go_on)
+    finally:
+        first.disable()
+        second.disable()
+    return _by_file(first), _by_file(second)
+
+
+def _by_file(profile: Profile) -> Counter[str]:
+    calls: Counter[str] = Counter()
+    for entry in profile.getstats():
+        if not isinstance(entry.code, str):
+            calls[entry.code.co_filename] += entry.callcount
+    return calls
+
 
 def main() -> None:
-    """Train an epoch that traces and compiles, then a steady one, and count the calls of functions by their file.
-
-    Prints {file: [calls of the first epoch, calls of a steady epoch]} of the files in a folder, relative to it.
-    """
+    """Print {file: [calls of the first epoch of a process, calls of a steady epoch]}, relative to the folder."""
     from bench.worker import models
 
     trial, root = Trial.model_validate_json(sys.argv[1]), Path(sys.argv[2]).resolve()
-    data = models.draw_rows(trial)
-    model = models.build(trial, data)
-    epochs = []
-    for _ in range(2):
-        calls: Counter[str] = Counter()
-        _count_into(calls)
-        model.fit(lambda epochs_s: not epochs_s)
-        _count_into(None)
-        epochs.append(calls)
+    epochs = count_calls(models.build(trial, models.draw_rows(trial)))
     files = {name for calls in epochs for name in calls if Path(name).is_relative_to(root)}
     print(json.dumps({Path(name).relative_to(root).as_posix(): [calls[name] for calls in epochs] for name in files}))
-
-
-def _count_into(calls: Counter[str] | None) -> None:
-    """Count calls from now on, on every thread; None: no more."""
-
-    def count(frame: FrameType, event: str, _: Any) -> None:
-        if event == "call":
-            calls[frame.f_code.co_filename] += 1  # type: ignore[index]
-
-    profile = None if calls is None else count
-    threading.setprofile(profile)
-    sys.setprofile(profile)
 
 
 if __name__ == "__main__":

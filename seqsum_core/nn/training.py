@@ -168,13 +168,14 @@ class Trained:
 class KeepAtStops(keras.callbacks.Callback):  # type: ignore[misc]
     """Keep losses and weights where each patience ends the training; end it when all have."""
 
-    def __init__(self, patiences: Sequence[int]) -> None:
+    def __init__(self, patiences: Sequence[int], report: Callable[[int], None]) -> None:
         super().__init__()
-        self._stops = StopTracker(1, patiences)
+        self._stops, self._report = StopTracker(1, patiences), report
         self.kept: dict[int, tuple[list[float], list[float], bool, list[NDArray[Any]]]] = {}
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Note the losses of the epoch."""
+        self._report(epoch + 1)
         self._keep(self._stops.add([logs["loss"]], [logs["val_loss"]]), stopped=True)
         if not self._stops.running:
             self.model.stop_training = True
@@ -196,6 +197,7 @@ def fit_for_accuracy(
     seed: int,
     batching: Batching = "padded",
     padding: Padding = "pre",
+    report: Callable[[str], None] = lambda _: None,
 ) -> list[Trained]:
     """Train by the article's protocol and predict the test rows with the weights each patience ends at.
 
@@ -206,11 +208,12 @@ def fit_for_accuracy(
         seed: of the batch order.
         batching: what rows of different lengths are padded to, in training and whenever the model is judged.
         padding: the side on which the zeros are.
+        report: called with a line after each epoch.
 
     Returns:
         The training as it was at each of `training.patiences`.
     """
-    stops = KeepAtStops(training.patiences)
+    stops = KeepAtStops(training.patiences, lambda epoch: report(f"fit, seed {seed}, epoch {epoch}"))
     fed = _padded(data, training, seed) if batching == "padded" else _by_length(data, training, seed, batching, padding)
     model.fit(**fed, epochs=training.epochs, shuffle=False, verbose=0, callbacks=[stops])
     results = []

@@ -1,6 +1,6 @@
 """Tables of versions in turns: their history, and what gates decide."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,16 +8,34 @@ import pandas as pd
 
 from bench.analysis.attribution import TOGETHER
 from bench.analysis.attribution import attribution as attribute
-from bench.analysis.gate import judge, pairs_of
+from bench.analysis.compare import differences
+from bench.analysis.gate import judge_all, pairs_of
 from bench.analysis.history import MARGIN, REST
 from bench.analysis.history import history as find_history
+from bench.analysis.levels import LEAST_RUNS
+from bench.analysis.levels import levels as find_levels
 from bench.analysis.select import Selection
+from bench.analysis.speed import EXACT
+from bench.names import say_count
 from bench.output.numbers import interval, number
 from bench.output.tables.speed import interval_note
-from bench.output.tables.table import Column, Table, cell_name, cell_table, missing_notes, texts, with_interval
+from bench.output.tables.table import (
+    Column,
+    Table,
+    cell_name,
+    cell_table,
+    missing_notes,
+    sort_rows,
+    texts,
+    with_interval,
+)
 from bench.records.frame import Frames
+from bench.records.schema import Header
+from bench.records.store import Run
 
 MS = 1e3
+NAMED = ("keras", "jax", "jaxlib", "torch", "tensorflow", "numpy")
+"""Packages whose versions are named where a level begins."""
 
 
 def history(selection: Selection) -> Table:
@@ -32,8 +50,9 @@ def history(selection: Selection) -> Table:
         anchors = ", ".join(sorted(set(frame["backend"])))
         notes = [
             f"Ratio: an epoch / that of {anchors} in turns of the same rounds. {interval_note(frame)}",
-            "First epoch, validation, memory: the same ratio of these. Changed: from the version before, the whole "
-            f"interval beyond {100 * MARGIN:g} %, significant at 5 % over all versions and quantities (Holm).",
+            "First epoch, validation, memory, calls (of Python functions in an epoch, exact): the same ratio of these. "
+            f"Changed: from the version before, the whole interval beyond {100 * MARGIN:g} %, significant at 5 % over "
+            "all versions and quantities (Holm).",
             *missing_notes(selection, "speed"),
         ]
     columns = [
@@ -43,6 +62,7 @@ def history(selection: Selection) -> Table:
         Column("first-epoch", "first epoch"),
         Column("validation", "validation"),
         Column("memory", "memory"),
+        Column("calls", "calls"),
         *texts("path"),
         Column("changed", "changed", kind="text"),
     ]
@@ -56,8 +76,50 @@ def steps_text(steps: list[tuple[Any, ...]]) -> str:
         if quantity == "path":
             texts.append(f"path was {value}")
         else:
-            texts.append(f"{quantity} {number(value)} times ({interval(*ends)})")
+            shown = "" if quantity in EXACT else f" ({interval(*ends)})"
+            texts.append(f"{quantity} {number(value)} times{shown}")
     return ", ".join(texts)
+
+
+def levels(runs: Sequence[Run]) -> Table:
+    """Tabulate the levels of each cell over the runs of a folder, and what differed where a new one begins."""
+    headers = {run.header.run: run.header for run in runs}
+    frame = find_levels(runs)
+    is_time = frame["quantity"] == "epoch"
+    frame = frame.assign(
+        ms=(MS * frame["value"]).where(is_time),
+        calls=frame["value"].mask(is_time),
+        differed=[
+            changed_versions(headers[before], headers[since]) if step == step else ""
+            for before, since, step in zip(frame["before"], frame["since"], frame["step"], strict=True)
+        ],
+    )
+    columns = [
+        Column("since", "since", kind="axis"),
+        Column("runs", "runs", kind="count"),
+        Column("ms", "epoch ms"),
+        Column("calls", "calls"),
+        Column("step", "step"),
+        Column("differed", "differed", kind="text"),
+    ]
+    notes = [
+        f"Levels of {say_count(len(runs), 'run')} that took no turns: what the machine did between them is in the "
+        "milliseconds. Calls of Python functions in an epoch are exact.",
+        f"Step: to the level before. Steps are searched from {LEAST_RUNS} runs on. Differed: from the run before.",
+    ]
+    return cell_table("levels", "Levels over time", sort_rows(frame, "quantity", "since"), columns, *notes)
+
+
+def changed_versions(before: Header, after: Header) -> str:
+    """Write which versions and code differ between two runs: "keras 3.11.3 to 3.12.0"."""
+    changed = differences(before, after)
+    changed["what"] = (
+        changed["what"]
+        .str.rpartition(".")[2]
+        .where(changed["what"].str.contains(".versions.", regex=False), changed["what"])
+    )
+    shown = changed[changed["what"].isin(("commit", "seqsum", *NAMED))].drop_duplicates()
+    return ", ".join(f"{row.what} {row.base} to {row.new}" for row in shown.itertuples())
 
 
 def attribution(selection: Selection) -> Table:
@@ -90,25 +152,27 @@ def gate(selection: Selection) -> Table:
     ]
     if not sweep.timing.gates or not pairs_of(sweep):
         return cell_table("gate", "Gate", pd.DataFrame(columns=["gate"]), columns)
-    frame = judge(selection.frames.turns, sweep)
+    frame = judge_all(selection.frames, sweep)
     frame = frame.assign(found_share=(frame["found"] - 1).replace(np.inf, np.nan))
     if "path" in frame:
         frame["path"] = frame["path"].where(frame["verdict"] == "changed", "")
     firsts = ", ".join(dict.fromkeys(pairs_of(sweep).values()))
     notes = [
-        f"Ratio: to {firsts} in turns of the same rounds. {interval_note(frame[frame['quantity'] != 'path'])}",
+        f"Ratio: to {firsts} in turns of the same rounds. {interval_note(frame[~frame['quantity'].isin(EXACT)])}",
         "Verdict: by a sequential test (Student's t and signs, anytime valid, Holm over all rows); the chance of any "
-        "wrong one is 5 %, however many processes were added.",
+        "wrong one is 5 %, however many processes were added. Calls and paths are exact.",
         "Finds: the least slow-down that 80 % of such runs would show. Needs: processes after which 80 % would show "
         "unchanged code to be within.",
     ]
+    if "accuracy" in set(frame["quantity"]):
+        notes.append("Accuracy: the ratio of test errors by pairs of seeds, and the verdict of accuracy-by-backend.")
     return cell_table("gate", "Gate", frame, columns, *notes)
 
 
 def gate_lines(selection: Selection) -> tuple[int, list[str]]:
     """Return what a run exits with by its gates (0, 1 or 3), and the reasons in lines."""
     sweep = selection.header.sweep
-    frame = judge(selection.frames.turns, sweep)
+    frame = judge_all(selection.frames, sweep)
     missing = _unjudged(selection, frame)
     verdicts = frame["verdict"].value_counts()
     counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
@@ -128,10 +192,13 @@ def gate_lines(selection: Selection) -> tuple[int, list[str]]:
 
 def _unjudged(selection: Selection, frame: pd.DataFrame) -> list[str]:
     """Name the cells that a gate should judge and that have no figures."""
-    judged = {cell_name(row) for row in frame.itertuples()}
-    planned = selection.planned
-    planned = planned[(planned["trial"] == "speed") & planned["environment"].isin(pairs_of(selection.header.sweep))]
-    return [name for name in map(cell_name, planned.itertuples()) if name not in judged]
+    sweep, missing = selection.header.sweep, dict[str, None]()
+    planned = selection.planned[selection.planned["environment"].isin(pairs_of(sweep))]
+    for gate in sweep.timing.gates:
+        judged = set(map(cell_name, frame[frame["gate"] == str(gate)].itertuples()))
+        of_kind = planned[planned["trial"] == ("accuracy" if gate.quantity == "accuracy" else "speed")]
+        missing |= dict.fromkeys(name for name in map(cell_name, of_kind.itertuples()) if name not in judged)
+    return list(missing)
 
 
 TABLES: dict[str, Callable[[Selection], Table]] = {"history": history, "attribution": attribution, "gate": gate}
