@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -50,11 +51,9 @@ class Machine(Frozen):
 
 def describe_machine() -> Machine:
     """Describe the hardware and the system."""
-    import cpuinfo  # takes half a second, which only those who ask must pay
-
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     return Machine(
-        cpu=cpuinfo.get_cpu_info().get("brand_raw", platform.processor() or "unknown"),
+        cpu=_cpu_name(),
         cores=len(usable_cores()),
         memory_bytes=min([psutil.virtual_memory().total, *_memory_limits()]),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -62,6 +61,13 @@ def describe_machine() -> Machine:
         gpus=tuple(describe_gpus()),
         cpu_quota=min(_cpu_quotas(), default=None),
     )
+
+
+@cache
+def _cpu_name() -> str:
+    import cpuinfo  # takes half a second, which only those who ask must pay, and once
+
+    return str(cpuinfo.get_cpu_info().get("brand_raw", platform.processor() or "unknown"))
 
 
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
