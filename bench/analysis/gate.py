@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import accuracy, speed
+from bench.analysis.history import RATIO
 from bench.analysis.statistics import anytime_p_values, holm, medians, processes_for, smallest_effect
 from bench.frozen import Frozen
 from bench.plan.cells import backend_of
@@ -19,6 +20,7 @@ NOTABLE = 0.05
 """The share for which a run says how many processes would find it."""
 BEYOND = {"memory": "more", "calls": "more", "path": "changed"}
 """What a verdict calls a cell that a gate does not let through; "slower" where nothing else is said."""
+OF_RATIO = ["processes", *RATIO, "level", "spread", "limit"]
 
 
 def pairs_of(sweep: Sweep) -> dict[str, str]:
@@ -31,8 +33,9 @@ def pairs_of(sweep: Sweep) -> dict[str, str]:
 
 
 def judge_all(frames: Frames, sweep: Sweep) -> pd.DataFrame:
-    """Judge the environments of a run by all of its gates: the rows of `judge`, then those of `judge_accuracy`."""
-    return pd.concat([judge(frames.turns, sweep), judge_accuracy(frames.trainings, sweep)], ignore_index=True)
+    """Judge the environments of a run by all of its gates: what `add_power` returns, then `judge_accuracy`."""
+    parts = [add_power(judge(frames.turns, sweep)), judge_accuracy(frames.trainings, sweep)]
+    return pd.concat(parts, ignore_index=True)
 
 
 def judge(turns: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
@@ -42,26 +45,32 @@ def judge(turns: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
 
     Returns:
         gate, quantity, `KEY`, second (the environment that it is compared with), processes, ratio with its interval
-        and range, limit, p_value (anytime valid, of the ratio being the limit; 0 of what is exact), verdict: "slower"
-        ("more", "changed") beyond the limit, "within", or "undecided". And found (the least ratio that 80 % of such
-        runs would show to be beyond the limit) and needed (processes after which 80 % would show an unchanged cell to
-        be within; NaN: more than 200, or the limit is 1).
+        and range, spread (of its logarithms), limit, p_value (anytime valid, of the ratio being the limit; 0 of what is
+        exact), verdict: "slower" ("more", "changed") beyond the limit, "within", or "undecided".
     """
     gates = [gate for gate in sweep.timing.gates if gate.quantity != "accuracy"]
     if not gates:
-        return pd.DataFrame(columns=["gate", "quantity", *speed.KEY, "processes", "verdict", "found", "needed"])
+        return pd.DataFrame(columns=["gate", "quantity", *speed.KEY, "verdict", *OF_RATIO])
     figures = pd.concat([_compare(turns, gate, sweep) for gate in gates], ignore_index=True)
+    figures = figures.reindex(columns=figures.columns.union(OF_RATIO, sort=False))  # a path has none of them
     decided = holm(figures["p_value"]) < figures["error"]
     beyond = figures["quantity"].map(BEYOND).fillna("slower")
-    verdict = beyond.where(figures["median"] > 0, "within").where(decided, "undecided")
-    figures["verdict"] = verdict
+    figures["verdict"] = beyond.where(figures["median"] > 0, "within").where(decided, "undecided")
+    return figures.drop(columns=["median", "error"])
+
+
+def add_power(figures: pd.DataFrame) -> pd.DataFrame:
+    """Add to what `judge` returns what such runs could show, which takes simulations.
+
+    Returns:
+        The same, and found (the least ratio that 80 % of such runs would show to be beyond the limit) and needed
+        (processes after which 80 % would show an unchanged cell to be within; NaN: more than 200, or the limit is 1).
+    """
     known = figures[~figures["quantity"].isin(speed.EXACT)]
     effects = known["processes"].map(lambda count: smallest_effect(int(count), len(known))) * known["spread"]
-    figures["found"] = known["limit"] * np.exp(effects)
     allowed = zip(np.log(known["limit"]), known["spread"], strict=True)
     needed = [processes_for(float(effect), float(spread), len(known)) for effect, spread in allowed]
-    figures["needed"] = pd.Series(needed, known.index, float)
-    return figures.drop(columns=["median", "spread", "error"])
+    return figures.assign(found=known["limit"] * np.exp(effects), needed=pd.Series(needed, known.index, float))
 
 
 def _compare(turns: pd.DataFrame, gate: Gate, sweep: Sweep) -> pd.DataFrame:
@@ -80,7 +89,7 @@ def _compare_ratios(turns: pd.DataFrame, gate: Gate, second: str) -> pd.DataFram
     logs["beyond"] = logs["log_ratio"] - np.log1p(gate.share)
     samples = logs.groupby(speed.KEY, sort=False)["beyond"].agg(["median", "std", list]).reset_index()
     figures = medians(logs, speed.KEY, "log_ratio").merge(samples, on=speed.KEY).rename(columns={"std": "spread"})
-    for name in ("ratio", "ratio_low", "ratio_high", "ratio_least", "ratio_greatest"):
+    for name in RATIO:
         figures[name] = np.exp(figures.pop(f"log_{name}"))
     p_values = [float(anytime_p_values(sample)) for sample in figures.pop("list")]
     return figures.assign(limit=1 + gate.share, p_value=0.0 if gate.quantity in speed.EXACT else p_values)
