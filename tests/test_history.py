@@ -168,7 +168,7 @@ def test_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "`history` needs one of --versions, --last, --nightlies."),
+        ("", "`history` needs one of --versions, --last, --nightlies, --over-time."),
         ("--versions keras=1 --last 2", "`history` needs one of"),
         ("--nightlies weekly", "`--nightlies` and `--since` go together."),
         ("--versions keras", "`--versions` must be PACKAGE=VERSION,VERSION. Received: 'keras'"),

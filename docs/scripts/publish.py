@@ -27,7 +27,6 @@ README = PROJECT / "README.md"
 BEGIN, END = "<!-- results:begin -->\n", "<!-- results:end -->"
 
 SWEEPS = (
-    "digits",
     "ceilings",
     "lengths",
     "batch-sizes",
@@ -36,6 +35,8 @@ SWEEPS = (
     "target",
     "controls",
     "devices",
+    "digits",
+    "adding",
     "study",
 )
 ARTICLE = ("hundred", "padding-before", "padding-before-masked", "padding-after", "padding-after-masked")
@@ -49,8 +50,6 @@ MEASURE: dict[str, list[str]] = {
         "history --backend torch --model lstm --length 50 --processes 6 --results results/history "
         f"--versions keras={KERAS}"
     ],
-    # on JAX alone: on PyTorch the loop over 400 timesteps would take hours
-    "adding": ["run --sweep docs/sweeps/adding.toml --backend jax --results results/adding"],
     "bisect": [
         "bisect --backend torch --model lstm --length 50 --good keras==3.11.3 --bad keras==3.12.2 --budget 900 "
         "--results results/bisect"
@@ -65,7 +64,7 @@ PICTURES = {
     "history": ("history",),
 }
 KERAS_ON_TORCH = ("history", "keras-tree/3.12.0", "keras-tree/3.15.1")
-TABLED = (*KERAS_ON_TORCH, "reference", "epyc", "repeat", "study", "data-sets", "keras", *SWEEPS[1:-1])
+TABLED = (*KERAS_ON_TORCH, "reference", "epyc", "repeat", "study", "data-sets", "keras", *SWEEPS[:-1])
 """Folders that get a tables.md."""
 
 
