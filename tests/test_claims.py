@@ -14,7 +14,7 @@ import bench
 from bench.analysis.accuracy import accuracy, seen_share
 from bench.analysis.history import history
 from bench.analysis.select import select
-from bench.analysis.speed import ratios
+from bench.analysis.speed import epoch_times, ratios
 from bench.measure.advise import Candidate
 from bench.output.advise import ratio_to
 from bench.output.headline import answers
@@ -119,6 +119,19 @@ def error(run: str, model: str, length: int) -> str:
     return f"{mean} ({low} to {high})"
 
 
+def learned_of(run: str, figure: str, length: int) -> list[str]:
+    """Return a mean over seeds and backends of SimpleRNN, LSTM and GRU; rates in percent."""
+    rows = bench.load(RESULTS / run, kind="trainings")
+    means = rows[rows["length"] == length].groupby("model")[figure].mean() * (100 if figure == "right_rate" else 1)
+    return [number(float(means[model])) for model in ("simple_rnn", "lstm", "gru")]
+
+
+def epoch_s(run: str, backend: str, model: str, length: int) -> str:
+    """Return the seconds of an epoch."""
+    times = epoch_times(bench.load(RESULTS / run)).set_index(["environment", "model", "length"])
+    return number(float(times.loc[(backend, model, length), "epoch_s"]))
+
+
 def history_of(figure: str, *versions: str) -> list[str]:
     """Return a ratio to the anchor of some versions of Keras."""
     turns = select(load_runs(RESULTS / "history")[0]).frames.turns
@@ -170,6 +183,16 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
             f"{versus('keras-tree/3.12.0', 'torch@optree')} with optree"
         ),
         lambda: f"takes {versus('keras-tree/3.15.1', 'torch@optree', 'torch@keras==3.15.1')} times as long",
+        lambda: "a SimpleRNN, an LSTM and a GRU get {}, {} and {} % right".format(
+            *learned_of("digits", "right_rate", 8)
+        ),
+        lambda: "by pixels (length 64) {}, {} and {} %".format(*learned_of("digits", "right_rate", 64)),
+        lambda: "the GRU has an error of {2}, the LSTM {1} and the SimpleRNN {0}".format(
+            *learned_of("adding", "test_error", 50)
+        ),
+        lambda: "an LSTM's epoch takes PyTorch {} s, TensorFlow {} s and JAX {} s".format(
+            *(epoch_s("adding", backend, "lstm", 400) for backend in ("torch", "tensorflow", "jax"))
+        ),
     ],
     "docs/extending.md": [
         lambda: f"on the cpu: torch, fused, {number(advised('torch', 'fused').total_s)} s.",
