@@ -128,7 +128,7 @@ def learned_of(run: str, figure: str, length: int) -> list[str]:
 
 def epoch_s(run: str, backend: str, model: str, length: int) -> str:
     """Return the seconds of an epoch."""
-    times = epoch_times(bench.load(RESULTS / run)).set_index(["environment", "model", "length"])
+    times: Any = epoch_times(bench.load(RESULTS / run)).set_index(["environment", "model", "length"])
     return number(float(times.loc[(backend, model, length), "epoch_s"]))
 
 
