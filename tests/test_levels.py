@@ -83,5 +83,11 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     document = json.loads(answer.out)
     rows = [dict(zip(document["columns"], row, strict=True)) for row in document["rows"]]
     assert answer.code == 0 and [row["since"] for row in rows if row["step"]] == ["2030-01-09T00-00-00-nightly"] * 2
-    refused = seqsum("history", "--over-time", "--backend", "jax", "--results", tmp_path)
-    assert refused.code == 2 and "`--over-time` goes with --results and --json. Received: jax." in refused.err
+    for option, value in (("--backend", "jax"), ("--since", "2030-01"), ("--rounds", "2"), ("--package", "jax")):
+        refused = seqsum("history", "--over-time", option, value, "--results", tmp_path)
+        message = f"`--over-time` goes with --results and --json. Received: {value}. Leave it out."
+        assert refused.code == 2 and message in refused.err
+    for header in tmp_path.glob("*/run.json"):
+        header.write_text("{")
+    unreadable = seqsum("history", "--over-time", "--results", tmp_path)
+    assert unreadable.code == 2 and len(unreadable.err.splitlines()) == 1

@@ -68,8 +68,8 @@ def history(turns: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
     Returns:
         `KEY`, version, processes, ratio (epoch / that of the anchor) with its interval and range, epoch_s, for each
         other quantity the same ratio without interval (`first-epoch`, `validation`, `memory`, `calls`), path, and
-        steps: what
-        changed from the version before, as a list of (quantity, ratio, low, high), or (path, its name before).
+        steps: what changed from the version before, as a list of (quantity, ratio, low, high), or (path, its name
+        before).
     """
     logs = process_logs(turns)
     if logs.empty:

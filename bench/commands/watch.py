@@ -80,7 +80,9 @@ def history(
         forms = "--versions, --last, --nightlies, --over-time"
         raise UserError(f"`history` needs one of {forms}. Received: none or several. Name one.")
     if over_time:
-        if ignored := [*backend, *model, *map(str, length), *python, *([str(plot)] if plot else [])]:
+        others = [since, plot, processes, rounds, *([package] if package != "keras" else [])]
+        others += [device] if device != "cpu" else []
+        if ignored := [*backend, *model, *length, *python, *(each for each in others if each is not None)]:
             raise UserError(f"`--over-time` goes with --results and --json. Received: {ignored[0]}. Leave it out.")
         output.show_levels(results, screen(), json_=json_)
         return

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from bench.analysis.levels import like_newest
 from bench.analysis.select import Selection, select
+from bench.errors import UserError
 from bench.names import say_count
 from bench.output.charts import CHARTS, PictureForm, draw_picture
 from bench.output.files import write_atomically
@@ -36,16 +37,23 @@ def show_history(results: Path, console: Console, *, plot: Path | None, json_: b
 
 
 def show_levels(results: Path, console: Console, *, json_: bool) -> None:
-    """Print the levels of the cells over the runs of a folder that are like the newest one."""
-    runs = load_runs(results)[0]
+    """Print the levels of the cells over the runs of a folder that are like the newest one.
+
+    Raises:
+        UserError: if there is no run that can be read.
+    """
+    runs, problems = load_runs(results)
+    if not runs:
+        raise UserError(problems[0])
     kept = like_newest(runs)
     table = levels(kept)
     if json_:
         print(json.dumps(table_document(table) | {"runs": [run.header.run for run in kept]}, indent=1))
         return
     left_out = len(runs) - len(kept)
-    note = f"Left out, of another machine, protocol or settings: {say_count(left_out, 'run')}."
-    print_text(replace(table, notes=(*table.notes, *[note] * bool(left_out))), console)
+    notes = [f"Left out, of another machine, protocol or settings: {say_count(left_out, 'run')}."] * bool(left_out)
+    notes += [f"Not read: {problem}" for problem in problems]
+    print_text(replace(table, notes=(*table.notes, *map(visible, notes))), console)
 
 
 def has_failed(selection: Selection) -> bool:
