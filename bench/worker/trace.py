@@ -1,11 +1,16 @@
 """How often a training calls Python functions, and of which files: exact counts, the same whatever else runs.
 
+Not counted are functions of the standard library, whose locks and futures are called as often as a thread waits,
+and what the garbage collector calls, which comes when it comes.
+
 `python -m bench.worker.trace TRIAL FOLDER` prints those of a folder's files as one JSON line. Started by the
 coordinator for two versions of a package, to tell which of the files that differ matter.
 """
 
+import gc
 import json
 import sys
+import sysconfig
 from collections import Counter
 from cProfile import Profile
 from pathlib import Path
@@ -29,21 +34,31 @@ def count_calls(model: "TimedModel") -> tuple[Counter[str], Counter[str]]:
         second.disable()
         return False
 
+    gc.collect()
+    gc.disable()
     first.enable()
     try:
         model.fit(go_on)
     finally:
         first.disable()
         second.disable()
+        gc.enable()
     return _by_file(first), _by_file(second)
 
 
 def _by_file(profile: Profile) -> Counter[str]:
     calls: Counter[str] = Counter()
     for entry in profile.getstats():
-        if not isinstance(entry.code, str):
+        if not isinstance(entry.code, str) and not _is_standard_library(entry.code.co_filename):
             calls[entry.code.co_filename] += entry.callcount
     return calls
+
+
+def _is_standard_library(name: str) -> bool:
+    """Whether a file is Python's own; packages are installed in a folder below it."""
+    return name.startswith("<frozen ") or (
+        Path(name).is_relative_to(sysconfig.get_path("stdlib")) and "site-packages" not in name
+    )
 
 
 def main() -> None:
