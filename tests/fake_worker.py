@@ -39,12 +39,8 @@ def fake_python(folder: Path, behaviour: str = "good") -> str:
 
 def main(behaviour: str) -> None:
     import bench.worker
-    from bench.plan.cells import packages_of
-    from bench.plan.timing import Runtime
-    from bench.records.schema import Worker
     from bench.worker import __main__ as worker
     from bench.worker.messages import Ready, Start
-    from seqsum_core.settings import require
 
     real_report = worker.Server._report
 
@@ -54,24 +50,7 @@ def main(behaviour: str) -> None:
 
     def import_backend(start: Start) -> Ready:
         break_in(behaviour, "import", sys.stdout)
-        if behaviour == "dies at import":
-            print("ImportError: no such library", file=sys.stderr)
-            sys.exit(3)
-        require(behaviour != "no gpu", "`device` gpu was asked for.", start.device, "Use --device cpu.")
-        runtime: Runtime = start.runtime
-        packages = packages_of(start.environment)
-        played = Worker(
-            environment=start.environment,
-            device=start.device,
-            device_name="fake",
-            threads=1,
-            float32_precision="tf32" if runtime.tf32 else "float32",
-            deterministic=runtime.deterministic,
-            python="3",
-            versions={"keras": packages.get("keras-nightly", "0"), **packages},
-            variables={"KERAS_BACKEND": os.environ["KERAS_BACKEND"]},
-        )
-        return Ready(worker=played, import_s=0.01)
+        return check_in(behaviour, start)
 
     worker.Server._report = report  # type: ignore[assignment, method-assign]
     worker.import_backend = import_backend
@@ -81,6 +60,32 @@ def main(behaviour: str) -> None:
         sys.modules[f"bench.worker.{name}"] = fake
     sys.modules["seqsum_core.nn.parity"] = fake_parity(behaviour)
     worker.main()
+
+
+def check_in(behaviour: str, start: Any) -> Any:
+    """Say what this worker is, unless it does not get so far."""
+    from bench.plan.cells import packages_of
+    from bench.records.schema import Worker
+    from bench.worker.messages import Ready
+    from seqsum_core.settings import require
+
+    if behaviour == "dies at import":
+        print("ImportError: no such library", file=sys.stderr)
+        sys.exit(3)
+    require(behaviour != "no gpu", "`device` gpu was asked for.", start.device, "Use --device cpu.")
+    packages = packages_of(start.environment)
+    played = Worker(
+        environment=start.environment,
+        device=start.device,
+        device_name="fake",
+        threads=1,
+        float32_precision="tf32" if start.runtime.tf32 else "float32",
+        deterministic=start.runtime.deterministic,
+        python="3",
+        versions={"keras": packages.get("keras-nightly", "0"), **packages},
+        variables={name: value for name, value in os.environ.items() if name == "KERAS_BACKEND"},
+    )
+    return Ready(worker=played, import_s=0.01)
 
 
 def misbehave(behaviour: str, length: int) -> None:

@@ -106,17 +106,19 @@ def test_exact_count(bisect: Searching, factor: float, code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "words"),
+    ("behaviour", "quantity", "words"),
     [
-        (slower_from("9"), "no difference"),
+        (slower_from("9"), "epoch", "no difference"),
+        (slower_from("1.7"), "path", "no difference"),
         (
             lambda version: "takes 1.0488" if version == "1.6" else f"takes {1.1 if version == '1.11' else 1.0}",
+            "epoch",
             "undecided",
         ),
     ],
 )
-def test_nothing_decided(bisect: Searching, behaviour: object, words: str) -> None:
-    answer = bisect(behaviour, "--budget", "4")
+def test_nothing_decided(bisect: Searching, behaviour: object, quantity: str, words: str) -> None:
+    answer = bisect(behaviour, "--budget", "60", "--quantity", quantity)
     assert answer.code == 3 and json.loads(answer.out)["verdict"] == words
 
 

@@ -50,6 +50,7 @@ def test_other_quantities() -> None:
     figures = gate.judge(selection.frames.turns, selection.header.sweep).set_index("gate")
     assert figures["verdict"].to_dict() == {"memory:5%": "more", "validation:5%": "within", "path": "within"}
     assert figures.loc["memory:5%", "ratio"] == pytest.approx(600 / 512)
+    assert gate_lines(compared(1.0, "path")) == (0, ["Gate path: 1 within."])
 
 
 @pytest.mark.parametrize(("calls", "verdict"), [(1021, "more"), (1019, "within"), (500, "within")])
@@ -165,7 +166,7 @@ def test_run(
     """Processes are added until a cell is decided or the budget is spent."""
     play_versions(monkeypatch, tmp_path, lambda _: behaviour)
     seqsum = Caller(monkeypatch, capsys)
-    answer = seqsum(*ARGUMENTS, "--processes", "3", "--budget", "12", "--results", tmp_path / "results")
+    answer = seqsum(*ARGUMENTS, "--processes", "3", "--budget", "60", "--results", tmp_path / "results")
     assert answer.code == code and words in answer.err, answer.err
     assert ("Length 4 is undecided: process 4" in answer.err) == (behaviour != "dies at import")
 
