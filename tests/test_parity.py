@@ -19,8 +19,8 @@ def parity() -> Any:
     return pytest.importorskip("seqsum_core.nn.parity", exc_type=ImportError)
 
 
-def model_case(model: str, *, mask: bool = False) -> ModelCase:
-    return ModelCase(model=model, length=4, network=NetworkSettings(mask=mask), training=TRAINING, seed=0)
+def model_case(model: str, *, mask: bool = False, length: int = 4) -> ModelCase:
+    return ModelCase(model=model, length=length, network=NetworkSettings(mask=mask), training=TRAINING, seed=0)
 
 
 def failed(parity: Any, case: ModelCase | OptimizerCase, planted: str = "") -> set[str]:
@@ -32,9 +32,11 @@ def failed(parity: Any, case: ModelCase | OptimizerCase, planted: str = "") -> s
     return {check["check"] for check in checks if not check["passed"]}
 
 
-@pytest.mark.parametrize(("model", "mask"), [*((model, True) for model in MODELS), ("gru", False)])
-def test_model_agrees_with_float64(parity: Any, model: str, mask: bool) -> None:
-    assert failed(parity, model_case(model, mask=mask)) == set()
+@pytest.mark.parametrize(
+    ("model", "mask", "length"), [*((model, True, 4) for model in MODELS), ("gru", False, 12), ("lstm", True, 50)]
+)
+def test_model_agrees_with_float64(parity: Any, model: str, mask: bool, length: int) -> None:
+    assert failed(parity, model_case(model, mask=mask, length=length)) == set()
 
 
 def test_optimizer_agrees_with_float64(parity: Any) -> None:

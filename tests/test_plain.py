@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from bench.errors import NotAvailableError
 from bench.worker import plain
+from seqsum_core.reference_cells import predict
 from seqsum_core.settings import MODELS, NetworkSettings, TaskSettings, TrainingSettings
 from seqsum_core.tasks import Sequences, batch_order, draw, split
 
@@ -47,20 +47,19 @@ def pair(models: Any, model: str, rows: Sequences, network: NetworkSettings = NE
     return keras_model, ceiling
 
 
-def train_keras(model: Any, rows: Sequences, order: NDArray[np.intp]) -> list[float]:
+def trained_keras(model: Any, rows: Sequences, epochs: int = 1) -> list[Any]:
+    """Return the losses and the weights of a training."""
     from seqsum_core.nn.training import OrderedBatches
 
-    batches = OrderedBatches(rows.inputs(), rows.targets(), batch_size=TRAINING.batch_size, order=order)
-    fitted = model.fit(batches, epochs=len(order), steps_per_epoch=batches.steps_per_epoch, shuffle=False, verbose=0)
-    losses: list[float] = fitted.history["loss"]
-    return losses
-
-
-def distance(models: Any, model: str, rows: Sequences, *, epochs: int = 1, network: NetworkSettings = NETWORK) -> float:
-    """Train both and return by how much they differ at most, over losses and weights."""
-    keras_model, ceiling = pair(models, model, rows, network)
     order = batch_order(len(rows), epochs=epochs, seed=3)
-    expected = [*([loss] for loss in train_keras(keras_model, rows, order)), *keras_model.get_weights()]
+    batches = OrderedBatches(rows.inputs(), rows.targets(), batch_size=TRAINING.batch_size, order=order)
+    fitted = model.fit(batches, epochs=epochs, steps_per_epoch=batches.steps_per_epoch, shuffle=False, verbose=0)
+    return [*([loss] for loss in fitted.history["loss"]), *model.get_weights()]
+
+
+def distance(ceiling: Any, rows: Sequences, expected: list[Any], epochs: int = 1) -> float:
+    """Train a ceiling in the same order, and return by how much it differs at most, over losses and weights."""
+    order = batch_order(len(rows), epochs=epochs, seed=3)
     computed = [*([ceiling.epoch(rows_of_epoch)] for rows_of_epoch in order), *ceiling.weights()]
     assert [np.shape(array) for array in computed] == [np.shape(array) for array in expected]
     return max(
@@ -73,35 +72,10 @@ def distance(models: Any, model: str, rows: Sequences, *, epochs: int = 1, netwo
     ("model", "length", "epochs", "units"), [*((model, 4, 3, 5) for model in MODELS), ("simple_rnn", 50, 1, 16)]
 )
 def test_epochs_are_those_of_keras(models: Any, model: str, length: int, epochs: int, units: int) -> None:
-    assert distance(models, model, fitted_rows(length), epochs=epochs, network=NetworkSettings(units=units)) < CLOSE
-
-
-@pytest.mark.parametrize("wrong", [{"RHO": 0.95}, {"EPSILON": 1e-14}, {"EPSILON": 1e-6}, {}], ids=str)
-def test_wrong_optimizer(models: Any, wrong: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Epsilon 1e-14 under the root equals 1e-7 outside: where the velocity is 0, both add 1e-7."""
-    for name, value in wrong.items():
-        monkeypatch.setattr(plain, name, value)
-    assert (distance(models, "simple_rnn", nearly_solved(4)) > CLOSE) is bool(wrong)
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_evaluation(models: Any, model: str) -> None:
-    rows = fitted_rows(4)
-    keras_model, ceiling = pair(models, model, rows)
-    for some in (rows, rows.take(np.arange(7))):
-        expected = keras_model.evaluate(some.inputs(), some.targets(), verbose=0)
-        assert ceiling.evaluate(some) == pytest.approx(expected, rel=CLOSE)
-    for ours, start in zip(ceiling.weights(), keras_model.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, start)
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_execution_path(models: Any, model: str) -> None:
-    import keras
-
-    rows = fitted_rows(12)
-    _, ceiling = pair(models, model, rows)
-    ceiling.epoch(np.arange(len(rows)))
+    """And the path that they took is detected, which trains nothing."""
+    rows = fitted_rows(length)
+    keras_model, ceiling = pair(models, model, rows, NetworkSettings(units=units))
+    assert distance(ceiling, rows, trained_keras(keras_model, rows, epochs), epochs) < CLOSE
     before = ceiling.weights()
     path = ceiling.detect_path()
     assert path.evidence
@@ -109,9 +83,33 @@ def test_execution_path(models: Any, model: str) -> None:
         "jax": ("scan", True, 1),
         "torch": ("fused", False, 0),
         "tensorflow": ("while_loop", True, 1),
-    }[keras.backend.backend()]
+    }[models.keras.backend.backend()]
     for ours, start in zip(ceiling.weights(), before, strict=True):
         np.testing.assert_array_equal(ours, start)
+
+
+def test_wrong_optimizer(models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Epsilon 1e-14 under the root equals 1e-7 outside: where the velocity is 0, both add 1e-7."""
+    rows = nearly_solved(4)
+    keras_model, ceiling = pair(models, "simple_rnn", rows)
+    expected = trained_keras(keras_model, rows)
+    assert distance(ceiling, rows, expected) < CLOSE
+    for name, value in (("RHO", 0.95), ("EPSILON", 1e-14), ("EPSILON", 1e-6)):
+        with monkeypatch.context() as planted:
+            planted.setattr(plain, name, value)
+            assert distance(pair(models, "simple_rnn", rows)[1], rows, expected) > CLOSE, (name, value)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_evaluation(models: Any, model: str) -> None:
+    rows = fitted_rows(4)
+    keras_model, ceiling = pair(models, model, rows)
+    start = keras_model.get_weights()
+    for some in (rows, rows.take(np.arange(7))):
+        errors = predict(model, start, some.inputs(), mask=False).ravel() - some.targets().ravel()
+        assert ceiling.evaluate(some) == pytest.approx(np.mean(errors**2), rel=CLOSE)
+    for ours, expected in zip(ceiling.weights(), start, strict=True):
+        np.testing.assert_array_equal(ours, expected)
 
 
 @pytest.mark.parametrize(

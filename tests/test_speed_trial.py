@@ -1,6 +1,5 @@
 """Speed trials on a real backend: a start, then one fit a turn."""
 
-from itertools import pairwise
 from time import sleep
 from typing import Any
 
@@ -53,9 +52,15 @@ def measure(speed: Any, trial: Trial, *, rounds: int = 1, phases: list[str] | No
     return record
 
 
+@pytest.fixture(scope="module")
+def padded() -> Speed:
+    """Return the record of a trial of which nothing is special."""
+    return measure(pytest.importorskip("bench.worker.speed", exc_type=ImportError), make_trial())
+
+
 def test_record(speed: Any) -> None:
     phases: list[str] = []
-    record = measure(speed, make_trial(), rounds=2, phases=phases)
+    record = measure(speed, make_trial(expected_path=PATHS[running()]), rounds=2, phases=phases)
     assert phases == ["build", "first epoch", "turn", "turn", "execution path", "validation"]
     assert len(record.start_epochs_s) == 1 + TIMING.warmup_epochs
     assert record.start_epochs_s[0] > max(record.start_epochs_s[1:]) or running() == "torch"  # tracing, compilation
@@ -86,9 +91,7 @@ def test_length_of_a_turn(speed: Any, warmup_epochs: int, warmup_s: float) -> No
 
 
 def test_expected_path(speed: Any) -> None:
-    path = PATHS[running()]
-    assert measure(speed, make_trial(expected_path=path)).turns
-    with pytest.raises(ValueError, match=f"`expect` is cudnn, but {path} ran"):
+    with pytest.raises(ValueError, match=f"`expect` is cudnn, but {PATHS[running()]} ran"):
         measure(speed, make_trial(expected_path="cudnn"))
 
 
@@ -136,20 +139,19 @@ def test_refused_by_the_backend(speed: Any) -> None:
         measure(speed, trial)
 
 
-def test_clock_must_wait(speed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    counted_s = sum(measure(speed, make_trial()).turns[0].counted_epochs_s)
+def test_clock_must_wait(speed: Any, padded: Speed, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted_s = sum(padded.turns[0].counted_epochs_s)
     monkeypatch.setattr(speed.backend, "synchronize", lambda device: sleep(2 * counted_s))
     with pytest.raises(RuntimeError, match="the clock does not wait"):
         measure(speed, make_trial(), rounds=2)
 
 
 @pytest.mark.parametrize("batching", ["bucketed", "exact"])
-def test_batches_of_several_lengths(speed: Any, batching: Any) -> None:
-    records = [measure(speed, make_trial(variant=VariantSettings(batching=each))) for each in ("padded", batching)]
-    for padded, record in pairwise(records):
-        assert record.steps_per_epoch >= padded.steps_per_epoch and record.rows_per_epoch == padded.rows_per_epoch
-        assert record.padding_share is not None and padded.padding_share is not None
-        assert record.padding_share < padded.padding_share
-        assert record.execution_path is not None and record.execution_path.recurrence == PATHS[running()]
-        if running() == "jax":
-            assert record.execution_path.compilations > 2, "padded rows need two: full batches and the rest"
+def test_batches_of_several_lengths(speed: Any, padded: Speed, batching: Any) -> None:
+    record = measure(speed, make_trial(variant=VariantSettings(batching=batching)))
+    assert record.steps_per_epoch >= padded.steps_per_epoch and record.rows_per_epoch == padded.rows_per_epoch
+    assert record.padding_share is not None and padded.padding_share is not None
+    assert record.padding_share < padded.padding_share
+    assert record.execution_path is not None and record.execution_path.recurrence == PATHS[running()]
+    if running() == "jax":
+        assert record.execution_path.compilations > 2, "padded rows need two: full batches and the rest"
