@@ -25,7 +25,7 @@ pytestmark = pytest.mark.end_to_end
 PROJECT = Path(__file__).parent.parent
 BACKENDS = installed_backends()
 TINY = """
-models = ["simple_rnn", "gru"]
+models = ["gru"]
 lengths = [4]
 seeds = 1
 [training]
@@ -40,7 +40,7 @@ turn_s = 0.001
 validations = 2
 control = "one"
 """
-ONE_CELL = TINY.replace('["simple_rnn", "gru"]', '["simple_rnn"]').replace('"one"', '"none"')
+ONE_CELL = TINY.replace("gru", "simple_rnn").replace('"one"', '"none"')
 PATHS = {"jax": ("scan", 2), "torch": ("python_loop", 0), "tensorflow": ("while_loop", 2)}
 """Where a fresh process of Keras 3.15.1 runs a recurrent layer on a CPU, and training steps it compiles."""
 
@@ -82,36 +82,48 @@ def folder(tmp_path: Path) -> Folder:
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Folder, str]]:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Folder, subprocess.CompletedProcess[str]]]:
     """Return a folder with a run of all backends, and what the run printed."""
     folder = Folder(tmp_path_factory.mktemp("run"), TINY)
-    yield folder, folder.run().stdout
+    yield folder, folder.run("--ceilings", "--axis", "steps_per_execution=1,2")
 
 
-def test_run(measured: tuple[Folder, str]) -> None:
+def test_run(measured: tuple[Folder, subprocess.CompletedProcess[str]]) -> None:
     """Every cell is timed in turns with the others on the path that is known, trained alike, and shown."""
-    folder, printed = measured
+    folder, answer = measured
     turns, trainings, losses = (folder.load(kind) for kind in ("turns", "trainings", "losses"))
-    cells = {(backend, model) for backend in BACKENDS for model in ("simple_rnn", "gru")}
-    for frame in (turns, trainings):
-        assert set(zip(frame["backend"], frame["model"], strict=True)) == cells
+    assert set(zip(trainings["backend"], trainings["model"], strict=True)) == {(name, "gru") for name in BACKENDS}
     assert len(turns.loc[turns["is_control"], ["backend", "model"]].drop_duplicates()) == 1
-    assert turns.groupby(["backend", "model", "is_control"])["round"].agg(set).map({0, 1}.__eq__).all()
+    assert turns.groupby(["backend", "variant", "is_control"])["round"].agg(set).map({0, 1}.__eq__).all()
     first, second = (turns.loc[turns["round"] == number, "started_after_s"] for number in (0, 1))
     assert first.max() < second.min(), "a round began before all had their turn of the one before"
-    for backend, rows in turns.groupby("backend"):
+    for backend, rows in turns[turns["variant"] == "default"].groupby("backend"):
         assert set(zip(rows["recurrence"], rows["compilations"], strict=True)) == {PATHS[str(backend)]}
     assert (turns["epochs"] >= 3).all() and (turns["process_start_s"] > 0).all()
-    curves = losses.pivot(index=["model", "epoch"], columns="backend", values="val_loss")
+    curves = losses.pivot(index=["model", "variant", "epoch"], columns="backend", values="val_loss")
     assert (curves.max(axis=1) / curves.min(axis=1) < 1 + 1e-5).all()
-    assert "Failures" not in printed
-    assert all(backend in printed for backend in BACKENDS)
+    assert "Failures" not in answer.stdout
+    assert all(backend in answer.stdout for backend in BACKENDS)
 
 
-def test_reading_what_was_measured(measured: tuple[Folder, str]) -> None:
-    folder, printed = measured
+def test_ceilings_and_refused_variants(measured: tuple[Folder, subprocess.CompletedProcess[str]]) -> None:
+    """Each backend has a tax; what PyTorch refuses is named in its own words, and the run has not failed."""
+    folder, answer = measured
+    variants = folder.load("turns").groupby("backend")["variant"].agg(set)
+    for backend in BACKENDS:
+        steps = set() if backend == "torch" else {"steps_per_execution 2"}
+        assert variants[backend] == {"default", "ceiling"} | steps
+    tax = json.loads(folder.call("seqsum", "table", "--show", "tax", "--format", "json").stdout)
+    assert tax["tables"][0]["rows"]
+    if "torch" in BACKENDS:
+        assert "not available" in answer.stderr
+        assert "steps_per_execution" in folder.call("seqsum", "table", "--show", "failures").stdout
+
+
+def test_reading_what_was_measured(measured: tuple[Folder, subprocess.CompletedProcess[str]]) -> None:
+    folder, answer = measured
     (run,) = (folder.path / "results").iterdir()
-    assert len(printed.splitlines()) <= 24 and "Milliseconds of a steady epoch" in printed
+    assert len(answer.stdout.splitlines()) <= 24 and "Milliseconds of a steady epoch" in answer.stdout
     assert all(f"\n{title}\n" in folder.call("seqsum", "table").stdout for title in ("Speed", "Accuracy"))
     charts = folder.call("seqsum", "plot", "--show", "speed").stdout.split()
     assert [(folder.path / chart).read_bytes()[:4] for chart in charts] == [b"\x89PNG"]
@@ -126,20 +138,6 @@ def test_reading_what_was_measured(measured: tuple[Folder, str]) -> None:
     document = json.loads(folder.call("seqsum", "compare", older, "results", "--format", "json").stdout)
     assert "Speed" in [table["title"] for table in document["tables"]]
     assert "complete" in folder.call("seqsum", "verify", run).stdout
-
-
-def test_ceilings_and_refused_variants(folder: Folder) -> None:
-    """Each backend has a tax; what PyTorch refuses is named in its own words, and the run has not failed."""
-    answer = folder.run("--ceilings", "--axis", "steps_per_execution=1,2", "--seeds", "0")
-    variants = folder.load("turns").groupby("backend")["variant"].agg(set)
-    for backend in BACKENDS:
-        steps = set() if backend == "torch" else {"steps_per_execution 2"}
-        assert variants[backend] == {"default", "ceiling"} | steps
-    tax = json.loads(folder.call("seqsum", "table", "--show", "tax", "--format", "json").stdout)
-    assert tax["tables"][0]["rows"]
-    if "torch" in BACKENDS:
-        assert "not available" in answer.stderr
-        assert "steps_per_execution" in folder.call("seqsum", "table", "--show", "failures").stdout
 
 
 def test_expected_path(folder: Folder) -> None:
@@ -163,7 +161,7 @@ def test_own_training(folder: Folder) -> None:
     assert errors.max() - errors.min() < 1e-4 * errors.max()
     accuracy = folder.call("seqsum", "table", "--show", "accuracy", "--format", "csv").stdout
     assert "test cross-entropy" in accuracy and "logistic fit" in accuracy
-    wrong = folder.call("seqsum", "run", "--sweep", "tiny.toml", *own, "--axis", "units=4,8", code=2, PYTHONPATH=path)
+    wrong = folder.run(*own, "--axis", "units=4,8", "--backend", BACKENDS[0], code=2, PYTHONPATH=path)
     assert "`units` does not reach own_models:classes_compiled" in wrong.stderr
 
 
@@ -222,21 +220,25 @@ def test_limit_of_memory(folder: Folder) -> None:
 @pytest.mark.skipif(len(usable_cores()) < 2, reason="two devices of a CPU need two cores")
 def test_devices(folder: Folder) -> None:
     """They are timed where Keras shares rows; more than there are cores are refused."""
-    folder.run("--seeds", "0", "--devices", "2")
+    two = BACKENDS[:2]
+    folder.run("--seeds", "0", "--devices", "2", *(f"--backend={name}" for name in two))
     turns, failures = folder.load("turns"), folder.load("failures")
     timed = set(zip(turns["backend"], turns["devices"], strict=True))
-    assert timed == {(name, 1) for name in BACKENDS} | {("jax", 2) for name in BACKENDS if name == "jax"}
+    assert timed == {(name, 1) for name in two} | {("jax", 2) for name in two if name == "jax"}
     assert dict(zip(failures["backend"], failures["fault"], strict=True)) == {
-        name: "not available" for name in BACKENDS if name != "jax"
+        name: "not available" for name in two if name != "jax"
     }
     refused = folder.run("--devices", "4096", code=2)
     assert "the cores of this machine" in refused.stderr
 
 
 def test_parity_and_replay(folder: Folder) -> None:
-    parity = json.loads(folder.call("seqsum", "parity", "--json").stdout)
-    assert parity["verdict"] == "pass"
-    assert [worker["environment"] for worker in parity["workers"]] == BACKENDS
+    """All cases on one backend; a training on all: each backend's own test computes cases."""
+    of_model = ("--model", "lstm", "--length", "4", "--epochs", "2")
+    for options, backends in (("--backend", BACKENDS[0]), BACKENDS[:1]), (of_model, BACKENDS):
+        parity = json.loads(folder.call("seqsum", "parity", "--json", *options).stdout)
+        assert parity["verdict"] == "pass"
+        assert [worker["environment"] for worker in parity["workers"]] == backends
     replay = json.loads(folder.call("seqsum", "replay", "--case", "rnn-4", "--backend", BACKENDS[0], "--json").stdout)
     assert replay["passed"] and list(replay["workers"]) == BACKENDS[:1]
 

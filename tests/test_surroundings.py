@@ -292,7 +292,7 @@ def test_causes(error: Exception, reason: str) -> None:
 # ---- terminals and what is typed
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8", "ascii:strict"])
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii:strict"])
 def test_output_of_any_encoding(tmp_path: Path, encoding: str) -> None:
     """A character that a terminal does not know is escaped."""
     code = "from bench.cli import main; import sys; sys.argv = ['seqsum', 'run', '--backend', 'naïve→']; main()"
@@ -340,14 +340,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize(
     "variables",
     [
-        {"PYTHONWARNINGS": "error"},
-        {"PYTHONOPTIMIZE": "2"},
-        {"LC_ALL": "C"},
-        {"LC_ALL": "tr_TR.UTF-8", "LANG": "de_DE.UTF-8"},
-        {"TERM": "dumb"},
-        {"NO_COLOR": "1"},
-        {"MPLBACKEND": "no-such-backend", "MATPLOTLIBRC": "/nowhere"},
-        {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "7"},
+        {"PYTHONWARNINGS": "error", "LC_ALL": "C", "TERM": "dumb", "MPLBACKEND": "none", "MATPLOTLIBRC": "/nowhere"},
+        {"PYTHONOPTIMIZE": "2", "LC_ALL": "tr_TR.UTF-8", "LANG": "de_DE.UTF-8", "NO_COLOR": "1", "PYTHONHASHSEED": "7"},
     ],
     ids=str,
 )
@@ -356,7 +350,7 @@ def test_settings_of_a_user_change_no_table(plain: str, tmp_path: Path, variable
     assert "lstm" in plain and answer.stdout == plain, answer.stderr
 
 
-@pytest.mark.parametrize("columns", ["40", "60", "200"])
+@pytest.mark.parametrize("columns", ["40", "200"])
 def test_any_width(plain: str, tmp_path: Path, columns: str) -> None:
     """A table in more or fewer parts has the same figures."""
     answer = called(tmp_path, *WORDS, COLUMNS=columns)
