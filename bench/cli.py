@@ -4,7 +4,6 @@ import re
 import signal
 import sys
 from io import TextIOWrapper
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ import typer
 from bench.commands import check, read, run, watch
 from bench.commands.app import app, say
 from bench.errors import UserError
+from bench.host import home_folder
 from seqsum_core import __version__
 
 HOME = re.compile(r"(?<=^)~(?=/|$)|(?<==)~(?=/|$)")
@@ -41,8 +41,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a character that the terminal does not know ends no command
             stream.reconfigure(errors="backslashreplace")
-    words = [HOME.sub(lambda match: str(Path.home()), word) for word in sys.argv[1:]]
     try:
+        words = [HOME.sub(lambda _: str(home_folder()), word) for word in sys.argv[1:]]
         code = app(words or ["--help"], prog_name="seqsum", standalone_mode=False)
     except typer.TyperException as error:  # of the command line: an option that is not there, a value it does not take
         say(f"seqsum: {' '.join(error.format_message().replace('Value error, ', '').split())}")

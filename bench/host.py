@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import psutil
 import pynvml
 
+from bench.errors import UserError
 from bench.frozen import Frozen
 
 try:
@@ -51,13 +53,15 @@ class Machine(Frozen):
 
 def describe_machine() -> Machine:
     """Describe the hardware and the system."""
-    governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    governor = "unknown"
+    with suppress(OSError):
+        governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
     return Machine(
         cpu=_cpu_name(),
         cores=len(usable_cores()),
         memory_bytes=min([psutil.virtual_memory().total, *_memory_limits()]),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
-        governor=governor.read_text().strip() if governor.exists() else "unknown",
+        governor=governor,
         gpus=tuple(describe_gpus()),
         cpu_quota=min(_cpu_quotas(), default=None),
     )
@@ -70,6 +74,14 @@ def _cpu_name() -> str:
     return str(cpuinfo.get_cpu_info().get("brand_raw", platform.processor() or "unknown"))
 
 
+def home_folder() -> Path:
+    """Return the home of the user; a UserError in a container whose user has no name and no HOME."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise UserError("`HOME` must name a folder, since this user has none. Received: none. Set HOME.") from None
+
+
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 UNLIMITED = 2**60
 """Bytes from which on version 1 of control groups means no limit."""
@@ -80,13 +92,16 @@ def _cgroup_folders(controller: str) -> Iterator[Path]:
 
     Source: Linux kernel documentation, "Control Group v2" and "Control Groups version 1".
     """
-    for line in OWN_CGROUPS.read_text().splitlines() if OWN_CGROUPS.exists() else ():
+    lines = []
+    with suppress(OSError):
+        lines = OWN_CGROUPS.read_text().splitlines()
+    for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
         root = CGROUPS / controller if controllers else CGROUPS
         folder = root / path.lstrip("/")
-        yield from (place for place in (folder, *folder.parents) if place.is_relative_to(root) and place.is_dir())
+        yield from (place for place in (folder, *folder.parents) if place.is_relative_to(root))
 
 
 def _cgroup_numbers(controller: str, name: str) -> Iterator[dict[str, str]]:
@@ -108,12 +123,18 @@ def _cpu_quotas() -> Iterator[float]:
                 yield float(quota) / float(period)
 
 
-def _memory_limits() -> Iterator[int]:
+def _memory_limits(*, used: bool = False) -> Iterator[int]:
+    """Yield the bytes that each control group allows; with `used` without those that its processes hold."""
     for folder in _cgroup_folders("memory"):
-        for name in ("memory.max", "memory.limit_in_bytes"):
+        for limit, usage in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
             with suppress(OSError, ValueError):
-                if (limit := int((folder / name).read_text())) < UNLIMITED:
-                    yield limit
+                if (most := int((folder / limit).read_text())) < UNLIMITED:
+                    yield most - int((folder / usage).read_text()) if used else most
+
+
+def available_bytes() -> int:
+    """Return the memory that is free, and that a control group lets this process have."""
+    return max(0, min([psutil.virtual_memory().available, *_memory_limits(used=True)]))
 
 
 def _throttled_s() -> float:
@@ -163,18 +184,25 @@ BUSY_LOAD = 0.5
 
 def load_average() -> float:
     """Return the mean number of running processes over the last minute."""
-    return os.getloadavg()[0]
+    return psutil.getloadavg()[0]
 
 
 def code_commit() -> str:
-    """Name the commit of the code that measures, "+changes" behind it if edited, or "unknown"."""
+    """Name the code that measures by its commit; by a hash of its files, too, where they are edited or in no checkout.
+
+    "0123456789ab", "0123456789ab+changes-89abcdef" or "unknown-89abcdef".
+    """
     source = Path(__file__).parent
     commit = _git(source, "rev-parse", "--short=12", "HEAD")
-    tracked = _git(source, "ls-files", "--error-unmatch", __file__)
-    if not commit or not tracked:
-        return "unknown"
+    if not commit or not _git(source, "ls-files", "--error-unmatch", __file__):
+        return f"unknown-{_code_hash(source.parent)}"
     edited = _git(source, "status", "--porcelain", "--untracked-files=no", "--", source.parent.as_posix())
-    return commit + ("+changes" if edited else "")
+    return commit + (f"+changes-{_code_hash(source.parent)}" if edited else "")
+
+
+def _code_hash(root: Path) -> str:
+    files = sorted(path for package in ("bench", "seqsum_core") for path in (root / package).rglob("*.py"))
+    return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]
 
 
 PLACES = ("--results", "--resume", "--python", "--address", "-c")
@@ -196,7 +224,8 @@ def typed_command(program: str) -> str:
 
 def _git(folder: Path, *arguments: str) -> str:
     try:
-        answer = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, timeout=10)
+        safe = ("-c", "safe.directory=*")  # a checkout of another user, whose code runs already
+        answer = subprocess.run(["git", *safe, "-C", folder, *arguments], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return answer.stdout.strip() if answer.returncode == 0 else ""
@@ -246,12 +275,15 @@ def _readings() -> tuple[float, float, float, int, float]:
     return busy, process_time(), getattr(system, "steal", 0.0), switches, _throttled_s()
 
 
+STATUS = Path("/proc/self/status")
+
+
 def peak_rss_bytes() -> int:
     """Return the most memory this process has held since it started or since `reset_peak_rss`."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
+    with suppress(OSError):
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("VmHWM"):  # gVisor has none
+                return int(line.split()[1]) * 1024
     return int(psutil.Process().memory_info().rss)
 
 

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -51,6 +53,76 @@ def test_another_backend_or_device_is_refused(backend: Any, running: str) -> Non
         backend.check_backend(backend=other, device="cpu")
     with pytest.raises(ValueError, match=r"puts its tensors on cpu .*-gpu"):  # the tests hide every GPU
         backend.check_backend(backend=running, device="gpu")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("floatx", "float64"),
+        ("floatx", "float16"),
+        ("floatx", "bfloat16"),
+        ("epsilon", 1e-3),
+        ("image_data_format", "channels_first"),
+    ],
+)
+def test_settings_of_a_file_are_set_back(backend: Any, running: str, setting: str, value: Any) -> None:
+    usual = getattr(backend.keras.config, setting)()
+    getattr(backend.keras.config, f"set_{setting}")(value)
+    backend.check_backend(backend=running, device="cpu")
+    assert getattr(backend.keras.config, setting)() == usual != value
+
+
+def test_nnx_is_refused(backend: Any, running: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend.keras.config, "is_nnx_enabled", lambda: True)
+    with pytest.raises(ValueError, match=r"`nnx_enabled` of keras\.json must be false"):
+        backend.check_backend(backend=running, device="cpu")
+    monkeypatch.delattr(backend.keras.config, "is_nnx_enabled")  # an older Keras
+    backend.check_backend(backend=running, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("imported", "installed", "recorded"),
+    [
+        ("3.15.1", "3.15.1", "3.15.1"),
+        ("3.9.0", "3.15.1", "3.9.0 (imported; 3.15.1 is installed)"),
+        ("2.13.0+cpu", "2.13.0", "2.13.0+cpu"),
+        ("3.9.0", None, "3.9.0"),
+        (None, "3.15.1", "3.15.1"),
+        (None, None, None),
+    ],
+)
+def test_the_version_that_runs(
+    backend: Any, monkeypatch: pytest.MonkeyPatch, imported: str | None, installed: str | None, recorded: str | None
+) -> None:
+    """A folder on PYTHONPATH may be imported instead of what is installed."""
+
+    def version(package: str) -> str:
+        if installed is None:
+            raise metadata.PackageNotFoundError
+        return installed
+
+    monkeypatch.setattr(backend, "PACKAGES", ("played",))
+    monkeypatch.setattr(metadata, "version", version)
+    module = ModuleType("played")
+    if imported:
+        module.__version__ = imported  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "played", module)
+    assert backend._versions().get("played") == recorded
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+@pytest.mark.parametrize("new", [(), ("cudnn",), ("matmul", "cudnn")])
+def test_any_pytorch(backend: Any, monkeypatch: pytest.MonkeyPatch, tf32: bool, new: tuple[str, ...]) -> None:
+    """Before 2.9 the precision has another name; each part may have either."""
+    usual = {"fp32_precision": "none"}, {"allow_tf32": None}
+    matmul, cudnn = (SimpleNamespace(**usual[name not in new]) for name in ("matmul", "cudnn"))
+    backends = SimpleNamespace(cuda=SimpleNamespace(matmul=matmul), cudnn=cudnn)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(backends=backends))
+    monkeypatch.setattr(backend.keras.backend, "backend", lambda: "torch")
+    backend._set_precision(tf32, device="cpu")
+    for name, part in (("matmul", matmul), ("cudnn", cudnn)):
+        expected: Any = {"fp32_precision": "tf32" if tf32 else "ieee"} if name in new else {"allow_tf32": tf32}
+        assert vars(part) == expected
 
 
 def test_tf32_is_set_but_claimed_on_a_gpu_only(backend: Any, running: str, _as_before: None) -> None:

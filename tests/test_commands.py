@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 from calling import Caller, write_run
@@ -11,6 +12,7 @@ from fake_worker import fake_python
 
 import bench
 from bench.commands.app import screen
+from bench.measure.doctor import newest_sensitivity
 from bench.plan.cells import BACKENDS
 from bench.records.schema import Record
 
@@ -153,6 +155,26 @@ def test_newest_run_started_last(seqsum: Caller, tmp_path: Path) -> None:
     assert "must be two runs" in answer.err
 
 
+@pytest.mark.parametrize("command", ["table", "table --show speed", "export --format csv", "table {run} results/copy"])
+def test_run_that_stands_twice(seqsum: Caller, results: Path, command: str) -> None:
+    """A copy is named and left out: it would pass for more processes."""
+    (run,) = results.iterdir()
+    words = command.format(run=run).split()
+    before = seqsum(*words[:2] if "copy" in command else words).out
+    copytree(run, results / "copy")
+    answer = seqsum(*words)
+    assert (answer.code, answer.out) == (1, before) and f"{run.name}: stands twice" in answer.err
+    assert seqsum("compare", run, "results/copy").code == 2
+
+
+def test_doctor_looks_at_the_newest_run(tmp_path: Path) -> None:
+    for name, day in (("before", 2), ("after", 3)):
+        header = make_header(name, started_at=f"2030-01-0{day}T00:00:00+00:00", workers=WORKERS)
+        write_run(tmp_path, header, RECORDS)
+    found = newest_sensitivity(tmp_path)
+    assert found and found.run == "after"
+
+
 def pythons(folder: Path, behaviour: str = "good") -> list[str]:
     """Return options that let played workers run every backend."""
     python = fake_python(folder, behaviour)
@@ -189,6 +211,15 @@ def test_options_reach_the_run(seqsum: Caller, tmp_path: Path) -> None:
     turns = bench.load(tmp_path / "results")
     assert set(turns["environment"]) == {"jax", "jax@old"} and set(turns["round"]) == {0, 1}
     assert "Precision 5.0% at length 12: too few processes" in answer.err
+
+
+@pytest.mark.parametrize("command", ["run --profile=smoke --model=lstm --seeds=0", "advise --budget=30"])
+def test_variables_that_stay_behind(
+    seqsum: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("XLA_FLAGS", "--xla_own=1")
+    answer = seqsum(*command.split(), "--length=12", "--backend=jax", *pythons(tmp_path))
+    assert answer.code == 0 and "not for the workers: XLA_FLAGS" in answer.err
 
 
 def test_failed_trial(seqsum: Caller, tmp_path: Path) -> None:

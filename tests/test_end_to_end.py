@@ -284,6 +284,26 @@ def test_pytest(folder: Folder) -> None:
     assert "`backend` must be one of" in folder.call(*cases, code=2, KERAS_BACKEND="theano").stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("-k nothing", 5),
+        ("-k nothing --benchmark-compare", 5),
+        ("-k nothing --benchmark-compare=0001 --benchmark-compare-fail=min:5%", 5),
+        ("-k nothing --sweep tiny.toml --results made", 5),
+        ("--collect-only --benchmark-compare", 0),
+        ("--benchmark-cprofile=tottime", 2),
+    ],
+)
+def test_pytest_that_measures_nothing(folder: Folder, words: str, code: int) -> None:
+    """Outside the checkout, with nothing to compare with, and with options that name what is there already."""
+    (folder.path / "made").mkdir()
+    cases: list[str | Path] = ["pytest", "-c", PROJECT / "pyproject.toml", PROJECT / "bench" / "cases"]
+    answer = folder.call(*cases, "--benchmark-only", *words.split(), code=code, KERAS_BACKEND=BACKENDS[0])
+    assert "INTERNALERROR" not in answer.stdout + answer.stderr
+    assert not list((folder.path / "made").iterdir())
+
+
 ONLY_A_BACKEND = """
 import sys
 sys.modules |= dict.fromkeys(["hypothesis", "pyarrow", "tox", "xdist"])  # as where they are not installed

@@ -18,7 +18,6 @@ import pytest
 from bench import host
 from bench.host import Noise, Watch, peak_rss_bytes, pin, pinned, reset_peak_rss, typed_command, usable_cores
 
-ROOT = Path(__file__).parents[1]
 WATCH_S = 0.2
 MIB = 2**20
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="this system does not pin")
@@ -122,14 +121,34 @@ def test_typed_command(monkeypatch: pytest.MonkeyPatch) -> None:
     assert typed_command("seqsum") == "seqsum --model 'my models:wide'"
 
 
-@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this copy of the code is not a git checkout")
-def test_the_commit_of_this_code_is_a_hash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    commit = host.code_commit()
-    assert re.fullmatch(r"[0-9a-f]{12}(\+changes)?", commit)
-    head = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    assert head.stdout.startswith(commit[:12])
+def test_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of a checkout, also another user's; each edit, and code in no checkout, has a name of its own."""
+    file = tmp_path / "bench" / "host.py"
+    monkeypatch.setattr(host, "__file__", str(file))
+    file.parent.mkdir()
+    names = []
+
+    def name_after(text: str) -> str:
+        file.write_text(text)
+        names.append(host.code_commit())
+        return names[-1]
+
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *words], cwd=tmp_path, check=True)
+
+    assert re.fullmatch(r"unknown-[0-9a-f]{8}", name_after("1"))
+    git("init", "--quiet")
+    assert name_after("2").startswith("unknown-"), "nothing is committed"
+    git("add", ".")
+    git("commit", "--quiet", "-m", "code")
+    commit = name_after("2")
+    assert re.fullmatch(r"[0-9a-f]{12}", commit)
+    assert all(re.fullmatch(rf"{commit}\+changes-[0-9a-f]{{8}}", name_after(text)) for text in ("3", "4"))
+    assert len(set(names)) == 5
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert name_after("2") == commit
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert host.code_commit() == "unknown"
+    assert host.code_commit().startswith("unknown-")
 
 
 def test_the_machine_is_described() -> None:

@@ -186,10 +186,13 @@ def test_another_version_or_machine(tmp_path: Path, undisturbed: Path) -> None:
     folder = Path(copytree(undisturbed, tmp_path / "other"))
     header = load_run(folder).header
     machine = header.machine.model_copy(update={"cpu": "Other CPU"})
-    (folder / HEADER).write_bytes(seal_header(header.model_copy(update={"seqsum_version": "9", "machine": machine})))
+    (folder / HEADER).write_bytes(
+        seal_header(header.model_copy(update={"seqsum_version": "9", "machine": machine, "commit": "unknown-0"}))
+    )
     before = (folder / TRIALS).read_bytes()
     with pytest.raises(
-        UserError, match=r"cannot go on, since .*seqsum was 9, is .*cpu was Other CPU, is.*Restore that"
+        UserError,
+        match=r"cannot go on.* commit was unknown-0, is .*seqsum was 9, is .*cpu was Other CPU, is.*Restore that",
     ):
         resume(tmp_path, folder)
     assert (folder / TRIALS).read_bytes() == before

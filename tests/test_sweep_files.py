@@ -68,7 +68,7 @@ def test_profiles() -> None:
 
 
 def test_every_part_of_a_file_reaches_the_sweep(file: Path) -> None:
-    file.write_text(COMPLETE, "utf-8-sig")  # as Windows' editors write it
+    file.write_text(COMPLETE, "utf-8-sig", newline="\r\n")  # as Windows' editors write it
     sweep = read_sweep(file, {})
     assert sweep.backends == ("jax", "tensorflow", "torch@old")
     assert (sweep.models, sweep.lengths, sweep.seeds) == (("gru",), (4, 12), 2)
@@ -155,7 +155,11 @@ def test_wrong_file_beside_a_command_line(file: Path, text: str, changes: dict[s
     ("content", "message"),
     [
         (b"lengths = [4]\nseeds = \n", "not valid TOML: .* line 2,"),
-        (b"\xff\xfel\x00", r"must be text in UTF-8\. Received: UTF-16\. Save it as UTF-8\."),
+        (b"\xff\xfel\x00", r"must be text in UTF-8\. Received: UTF-16 or UTF-32\. Save it as UTF-8\."),
+        ("lengths = [4]".encode("utf-16-be"), r"must be text in UTF-8\. Received: UTF-16 or UTF-32\."),
+        ("lengths = [4]".encode("utf-32"), r"must be text in UTF-8\. Received: UTF-16 or UTF-32\."),
+        (b"lengths = [4]\rseeds = 1\r", "not valid TOML: .* line 1,"),  # line ends of 1999
+        (b"", "`lengths`: this key is missing; add it"),
         (b"# \xe4\nlengths = [4]", r"must be text in UTF-8\. Received: another encoding\."),
         (None, "cannot be read .No such file or directory.. Give the path of a TOML file"),
     ],

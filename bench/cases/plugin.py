@@ -175,7 +175,8 @@ def run(request: pytest.FixtureRequest) -> Iterator[CaseRun]:
         check_devices(sweep)
         store.check_writable(results)
         with WorkerPool({sweep.backends[0]: sys.executable}, limits=sweep.limits, runtime=sweep.runtime) as pool:
-            prepared = prepare_pool(pool, sweep)
+            with capture.global_and_fixture_disabled():
+                prepared = prepare_pool(pool, sweep, progress.say)
             header = new_header(sweep, prepared, profile=profile, command=typed_command("pytest"), harness="pytest")
             with closing(store.start_run(results, header)) as writer:
                 with capture.global_and_fixture_disabled():

@@ -32,7 +32,7 @@ def lists(heading: str, entries: Callable[[], Mapping[str, Any]]) -> type[Groupe
 
     class Listing(GroupedOptions):
         def format_epilog(self, ctx: Any, formatter: Any) -> None:
-            texts = {name: str(entry.__doc__).partition("\n")[0] for name, entry in entries().items()}
+            texts = {name: (entry.__doc__ or "").partition("\n")[0] for name, entry in entries().items()}
             width = max(map(len, texts))
             fill = textwrap.TextWrapper(77, subsequent_indent=" " * (width + 4)).fill
             lines = [fill(f"  {name:<{width}}  {text}") for name, text in texts.items()]
@@ -204,7 +204,7 @@ def read(runs: list[Path] | None, results: Path, *, target: float | None = None)
     problems: list[str] = []
     with store.without_collecting():
         if runs:
-            loaded = [store.load_run(folder) for folder in sorted(runs)]
+            loaded, problems = store.distinct(map(store.load_run, runs))
         else:
             loaded, problems = store.load_runs(results)
         gc.freeze()  # to search all records for garbage again and again takes longer than to make a table of them

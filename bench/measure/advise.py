@@ -237,7 +237,7 @@ def advise(
     with WorkerPool(interpreters, limits=limits, runtime=Runtime(variables=training.variables)) as pool:
         begun_s = monotonic()
         check_writable(results)
-        prepared = prepare_pool(pool, sweep)
+        prepared = prepare_pool(pool, sweep, say)
         compiled = training.model in prepared.compiled
         header = new_header(sweep, prepared, profile="advise", command=command, harness="seqsum advise")
         with closing(start_run(results, header)) as writer:

@@ -11,7 +11,16 @@ import psutil
 from bench.analysis.gate import Sensitivity, sensitivity
 from bench.errors import UserError
 from bench.frozen import Frozen
-from bench.host import CAN_PIN, Machine, Watch, describe_machine, load_average, other_gpu_users, usable_cores
+from bench.host import (
+    CAN_PIN,
+    Machine,
+    Watch,
+    available_bytes,
+    describe_machine,
+    load_average,
+    other_gpu_users,
+    usable_cores,
+)
 from bench.measure.environments import add_named, check_keras_backend, find_interpreter
 from bench.measure.worker_process import WorkerProcess
 from bench.plan.cells import BACKENDS, Device
@@ -19,7 +28,7 @@ from bench.plan.timing import Limits, Runtime
 from bench.records.failures import WorkerError
 from bench.records.frame import Frames
 from bench.records.schema import Worker
-from bench.records.store import HEADER, load_run
+from bench.records.store import load_runs
 
 WATCHED_S = 1.0
 START_LIMIT_S = 120.0
@@ -100,7 +109,7 @@ def examine(*, device: Device, pythons: Mapping[str, str], results: Path | None 
         keras_backend = str(error)
     return Diagnosis(
         machine=describe_machine(),
-        available_bytes=psutil.virtual_memory().available,
+        available_bytes=available_bytes(),
         load_average=load,
         others_cores=max(0.0, noise.others_cpu_s - noise.steal_s) / WATCHED_S,
         steal_cores=noise.steal_s / WATCHED_S,
@@ -117,9 +126,8 @@ def examine(*, device: Device, pythons: Mapping[str, str], results: Path | None 
 
 def newest_sensitivity(results: Path) -> Sensitivity | None:
     """Return what the newest run of a folder could show that can be read and has ratios."""
-    for path in sorted(results.glob(f"*/{HEADER}"), reverse=True):  # their names begin with their time
-        with suppress(UserError):
-            run = load_run(path.parent)
+    with suppress(UserError):
+        for run in reversed(load_runs(results)[0]):
             if found := sensitivity(Frames([run]).turns):
                 return found
     return None

@@ -10,19 +10,24 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import tokenize
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 from bench.errors import UserError
+from bench.host import VISIBLE
 from bench.measure.overlays import overlay_python
-from bench.plan.cells import BACKENDS, BackendName, backend_of, check_environment, packages_of
+from bench.plan.cells import BACKENDS, BackendName, Cell, backend_of, check_environment, packages_of
 from bench.plan.timing import DECISIVE, Runtime, Threads
 
 TOX_ENVIRONMENT: Mapping[BackendName, str] = {"jax": "jax", "torch": "torch", "tensorflow": "tf"}
 
-INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "TEMP", "SYSTEMROOT", "LD_LIBRARY_PATH")
+INHERITED = (
+    *("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "TEMP", "SYSTEMROOT", "LD_LIBRARY_PATH"),
+    *("PYTHONPATH", "PYTHONUSERBASE", "PYTHONNOUSERSITE"),  # where this process finds its packages, too
+)
 ALWAYS_SET = {
     "PYTHONHASHSEED": "0",
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -34,6 +39,8 @@ SAFE = {"PYTHONSAFEPATH": "1"}
 NOT_MEANT = (
     *("TF_CLI_", "TF_VAR_", "TF_LOG", "TF_DATA_DIR", "TF_WORKSPACE"),  # Terraform's
     *("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"),  # scikit-learn sets them in this process
+    *("TF_CPP_MIN_LOG_LEVEL", "PYTHONHASHSEED"),  # what TensorFlow prints; tox draws a seed
+    *("KERAS_BACKEND", VISIBLE),  # refused or used where it matters
 )
 """How the names of variables begin that look decisive, and that nobody set for a worker."""
 NEEDED = ("bench", "seqsum_core", "keras")
@@ -43,6 +50,7 @@ NEEDED = ("bench", "seqsum_core", "keras")
 _PROBE = """
 import importlib.util, json
 names = ("bench", "seqsum_core", "keras", "jax", "torch", "tensorflow")
+print()  # a sitecustomize may have left a line without an end
 print(json.dumps([name for name in names if importlib.util.find_spec(name) is not None]))
 """
 
@@ -75,10 +83,10 @@ def worker_settings(
     if flags:
         settings["XLA_FLAGS"] = " ".join(flags)
     if device == "cpu":
-        return settings | {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        return settings | {VISIBLE: "-1", "JAX_PLATFORMS": "cpu"}
+    visible = os.environ.get(VISIBLE)
     gpu = {"JAX_PLATFORMS": "cuda", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    return settings | gpu | ({"CUDA_VISIBLE_DEVICES": visible} if visible else {})
+    return settings | gpu | ({VISIBLE: visible} if visible else {})
 
 
 def worker_environment(
@@ -91,7 +99,7 @@ def worker_environment(
     """
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     named = dict(runtime.variables) if runtime else {}
-    return inherited | named | SAFE | worker_settings(environment, device, threads, runtime, devices)
+    return inherited | SAFE | worker_settings(environment, device, threads, runtime, devices) | named
 
 
 def parse_variables(options: Iterable[str]) -> dict[str, str]:
@@ -107,11 +115,15 @@ def parse_variables(options: Iterable[str]) -> dict[str, str]:
     return variables
 
 
-def left_out_variables(variables: Iterable[str]) -> list[str]:
-    """List the variables that are set here, decide how a backend computes, and do not reach the workers."""
-    reach = {*variables, *INHERITED, *ALWAYS_SET, "KERAS_BACKEND", "CUDA_VISIBLE_DEVICES"}
+def say_left_out(cell: Cell, runtime: Runtime, say: Callable[[str], None]) -> None:
+    """Name the variables that are set here, decide how a backend computes, and are not so for the worker of a cell."""
+    reach = worker_environment(cell.environment, cell.device, cell.threads, runtime, cell.variant.devices)
     names = (name for name in os.environ if name.startswith(DECISIVE) and not name.startswith(NOT_MEANT))
-    return sorted(name for name in names if name not in reach)
+    if left_out := sorted(name for name in names if os.environ[name] != reach.get(name)):
+        say(
+            f"Set here, but not for the workers: {', '.join(left_out)}. To pass one on: --env NAME, or "
+            "runtime.variables in a sweep file."
+        )
 
 
 def check_own_variables(models: Iterable[str], variables: Iterable[str]) -> None:
@@ -137,8 +149,9 @@ def _source(module: str) -> str:
             return ""
         places = list(spec.submodule_search_locations or [])
     try:
-        return Path(spec.origin).read_text("utf-8") if spec and spec.origin else ""
-    except (OSError, UnicodeDecodeError):
+        with tokenize.open(spec.origin if spec and spec.origin else os.devnull) as file:  # in the encoding it names
+            return file.read()
+    except (OSError, SyntaxError, UnicodeDecodeError):
         return ""
 
 

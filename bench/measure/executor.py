@@ -12,14 +12,21 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Protocol
 
-import psutil
 from pydantic import Field
 
 from bench.errors import UserError
 from bench.frozen import Frozen
-from bench.host import Machine, code_commit, describe_machine, load_average, other_gpu_users, usable_cores
+from bench.host import (
+    Machine,
+    available_bytes,
+    code_commit,
+    describe_machine,
+    load_average,
+    other_gpu_users,
+    usable_cores,
+)
 from bench.measure.accuracy import train_for_accuracy
-from bench.measure.environments import check_keras_backend, find_interpreters
+from bench.measure.environments import check_keras_backend, find_interpreters, say_left_out
 from bench.measure.overlays import check_versions
 from bench.measure.pool import WorkerPool
 from bench.measure.progress import Progress
@@ -112,7 +119,7 @@ class ThisMachine(ExitStack):
         """Measure what a run lacks: see `Executor`."""
         sweep, pool = header.sweep, self._pool
         keep_starts(pool, writer.folder)
-        blocks = fitting_blocks(sweep.blocks(), psutil.virtual_memory().available)
+        blocks = fitting_blocks(sweep.blocks(), available_bytes())
         if len(blocks) > len(sweep.blocks()):
             progress.say("Each model takes turns on its own: the workers of all would not fit into memory.")
         progress.begin(missing_trials(sweep, writer.records, blocks), slots=pool.slots(sweep.device))
@@ -143,7 +150,8 @@ def prepare_pool(pool: WorkerPool, sweep: Sweep, say: Callable[[str], None] = la
 
     The first environment draws the starting weights of the user's own models, for all.
 
-    One that was made by name and cannot be imported is not available, which `say` is told; the others are measured.
+    One that was made by name and cannot be imported is not available; the others are measured. `say` is told that, and
+    which variables of the shell do not reach the workers.
 
     Raises:
         UserError: if an environment does not start, lacks the device, or cannot use a model or the task.
@@ -152,6 +160,7 @@ def prepare_pool(pool: WorkerPool, sweep: Sweep, say: Callable[[str], None] = la
     cells: dict[str, Cell] = {}
     for cell in sweep.cells():
         cells.setdefault(cell.environment, cell)
+    say_left_out(next(iter(cells.values())), sweep.runtime, say)
     if any(":" in model for model in sweep.models):
         pool.starts = Path(pool.enter_context(TemporaryDirectory(prefix="seqsum-")))
     first = next((name for name, cell in cells.items() if cell.is_default_installation), next(iter(cells)))
@@ -184,7 +193,7 @@ def prepare_pool(pool: WorkerPool, sweep: Sweep, say: Callable[[str], None] = la
         machine=describe_machine(),
         commit=code_commit(),
         load_average=load,
-        available_bytes=psutil.virtual_memory().available,
+        available_bytes=available_bytes(),
         own=_fingerprints(sweep, answers, first),
         compiled=tuple({place.rpartition(" ")[0] for place, told in answers[first].items() if told.compiled}),
         task=next((told.shape for told in answers[first].values()), SUM),

@@ -20,6 +20,7 @@ from packaging.version import InvalidVersion, Version
 
 from bench.errors import UserError
 from bench.frozen import Frozen
+from bench.host import home_folder
 from bench.names import check_choice
 from bench.plan.cells import packages_of
 
@@ -56,8 +57,8 @@ class Overlay(Frozen):
 
 def cache_folder() -> Path:
     """Return where a user's environments are kept."""
-    usual = Path(os.environ.get("LOCALAPPDATA", "~") if os.name == "nt" else "~/.cache").expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or usual) / "seqsum" / "environments"
+    named = os.environ.get("XDG_CACHE_HOME") or (os.name == "nt" and os.environ.get("LOCALAPPDATA"))
+    return Path(named or home_folder() / ".cache") / "seqsum" / "environments"
 
 
 def overlay_folder(base: str, packages: Mapping[str, str]) -> Path:

@@ -4,7 +4,6 @@ Workers that are timed have the machine to themselves: `WorkerPool.start`. What 
 `WorkerPool.map`.
 """
 
-import json
 import os
 import tempfile
 import threading
@@ -36,23 +35,30 @@ def machine_lock(*, wait: bool = False) -> Iterator[None]:
     Raises:
         UserError: naming the process that measures already, if it is not waited for.
     """
-    folder = Path(tempfile.gettempdir()) / "seqsum-lock"
-    holder, lock = folder / "holder.json", FileLock(folder / "measuring.lock", mode=0o666)
     try:
+        folder = Path(tempfile.gettempdir()) / "seqsum-lock"
+        holder, lock = folder / "holder", FileLock(folder / "measuring.lock", mode=0o666)
         _make_common(folder)
         lock.acquire(timeout=-1 if wait else 0)
         holder.unlink(missing_ok=True)  # of another user: the folder is everybody's, the file is not
-        holder.write_text(json.dumps({"process": os.getpid(), "since": f"{datetime.now():%H:%M:%S}"}))
+        holder.write_text(f"process {os.getpid()}, since {datetime.now():%H:%M:%S}")
+        holder.chmod(0o644)  # for everybody, whatever the umask
     except Timeout:
-        who = json.loads(holder.read_text()) if holder.exists() else {"process": "unknown", "since": "unknown"}
+        who = "process unknown"
+        with suppress(OSError, UnicodeDecodeError):
+            if (text := holder.read_text("utf-8")).isprintable():
+                who = text or who
         raise UserError(
-            f"Another run measures on this machine (process {who['process']}, since {who['since']}). "
-            "Two at once would spoil both: wait for it."
+            f"Another run measures on this machine ({who}). Two at once would spoil both: wait for it."
         ) from None
     except PermissionError as error:
         raise UserError(
             f"The lock of this machine must be everybody's. Received: {error.filename}, which is not. "
             "Let its owner remove the folder, or set TMPDIR to one of yours."
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"The lock of this machine cannot be written ({error.strerror}). Set TMPDIR to a folder."
         ) from None
     try:
         yield

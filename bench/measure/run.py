@@ -10,7 +10,6 @@ from random import SystemRandom
 
 from bench.analysis.compare import differences
 from bench.errors import UserError
-from bench.measure.environments import left_out_variables
 from bench.measure.executor import Executor, Prepared
 from bench.measure.progress import Progress
 from bench.plan.sweep import Sweep
@@ -43,8 +42,6 @@ def run_sweep(
     with executor:
         prepared = executor.prepare(sweep, progress)
         check_writable(results)
-        if names := left_out_variables(dict(sweep.runtime.variables)):
-            progress.say(f"Set here, but not for the workers: {', '.join(names)}. To pass one on: --env NAME")
         if sweep.seeds > 1 and (own := [model for model in sweep.models if model not in MODELS]):
             progress.say(
                 f"{', '.join(own)}: trained one seed after another; only this project's models can be replicas."

@@ -80,7 +80,7 @@ def _pytest_benchmark(selection: Selection) -> dict[str, Any]:
     header, machine = selection.header, selection.header.machine
     system, release, architecture = [*machine.system.split(" "), "", ""][:3]
     python = header.workers[0].python if header.workers else ""
-    commit, edited = header.commit.removesuffix("+changes"), header.commit.endswith("+changes")
+    commit, edited, _ = header.commit.partition("+")
     cells = speed.processes(selection.frames.turns).groupby(CELL, sort=False)
     return {
         "machine_info": {
@@ -89,7 +89,7 @@ def _pytest_benchmark(selection: Selection) -> dict[str, Any]:
             "cpu": {"brand_raw": machine.cpu, "count": machine.cores},
         },
         "commit_info": {
-            **{"id": commit, "dirty": edited, "project": "seqsum", "branch": "(unknown)"},
+            **{"id": commit, "dirty": bool(edited), "project": "seqsum", "branch": "(unknown)"},
             **{"time": None, "author_time": None},
         },
         "benchmarks": [_benchmark(processes) for _, processes in cells],

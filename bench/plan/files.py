@@ -3,11 +3,11 @@
 A profile is a sweep file that comes with the package.
 """
 
-import codecs
 import json
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -43,13 +43,12 @@ def read_sweep(path: Path, changes: Mapping[str, Any]) -> Sweep:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}). Give the path of a TOML file.") from None
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        encoding = "UTF-16" if is_utf16 else "another encoding"
-        raise UserError(f"{path}: must be text in UTF-8. Received: {encoding}. Save it as UTF-8.") from None
-    return _parse(text, str(path), changes)
+    is_wide = b"\0" in content  # no text in UTF-8 has it
+    with suppress(UnicodeDecodeError):
+        if not is_wide:
+            return _parse(content.decode("utf-8-sig"), str(path), changes)
+    encoding = "UTF-16 or UTF-32" if is_wide else "another encoding"
+    raise UserError(f"{path}: must be text in UTF-8. Received: {encoding}. Save it as UTF-8.")
 
 
 def parse_sweep(fields: dict[str, Any]) -> Sweep:

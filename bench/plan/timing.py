@@ -89,8 +89,9 @@ DECISIVE = (
 SETTINGS_OF = {
     "KERAS_BACKEND": "--backend",
     "XLA_FLAGS": "runtime.xla_flags in a sweep file",
-    "OMP_NUM_THREADS": "threads in a sweep file",
-    "CUDA_VISIBLE_DEVICES": "--device",
+    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "threads in a sweep file"),
+    **dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "threads in a sweep file"),
+    **dict.fromkeys(("CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS"), "--device"),
     "NVIDIA_TF32_OVERRIDE": "runtime.tf32 in a sweep file",
 }
 """Variables that seqsum sets in every worker, and what they are set with."""

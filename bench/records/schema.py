@@ -73,7 +73,7 @@ class Header(Frozen):
     """What is true of a whole run; written before the first trial.
 
     Args:
-        commit: of the code that measured, "+changes" if it was edited, or "unknown".
+        commit: of the code that measured: `bench.host.code_commit`.
         command: what the user typed.
         load_average: of the minute before.
         order_seed: of the order in which cells take turns, drawn anew for every run.

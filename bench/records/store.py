@@ -12,7 +12,7 @@ import os
 import re
 import shlex
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -324,7 +324,18 @@ def load_runs(results: Path) -> tuple[list[Run], list[str]]:
             problems.append(str(error))
     if not runs and not problems:
         raise UserError(f"There is no run in {results}. Measure first: seqsum run")
-    return sorted(runs, key=lambda run: run.header.started_at), problems
+    runs, copies = distinct(runs)
+    return runs, problems + copies
+
+
+def distinct(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
+    """Return runs, oldest first and each once, and name those that stand twice; of copies the longest is kept."""
+    kept: dict[tuple[str, int], Run] = {}
+    copies = []
+    for run in sorted(runs, key=lambda run: (run.header.started_at, -len(run.records))):
+        if kept.setdefault((run.header.run, run.header.order_seed), run) is not run:
+            copies.append(f"{run.header.run}: stands twice; left out: the copy of {len(run.records)} records.")
+    return list(kept.values()), copies
 
 
 def first_line(error: Exception) -> str:

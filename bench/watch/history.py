@@ -7,9 +7,7 @@ history (`bench.analysis.history`).
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import psutil
-
-from bench.host import code_commit, describe_machine
+from bench.host import available_bytes, code_commit, describe_machine
 from bench.measure.executor import ThisMachine
 from bench.measure.progress import Progress
 from bench.measure.run import resume_run, run_sweep
@@ -81,7 +79,7 @@ def measure_history(
 
 def _groups(environments: Sequence[str], models: int) -> Iterator[Sequence[str]]:
     """Cut versions into groups of about equal size whose workers, each model on its own, fit into memory."""
-    fitting = int(psutil.virtual_memory().available / (1.5 * WORKER_BYTES)) - 1  # one is the anchor
+    fitting = int(available_bytes() / (1.5 * WORKER_BYTES)) - 1  # one is the anchor
     most = max(LEAST_VERSIONS, fitting)
     count = -(-len(environments) // most)
     for number in range(count):

@@ -7,6 +7,7 @@ prints goes to stderr. Keras is imported after the memory limit and the pinning,
 import os
 import sys
 import time
+import traceback
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -47,9 +48,12 @@ def check_in(start: Start) -> Ready | Error:
     """Import and check the backend; an error is the user's: another backend or device runs than was asked for."""
     try:
         return import_backend(start)
-    except ValueError as error:
-        return Error(fault="user", reason=str(error))
     except Exception as error:  # each framework finds no GPU in its own words
+        if Path(traceback.extract_tb(error.__traceback__)[-1].filename).match("keras/src/backend/config.py"):
+            rule = "The file keras.json, of ~/.keras or of /tmp/.keras, must be one that Keras reads."
+            return Error(fault="user", reason=f"{rule} Received: {raised(error)}. Correct or remove it.")
+        if isinstance(error, ValueError):
+            return Error(fault="user", reason=str(error))
         if start.device == "cpu":
             raise
         backend = backend_of(start.environment)
@@ -153,6 +157,7 @@ def _check(request: messages.Check) -> messages.Checked | Error:
 def _private_stdout() -> TextIO:
     """Keep stdout for replies and send everything else that is printed to stderr."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    print(file=replies)  # what was printed before may have no end
     os.dup2(2, 1)
     return replies
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from bench.errors import UserError
 from bench.measure.accuracy import append_baselines
-from bench.measure.environments import check_keras_backend
+from bench.measure.environments import check_keras_backend, say_left_out
 from bench.measure.executor import Prepared
 from bench.measure.progress import Progress
 from bench.measure.ray.cluster import ClusterNode, RayCluster, TaskLostError
@@ -50,6 +50,7 @@ class RayExecutor(ExitStack):
     def prepare(self, sweep: Sweep, progress: Progress, *, like: Header | None = None) -> Prepared:
         """Ask every node, and keep those that are like the run that goes on, if any is, else the largest group."""
         check_keras_backend(sweep.backends)
+        say_left_out(sweep.cells()[0], sweep.runtime, progress.say)
         if sweep.timing.precision is not None or sweep.timing.gates:
             goal = "gate" if sweep.timing.gates else "precision"
             raise UserError(
