@@ -134,7 +134,7 @@ def _memory_limits(*, used: bool = False) -> Iterator[int]:
 
 def available_bytes() -> int:
     """Return the memory that is free, and that a control group lets this process have."""
-    return max(0, min([psutil.virtual_memory().available, *_memory_limits(used=True)]))
+    return max(0, min([int(psutil.virtual_memory().available), *_memory_limits(used=True)]))
 
 
 def _throttled_s() -> float:
@@ -184,7 +184,7 @@ BUSY_LOAD = 0.5
 
 def load_average() -> float:
     """Return the mean number of running processes over the last minute."""
-    return psutil.getloadavg()[0]
+    return float(psutil.getloadavg()[0])
 
 
 def code_commit() -> str:

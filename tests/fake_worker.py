@@ -50,7 +50,8 @@ def main(behaviour: str) -> None:
 
     def import_backend(start: Start) -> Ready:
         break_in(behaviour, "import", sys.stdout)
-        return check_in(behaviour, start)
+        ready: Ready = check_in(behaviour, start)
+        return ready
 
     worker.Server._report = report  # type: ignore[assignment, method-assign]
     worker.import_backend = import_backend

@@ -15,12 +15,14 @@ from bench.measure.overlays import check_versions, list_overlays, nearest_versio
 from bench.plan.cells import check_environment, packages_of
 
 
-def make_wheel(folder: Path, version: str, name: str = "keras", files: Mapping[str, str] | None = None) -> None:
+def make_wheel(
+    folder: Path, version: str, name: str = "keras", files: Mapping[str, str] | None = None, requires: str = ""
+) -> None:
     """Write a package with some files, or one module, which says its version."""
     info = f"{name}-{version}.dist-info"
     files = {
         **(files or {f"{name}.py": f"__version__ = {version!r}\n"}),
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/RECORD": "",
     }
@@ -87,6 +89,16 @@ def test_overlay(wheels: Path) -> None:
         wheel.unlink()
     assert overlay_python(sys.executable, {"keras": "91.1"}) == python
     assert [str(overlay) for overlay in list_overlays().values()] == ["keras==91.1"]
+
+
+def test_requirements_that_the_base_lacks(wheels: Path) -> None:
+    """They are installed, and theirs; what the base has, an extra or another system would need is not."""
+    lines = ("numpy<1", "lacked-one>=1", "lacked-two; extra == 'more'", "lacked-two; python_version < '3'")
+    make_wheel(wheels, "90.0", requires="".join(f"Requires-Dist: {line}\n" for line in lines))
+    make_wheel(wheels, "1.0", "lacked_one", requires="Requires-Dist: lacked-three\n")
+    make_wheel(wheels, "2.0", "lacked_three")
+    python = overlay_python(sys.executable, {"keras": "90.0"})
+    assert ask(python, "import lacked_one, lacked_three; print(lacked_three.__version__)") == "2.0"
 
 
 def test_interrupted_making(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:

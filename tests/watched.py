@@ -1,6 +1,7 @@
 """Played versions: environments made by name whose workers take as long as a test says, without pip or processes."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta, tzinfo
 from io import StringIO
 from itertools import count
 from pathlib import Path
@@ -23,10 +24,20 @@ QUICK = Timing(processes=6, rounds=1, warmup_epochs=1, warmup_s=0, turn_epochs=1
 LIMITS = Limits.all_phases(60.0)
 
 
+class PlayedClock(datetime):
+    """A clock by which every run begins a second after the one before, as real ones do."""
+
+    passed = count()
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "PlayedClock":
+        return super().now(tz) + timedelta(seconds=next(cls.passed))
+
+
 class PlayedWorker(WorkerProcess):
     """A worker that answers in the coordinator's process, for speed trials in which its own is not the point."""
 
-    alive = True  # type: ignore[assignment]
+    alive = True
 
     def __init__(self, python: str, **start: Any) -> None:
         self._behaviour, self._start, self.phase = Path(python).name.removeprefix("python-"), start, "import"
@@ -64,6 +75,8 @@ def play_versions(monkeypatch: pytest.MonkeyPatch, folder: Path, behaviour: Call
         return fake_python(folder, behaviour(next(iter(packages.values()))))
 
     monkeypatch.setattr("bench.measure.pool.WorkerProcess", PlayedWorker)
+    monkeypatch.setattr("bench.records.store.datetime", PlayedClock)
+    monkeypatch.setattr("bench.measure.run.datetime", PlayedClock)
     monkeypatch.setattr("bench.measure.turns.monotonic", lambda: float(next(seconds)))
     monkeypatch.setattr("bench.measure.environments.overlay_python", python)
     for backend in ("TORCH", "JAX"):

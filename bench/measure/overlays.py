@@ -1,7 +1,8 @@
 """Environments made by name: `torch@keras==3.13.2` is that of torch with another Keras.
 
-Each is a virtual environment that holds only the packages that are exchanged, and finds everything else in the
-environment it is based on. It is made in seconds, kept in a cache, and proved by the versions that its workers import.
+Each is a virtual environment that holds only the packages that are exchanged, with what they require and the
+environment it is based on lacks, and finds everything else there. It is made in seconds, kept in a cache, and proved
+by the versions that its workers import.
 """
 
 import json
@@ -34,8 +35,25 @@ COMPANIONS = {"jax": "jaxlib"}
 KNOWN = ("keras", "keras-nightly", "jax", "jaxlib", "torch", "tensorflow", "numpy", "scikit-learn", "scipy")
 SITES = """
 import json, site
+print()  # a sitecustomize may have left a line without an end
 print(json.dumps([*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]))
 """
+LACKING = """
+import json, sys
+from importlib.metadata import PackageNotFoundError, distribution, distributions
+from packaging.requirements import Requirement
+
+def is_lacking(required):
+    try:
+        return (required.marker is None or required.marker.evaluate({"extra": ""})) and not distribution(required.name)
+    except PackageNotFoundError:
+        return True
+
+found = [Requirement(line) for name in sys.argv[1:] for line in distribution(name).requires or []]
+print()
+print(json.dumps(sorted({required.name + str(required.specifier) for required in found if is_lacking(required)})))
+"""
+"""Prints what packages require and an environment does not have."""
 PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
 INSTALL = ("install", "--quiet", "--no-deps", "--only-binary", ":all:", "--retries", "1")
 
@@ -95,9 +113,12 @@ def _make(folder: Path, overlay: Overlay) -> None:
         _python(overlay, "-m", "venv", "--without-pip", str(unfinished))
         python = str(unfinished / PYTHON)
         _python(overlay, *PIP, "--python", python, *INSTALL, *overlay.packages)
-        sites = json.loads(subprocess.check_output([python, "-c", SITES], text=True, env=_variables()))
-        lines = [f"import site; site.addsitedir({site!r})" for site in json.loads(_python(overlay, "-c", SITES))]
-        Path(sites[0], "seqsum-base.pth").write_text("\n".join(lines), "utf-8")
+        lines = [f"import site; site.addsitedir({site!r})" for site in _answer(overlay.base, SITES)]
+        Path(_answer(python, SITES)[0], "seqsum-base.pth").write_text("\n".join(lines), "utf-8")
+        new = list(packages_of(f"a@{overlay}"))
+        while lacking := _answer(python, LACKING, *new):
+            _python(overlay, *PIP, "--python", python, *INSTALL, *lacking)
+            new = [re.split(r"[^\w.-]", each)[0] for each in lacking]
         (unfinished / DESCRIPTION).write_text(overlay.model_dump_json(), "utf-8")
         shutil.rmtree(folder, ignore_errors=True)  # one whose base has moved since
         unfinished.rename(folder)
@@ -110,6 +131,13 @@ def _make(folder: Path, overlay: Overlay) -> None:
     finally:
         if unfinished:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _answer(python: str, code: str, *arguments: str) -> list[str]:
+    """Return the list that an interpreter prints in its last line."""
+    printed = subprocess.check_output([python, "-c", code, *arguments], text=True, env=_variables())
+    answer: list[str] = json.loads(printed.splitlines()[-1])
+    return answer
 
 
 def _variables() -> dict[str, str]:

@@ -16,6 +16,7 @@ from bench.names import say_count
 from bench.output.charts import CHARTS, PictureForm, draw_picture
 from bench.output.files import write_atomically
 from bench.output.formats import print_text, table_document
+from bench.output.numbers import visible
 from bench.output.tables.watch import history, levels
 from bench.output.text import provenance
 from bench.records.schema import Failure
@@ -30,7 +31,7 @@ def show_history(results: Path, console: Console, *, plot: Path | None, json_: b
         print(json.dumps(table_document(table) | {"runs": [run.header.run for run in selection.runs]}, indent=1))
     else:
         print_text(replace(table, notes=(*table.notes, *provenance(selection))), console)
-        console.print(Text(f"\nMore: seqsum report --results {shlex.quote(str(results))}"))
+        console.print(Text(f"\nMore: seqsum report --results {shlex.quote(visible(str(results)))}"))
     if plot and (chart := CHARTS["history"](selection)):
         write_atomically(plot, draw_picture(chart, cast(PictureForm, plot.suffix.lower()[1:])))
     return has_failed(selection)
