@@ -17,7 +17,7 @@ from typing import Any
 SCRIPT = """#!{python}
 import sys
 if sys.argv[1] == "-c":
-    print('["bench", "seqsum_core", "keras", "jax", "torch", "tensorflow"]')
+    print('\\n["bench", "seqsum_core", "keras", "jax", "torch", "tensorflow"]')
 else:
     del sys.argv[1:3]  # -m bench.worker
     sys.path.insert(0, {tests!r})
