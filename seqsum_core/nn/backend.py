@@ -51,6 +51,7 @@ def check_backend(*, backend: str, device: str, tf32: bool = False, deterministi
     running = keras.backend.backend()
     if running != backend:
         raise ValueError(f"Keras runs on {running}, not on {backend}. Unset KERAS_BACKEND.")
+    _forget_settings_file()
     kind, name = _device_of(keras.ops.ones(()))
     if kind != device:
         tox_name = "tf" if backend == "tensorflow" else backend
@@ -58,7 +59,6 @@ def check_backend(*, backend: str, device: str, tf32: bool = False, deterministi
             f"`device` {device} was asked for, but {backend} puts its tensors on {kind} ({name}). "
             f"Use --device {kind}" + (f", or the tox environment {tox_name}-gpu." if device == "gpu" else ".")
         )
-    _forget_settings_file()
     if deterministic:
         _use_deterministic_operations()
     _set_precision(tf32, device=kind)
