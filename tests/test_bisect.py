@@ -118,7 +118,8 @@ def test_exact_count(bisect: Searching, factor: float, code: int) -> None:
     ],
 )
 def test_nothing_decided(bisect: Searching, behaviour: object, quantity: str, words: str) -> None:
-    answer = bisect(behaviour, "--budget", "60", "--quantity", quantity)
+    budget = ("--budget", "60") if quantity == "epoch" else ()
+    answer = bisect(behaviour, "--quantity", quantity, *budget)
     assert answer.code == 3 and json.loads(answer.out)["verdict"] == words
 
 
@@ -136,6 +137,14 @@ def test_version_that_cannot_be_imported(bisect: Searching) -> None:
         ("--good keras==2 --bad keras==1", "`--good` must be older than `--bad`. Received: 2 and 1. Exchange them"),
         ("--good keras==1 --bad jax==2", "`--good` and `--bad` must be of one package. Received: keras and jax."),
         ("--good keras=1 --bad keras==2", "`--good` must be PACKAGE==VERSION. Received: 'keras=1'."),
+        (
+            "--good keras==1 --bad keras==2 --quantity path --rounds 3",
+            "`--rounds` is for what varies. Received: --quantity",
+        ),
+        (
+            "--good keras==1 --bad keras==2 --quantity calls --budget 9",
+            "`--budget` is for what varies. Received: --quan",
+        ),
         ("--good keras==1 --bad keras==2 --length 4 --length 5", "`bisect` searches on one backend, model and length."),
     ],
 )

@@ -29,6 +29,8 @@ from bench.plan.files import read_profile
 from bench.plan.gate import Quantity
 from bench.plan.sweep import Sweep
 
+SURE = {"processes": 5, "rounds": 2, "budget_s": 300.0}
+"""How sure a bisection is unless it is told."""
 GO_ON = "what was measured is kept. Go on: the same command again"
 History = Annotated[Path, where("--results", help="Folder of the runs of histories.")]
 Models = Annotated[list[str], what("--model", help="simple_rnn, lstm, gru or package.module:function.")]
@@ -140,9 +142,9 @@ def bisect(
     length: Lengths = [],
     nightly: Annotated[bool, what("--nightly", help="Search the nightly versions between two releases, too.")] = False,
     quantity: Annotated[Quantity, what(help="What is compared.")] = "epoch",
-    processes: Annotated[int, how(min=2, help="Fresh processes of each version, at least.")] = 5,
-    rounds: Annotated[int, how(help="Turns of each process.")] = 2,
-    budget: Annotated[float, how(metavar="SECONDS", help="For more processes of an undecided version.")] = 300.0,
+    processes: Annotated[int | None, how(min=2, help="Fresh processes of each version, at least: 5.")] = None,
+    rounds: Annotated[int | None, how(help="Turns of each process: 2.")] = None,
+    budget: Annotated[float | None, how(metavar="SECONDS", help="For more processes where undecided: 300.")] = None,
     device: Devices = "cpu",
     results: Annotated[Path, where(help="Folder of the runs of bisections.")] = Path("results/bisect"),
     diff: Annotated[Path | None, typer.Option(help="Write all that changed in the executed files here.")] = None,
@@ -154,6 +156,7 @@ def bisect(
     Each candidate takes turns with both ends until it is decided. Example: seqsum bisect --backend torch
     --model lstm --length 50 --good keras==3.9.2 --bad keras==3.12.0 --nightly
     """
+    from bench.analysis.speed import EXACT
     from bench.measure.progress import Progress
     from bench.output import bisect as output
     from bench.output.files import check_target
@@ -169,7 +172,13 @@ def bisect(
     (package, older), (name, newer) = parse_requirement(good, "--good"), parse_requirement(bad, "--bad")
     if package != name:
         raise UserError(f"`--good` and `--bad` must be of one package. Received: {package} and {name}. Name it twice.")
-    timing = {"processes": processes, "rounds": rounds, "budget_s": budget, "control": "none"}
+    sure = {"processes": processes, "rounds": rounds, "budget_s": budget}
+    if quantity in EXACT and (given := [name for name, value in sure.items() if value is not None]):
+        option = f"--{given[0].removesuffix('_s')}"
+        raise UserError(
+            f"`{option}` is for what varies. Received: --quantity {quantity}, which is exact. Leave it out."
+        )
+    timing = {name: SURE[name] if value is None else value for name, value in sure.items()} | {"control": "none"}
     sweep = plan_versions(backend, model, length, device, **timing)
     progress = Progress(errors)
     pythons = parse_pythons(python)

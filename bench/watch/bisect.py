@@ -31,6 +31,8 @@ from bench.watch.versions import NIGHTLY, base_of, day_of, installed_versions, n
 PROFILE = "bisect"
 ERROR = 0.05
 """Chance that any candidate of a bisection is taken for one of the wrong side."""
+ONCE = {"processes": 1, "rounds": 1, "repeats": 0, "turn_epochs": 1, "turn_s": 0.0, "warmup_epochs": 1, "warmup_s": 0.0}
+"""The timing of versions that differ in something exact."""
 LEAST_PROCESSES = 6
 """Of the ends, and of the two versions that are found: enough for an interval."""
 
@@ -133,8 +135,8 @@ class Searcher:
         """Measure versions in turns until each is decided, and return the ratios of the others to the first one."""
         gate = Gate(quantity=self.quantity, share=share, error=error)
         timing = self.sweep.timing
-        processes = 1 if self.quantity in EXACT else max(timing.processes, least)
-        timing = timing.model_copy(update={"gates": (gate,), "processes": processes})
+        enough = ONCE if self.quantity in EXACT else {"processes": max(timing.processes, least)}
+        timing = timing.model_copy(update={"gates": (gate,), **enough})
         backends = tuple(map(self.environment, requirements))
         run = self._measure(self.sweep.model_copy(update={"backends": backends, "timing": timing}))
         rows = {row.environment: row for row in judge(Frames([run]).turns, run.header.sweep).itertuples()}
