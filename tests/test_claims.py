@@ -132,11 +132,32 @@ def epoch_s(run: str, backend: str, model: str, length: int) -> str:
     return number(float(times.loc[(backend, model, length), "epoch_s"]))
 
 
-def history_of(figure: str, *versions: str) -> list[str]:
+@cache
+def histories(folder: str) -> Any:
+    """Return the history of a folder of results, by backend, model and version."""
+    return history(Frames(load_runs(RESULTS / folder)[0]).turns).set_index(["backend", "model", "version"]).sort_index()
+
+
+def history_of(
+    figure: str, *versions: str, folder: str = "history", backend: str = "torch", model: str = "lstm"
+) -> list[str]:
     """Return a ratio to the anchor of some versions of Keras."""
-    turns = select(load_runs(RESULTS / "history")[0]).frames.turns
-    figures = history(turns).set_index("version")[figure]
+    figures = histories(folder).loc[(backend, model), figure]
     return [number(float(figures[f"keras {version}"])) for version in versions]
+
+
+def row_of_history(name: str, figure: str, backend: str, model: str, *versions: str) -> str:
+    """Return a row of a table of docs/history.md."""
+    return f"| {name} | {' | '.join(history_of(figure, *versions, folder='keras-3', backend=backend, model=model))} |"
+
+
+def step(environment: str) -> str:
+    """Return by how much the calls changed, in the newest search that tried a version, from the version before."""
+    for run in reversed(load_runs(RESULTS / "steps")[0]):
+        calls = Frames([run]).turns.groupby("environment", sort=False)["python_calls"].first()
+        if len(calls) == 2 and calls.index[1].endswith(environment):
+            return number(float(calls.iloc[1] / calls.iloc[0]))
+    raise LookupError(environment)
 
 
 def versus(folder: str, environment: str, second: str = "torch@keras==3.11.3") -> str:
@@ -162,6 +183,23 @@ def runner_up(second: Candidate, first: Candidate) -> str:
     return f"{second.name}, {number(second.total_s)} s, {times}"
 
 
+def with_one_file(model: str) -> str:
+    """Return the calls of a version and of its copy with one newer file, which are those of the newer version."""
+    calls = bench.load(RESULTS / "keras-file").groupby(["model", "environment"], sort=False)["python_calls"].first()
+    older, mixed, newer = calls[model]
+    assert mixed == newer
+    return f"from {older:,.0f} to {mixed:,.0f}"
+
+
+def history_step(older: str, newer: str, backend: str) -> str:
+    """Return the calls of a version of Keras relative to an older one."""
+    calls = histories("keras-3").loc[(backend, "lstm"), "calls"]
+    return number(float(calls[f"keras {newer}"] / calls[f"keras {older}"]))
+
+
+MINORS = ("3.1.1", "3.11.3", "3.12.4", "3.13.2", "3.14.1", "3.15.1")
+MEMORY = ("3.1.1", "3.6.0", "3.7.0", "3.8.0", "3.12.4", "3.13.2", "3.15.1")
+"""Versions in the tables of docs/history.md."""
 SENTENCES: dict[str, list[Callable[[], str]]] = {
     "README.md": [lambda: f"errors on {FRESH_ROWS:,} fresh rows"],
     "docs/methodology.md": [
@@ -171,18 +209,6 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
     ],
     "docs/findings.md": [
         lambda: f"is {ahead('reference')} times JAX's on the one, {ahead('epyc')} times on the other",
-        lambda: "an epoch is {} in 3.11.3, {} in 3.12.4, {} in 3.13.2, {} in 3.14.1 and {} in 3.15.1 itself".format(
-            *history_of("ratio", "3.11.3", "3.12.4", "3.13.2", "3.14.1", "3.15.1")
-        ),
-        lambda: "The ratio of a validation is {} in 3.12.4 and {} in 3.13.2".format(
-            *history_of("validation", "3.12.4", "3.13.2")
-        ),
-        lambda: f"is {versus('bisect', 'torch@keras==3.12.0')} times that of 3.11.3",
-        lambda: (
-            f"3.12.0 takes {versus('keras-tree/3.12.0', 'torch@keras==3.12.0')} times as long as 3.11.3 as it is, and "
-            f"{versus('keras-tree/3.12.0', 'torch@optree')} with optree"
-        ),
-        lambda: f"takes {versus('keras-tree/3.15.1', 'torch@optree', 'torch@keras==3.15.1')} times as long",
         lambda: "a SimpleRNN, an LSTM and a GRU get {}, {} and {} % right".format(
             *learned_of("digits", "right_rate", 8)
         ),
@@ -193,6 +219,39 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
         lambda: "an LSTM's epoch takes PyTorch {} s, TensorFlow {} s and JAX {} s".format(
             *(epoch_s("adding", backend, "lstm", 400) for backend in ("torch", "tensorflow", "jax"))
         ),
+    ],
+    "docs/history.md": [
+        lambda: "an epoch is {} in 3.11.3, {} in 3.12.4, {} in 3.13.2, {} in 3.14.1 and {} in 3.15.1 itself".format(
+            *history_of("ratio", "3.11.3", "3.12.4", "3.13.2", "3.14.1", "3.15.1")
+        ),
+        lambda: "The ratio of a validation is {} in 3.12.4 and {} in 3.13.2".format(
+            *history_of("validation", "3.12.4", "3.13.2")
+        ),
+        lambda: "timed against itself an LSTM's epoch on PyTorch has a ratio of {}".format(
+            *history_of("ratio", "3.15.1", folder="keras-3")
+        ),
+        *(
+            lambda name=name, model=model: row_of_history(name, "calls", "torch", model, *MINORS)
+            for name, model in (("SimpleRNN", "simple_rnn"), ("LSTM", "lstm"), ("GRU", "gru"))
+        ),
+        *(
+            lambda name=name, backend=backend, figure=figure: row_of_history(name, figure, backend, "lstm", *MEMORY)
+            for name, backend, figure in (("PyTorch", "torch", "memory"), ("TensorFlow", "tensorflow", "memory"))
+        ),
+        lambda: f"The calls of its epoch are {step('dev2026032504')} times those of the day before",
+        lambda: f"The calls of an LSTM's epoch are {step('dev2026042504')} times those of 2026-04-23",
+        lambda: (
+            f"the calls of the LSTM {with_one_file('lstm')}, of the GRU {with_one_file('gru')} and of the SimpleRNN "
+            f"{with_one_file('simple_rnn')}"
+        ),
+        lambda: f"3.15 has {history_step('3.14.1', '3.15.1', 'jax')} times the calls of 3.14.1",
+        lambda: f"3.7 has {step('3.7.0.dev2024102503')} times the calls of 3.6",
+        lambda: f"is {versus('bisect', 'torch@keras==3.12.0')} times that of 3.11.3",
+        lambda: (
+            f"3.12.0 takes {versus('keras-tree/3.12.0', 'torch@keras==3.12.0')} times as long as 3.11.3 as it is, and "
+            f"{versus('keras-tree/3.12.0', 'torch@optree')} with optree"
+        ),
+        lambda: f"takes {versus('keras-tree/3.15.1', 'torch@optree', 'torch@keras==3.15.1')} times as long",
     ],
     "docs/extending.md": [
         lambda: f"on the cpu: torch, fused, {number(advised('torch', 'fused').total_s)} s.",

@@ -1,11 +1,13 @@
 """Failures: how a worker ended follows from its exit code and from what it printed."""
 
 import signal
+from pathlib import Path
 
 import pytest
 from factories import make_trial
 
 from bench.errors import NotAvailableError
+from bench.records import failures
 from bench.records.failures import KEPT_LINES, WorkerError, ended, failure, raised
 
 
@@ -54,3 +56,17 @@ def test_failure() -> None:
     record = failure(make_trial(index=3, is_control=True), lost)
     assert (record.trial, record.index, record.is_control, record.phase) == ("speed", 3, True, "build")
     assert (record.fault, record.reason, record.exit_code, record.printed) == ("killed", "gone", -9, ("last words",))
+
+
+def test_folders_of_the_machine_are_not_kept() -> None:
+    """A record travels: it names files by their place in packages, in the project or below a home."""
+    printed = [
+        'File "/somewhere/lib/python3.11/site-packages/keras/src/layer.py", line 3, in call',
+        f'File "{Path(failures.__file__)}", line 4, in ended',
+        f"no such file: {Path.home() / 'data' / 'rows.npz'}",
+    ]
+    assert ended(1, printed).printed == (
+        'File "keras/src/layer.py", line 3, in call',
+        'File "bench/records/failures.py", line 4, in ended',
+        "no such file: ~/data/rows.npz",
+    )

@@ -1,10 +1,12 @@
 """What went wrong with a worker: told apart by what it left, and written down as a failure of its trial."""
 
+import os
 import re
 import signal
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from bench.errors import NotAvailableError
 from bench.plan.cells import Trial
@@ -18,6 +20,8 @@ OUT_OF_MEMORY = (
 KEPT_LINES, KEPT_CHARACTERS, KEPT_REASON = 20, 300, 500
 KILLED = ("SIGKILL", "SIGTERM")
 """Signals by which others end a process; by their names, since Windows does not have all of them."""
+IN_PACKAGES = re.compile(r'(?<=File ")[^"]*[/\\](?:site|dist)-packages[/\\]')
+PROJECT = Path(__file__).parents[2]
 QUOTED = re.compile(r"[\w.]*(Error|Exception|Failure)\b")
 """How a line begins that names an error."""
 
@@ -42,8 +46,16 @@ class WorkerError(Exception):
 
 
 def last_lines(printed: Sequence[str]) -> tuple[str, ...]:
-    """Return what a failure keeps of the lines that a worker wrote on stderr."""
-    return tuple(line.strip()[:KEPT_CHARACTERS] for line in printed if line.strip())[-KEPT_LINES:]
+    """Return what a failure keeps of the lines that a worker wrote on stderr: no folders of its machine."""
+    shortened = (_without_folders(line.strip()) for line in printed if line.strip())
+    return tuple(line[:KEPT_CHARACTERS] for line in shortened)[-KEPT_LINES:]
+
+
+def _without_folders(line: str) -> str:
+    """Name files by their place in the installed packages, in this project, or in the home of the user."""
+    line = IN_PACKAGES.sub("", line).replace(f"{PROJECT}{os.sep}", "")
+    home = os.path.expanduser("~")  # noqa: PTH111 - as it stands where there is none
+    return line.replace(f"{home}{os.sep}", f"~{os.sep}") if len(home) > 1 else line
 
 
 def ended(exit_code: int, printed: Sequence[str], *, phase: str = "", by_limit: bool = False) -> WorkerError:

@@ -43,7 +43,12 @@ ARTICLE = ("hundred", "padding-before", "padding-before-masked", "padding-after"
 KERAS = "3.9.2,3.10.0,3.11.3,3.12.4,3.13.2,3.14.1,3.15.1"
 """The last release of each minor version that was slow on PyTorch, and of those around it."""
 KERAS_3 = f"3.0.5,3.1.1,3.2.1,3.3.3,3.4.1,3.5.0,3.6.0,3.7.0,3.8.0,{KERAS}"
-STEPS = (("torch", "lstm", "3.13.2", "3.14.1"), ("torch", "lstm", "3.14.1", "3.15.1"))
+STEPS = (
+    ("torch", "lstm", "3.13.2", "3.14.1"),
+    ("torch", "lstm", "3.14.1", "3.15.1"),
+    ("torch", "gru", "3.14.1", "3.15.1"),
+    ("tensorflow", "lstm", "3.6.0", "3.7.0"),
+)
 """Backends, models and neighbours between which the calls of a training changed."""
 MEASURE: dict[str, list[str]] = {
     "reference": ["run --results results/reference"],
@@ -78,7 +83,7 @@ PICTURES = {
     "history": ("history",),
 }
 KERAS_ON_TORCH = ("history", "keras-tree/3.12.0", "keras-tree/3.15.1")
-TABLED = (*KERAS_ON_TORCH, "reference", "epyc", "repeat", "study", "data-sets", "keras", *SWEEPS[:-1])
+TABLED = (*KERAS_ON_TORCH, "keras-3", "reference", "epyc", "repeat", "study", "data-sets", "keras", *SWEEPS[:-1])
 """Folders that get a tables.md."""
 
 
