@@ -240,6 +240,7 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
         ),
         lambda: f"The calls of its epoch are {step('dev2026032504')} times those of the day before",
         lambda: f"The calls of an LSTM's epoch are {step('dev2026042504')} times those of 2026-04-23",
+        lambda: f"The calls of its epoch are {step('dev2026052305')} times those of the day before",
         lambda: (
             f"the calls of the LSTM {with_one_file('lstm')}, of the GRU {with_one_file('gru')} and of the SimpleRNN "
             f"{with_one_file('simple_rnn')}"
