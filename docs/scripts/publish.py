@@ -56,7 +56,9 @@ MEASURE: dict[str, list[str]] = {
     "data-sets": ["run --sweep docs/sweeps/data-sets.toml --backend jax --results results/data-sets"],
     "history": [
         "history --backend torch --model lstm --length 50 --processes 6 --results results/history "
-        f"--versions keras={KERAS}"
+        f"--versions keras={KERAS}",
+        "history --backend torch --model simple_rnn --length 50 --processes 6 --rounds 2 --results results/history "
+        "--versions keras=3.11.3,3.14.1,3.15.1",
     ],
     "keras-3": [
         f"history --backend {backend} --model {model} --length 50 --processes 1 --rounds 2 --results results/keras-3 "
