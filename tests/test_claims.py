@@ -146,9 +146,9 @@ def history_of(
     return [number(float(figures[f"keras {version}"])) for version in versions]
 
 
-def in_turns(model: str, version: str) -> str:
-    """Return the ratio of an epoch to the anchor with its interval."""
-    row = histories("history").loc[("torch", model, f"keras {version}")]
+def in_turns(version: str) -> str:
+    """Return the ratio of a SimpleRNN's epoch to the anchor with its interval."""
+    row = histories("history-simple-rnn").loc[("torch", "simple_rnn", f"keras {version}")]
     return "{} ({} to {})".format(*(number(float(row[name])) for name in ("ratio", "ratio_low", "ratio_high")))
 
 
@@ -251,7 +251,7 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
             f"the calls of the LSTM {with_one_file('lstm')}, of the GRU {with_one_file('gru')} and of the SimpleRNN "
             f"{with_one_file('simple_rnn')}"
         ),
-        lambda: f"in 3.11.3 is {in_turns('simple_rnn', '3.11.3')}, in 3.14.1 {in_turns('simple_rnn', '3.14.1')}",
+        lambda: f"in 3.11.3 is {in_turns('3.11.3')}, in 3.14.1 {in_turns('3.14.1')}",
         lambda: f"3.15 has {history_step('3.14.1', '3.15.1', 'jax')} times the calls of 3.14.1",
         lambda: f"3.7 has {step('3.7.0.dev2024102503')} times the calls of 3.6",
         lambda: f"is {versus('bisect', 'torch@keras==3.12.0')} times that of 3.11.3",

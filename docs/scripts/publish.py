@@ -56,9 +56,11 @@ MEASURE: dict[str, list[str]] = {
     "data-sets": ["run --sweep docs/sweeps/data-sets.toml --backend jax --results results/data-sets"],
     "history": [
         "history --backend torch --model lstm --length 50 --processes 6 --results results/history "
-        f"--versions keras={KERAS}",
-        "history --backend torch --model simple_rnn --length 50 --processes 6 --rounds 2 --results results/history "
-        "--versions keras=3.11.3,3.14.1,3.15.1",
+        f"--versions keras={KERAS}"
+    ],
+    "history-simple-rnn": [
+        "history --backend torch --model simple_rnn --length 50 --processes 6 --rounds 2 --results "
+        "results/history-simple-rnn --versions keras=3.11.3,3.14.1,3.15.1"
     ],
     "keras-3": [
         f"history --backend {backend} --model {model} --length 50 --processes 1 --rounds 2 --results results/keras-3 "
@@ -85,7 +87,18 @@ PICTURES = {
     "history": ("history",),
 }
 KERAS_ON_TORCH = ("history", "keras-tree/3.12.0", "keras-tree/3.15.1")
-TABLED = (*KERAS_ON_TORCH, "keras-3", "reference", "epyc", "repeat", "study", "data-sets", "keras", *SWEEPS[:-1])
+TABLED = (
+    *KERAS_ON_TORCH,
+    "keras-3",
+    "history-simple-rnn",
+    "reference",
+    "epyc",
+    "repeat",
+    "study",
+    "data-sets",
+    "keras",
+    *SWEEPS[:-1],
+)
 """Folders that get a tables.md."""
 
 
