@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bench.host import Machine
 from bench.measure.doctor import Diagnosis, examine
+from bench.measure.pool import machine_lock
 from bench.output.doctor import document, obstacles, print_diagnosis
 
 GIB = 2**30
@@ -31,7 +32,7 @@ def make_diagnosis(**changes: Any) -> Diagnosis:
         "interpreters": {},
         "missing": {},
         "can_pin": True,
-        "keras_backend": "",
+        "refusals": (),
     }
     return Diagnosis(**(fields | changes))
 
@@ -51,12 +52,23 @@ def test_nothing_in_the_way() -> None:
         ({"machine": MACHINE.model_copy(update={"cores": 1})}, "There is one core only"),
         ({"machine": MACHINE.model_copy(update={"governor": "powersave"})}, "is powersave: set it to performance"),
         ({"can_pin": False}, "Linux cannot keep a process on a core"),
-        ({"keras_backend": "KERAS_BACKEND is set"}, "KERAS_BACKEND is set"),
+        ({"refusals": ("KERAS_BACKEND is set",)}, "KERAS_BACKEND is set"),
     ],
 )
 def test_obstacles(changes: dict[str, Any], obstacle: str) -> None:
     (line,) = obstacles(make_diagnosis(**changes))
     assert obstacle in line
+
+
+def test_what_a_run_would_say(own_lock: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables that stay behind and another run are named before anything is measured."""
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=here")
+    pythons = dict.fromkeys(("jax", "torch", "tensorflow"), fake_python(tmp_path))
+    with machine_lock():
+        left_out, locked = examine(device="cpu", pythons=pythons).refusals
+    assert "XLA_FLAGS" in left_out and "--env NAME" in left_out
+    assert "Another run measures on this machine (process " in locked
 
 
 def test_environments_that_start_and_that_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,9 +21,10 @@ from bench.host import (
     other_gpu_users,
     usable_cores,
 )
-from bench.measure.environments import add_named, check_keras_backend, find_interpreter
+from bench.measure.environments import add_named, check_keras_backend, find_interpreter, say_left_out
+from bench.measure.pool import machine_lock
 from bench.measure.worker_process import WorkerProcess
-from bench.plan.cells import BACKENDS, Device
+from bench.plan.cells import BACKENDS, Cell, Device
 from bench.plan.timing import Limits, Runtime
 from bench.records.failures import WorkerError
 from bench.records.frame import Frames
@@ -49,7 +50,7 @@ class Diagnosis(Frozen):
         interpreters: the Python of each of them.
         missing: by environment, why it does not start.
         can_pin: whether a worker can be kept on a core.
-        keras_backend: what KERAS_BACKEND gets in the way of; empty if nothing.
+        refusals: why a run would not begin here, and which variables of the shell would not reach its workers.
         sensitivity: of the newest run that has ratios, if there is any.
     """
 
@@ -64,7 +65,7 @@ class Diagnosis(Frozen):
     interpreters: dict[str, str]
     missing: dict[str, str]
     can_pin: bool
-    keras_backend: str
+    refusals: tuple[str, ...]
     sensitivity: Sensitivity | None = None
 
 
@@ -102,11 +103,6 @@ def examine(*, device: Device, pythons: Mapping[str, str], results: Path | None 
             workers.append(worker)
         except (UserError, WorkerError) as error:
             missing[environment] = str(error)
-    keras_backend = ""
-    try:
-        check_keras_backend(BACKENDS)
-    except UserError as error:
-        keras_backend = str(error)
     return Diagnosis(
         machine=describe_machine(),
         available_bytes=available_bytes(),
@@ -119,9 +115,22 @@ def examine(*, device: Device, pythons: Mapping[str, str], results: Path | None 
         interpreters=interpreters,
         missing=missing,
         can_pin=CAN_PIN,
-        keras_backend=keras_backend,
+        refusals=tuple(_refusals(device)),
         sensitivity=None if results is None else newest_sensitivity(results),
     )
+
+
+def _refusals(device: Device) -> list[str]:
+    """Ask what a run asks of the shell and of the machine before it begins."""
+    lines: list[str] = []
+    say_left_out(Cell(environment=BACKENDS[0], device=device, model="lstm", length=1), Runtime(), lines.append)
+    try:
+        check_keras_backend(BACKENDS)
+        with machine_lock():
+            pass
+    except UserError as error:
+        lines.append(str(error))
+    return lines
 
 
 def newest_sensitivity(results: Path) -> Sensitivity | None:

@@ -34,14 +34,14 @@ def obstacles(diagnosis: Diagnosis) -> list[str]:
         f"{machine.system.partition(' ')[0]} cannot keep a process on a core, and does not tell what the hypervisor "
         "takes: measure on Linux, or trust ratios only.": not diagnosis.can_pin,
         f"The CPU frequency governor is {machine.governor}: set it to performance.": is_slow,
-        diagnosis.keras_backend: bool(diagnosis.keras_backend),
+        **dict.fromkeys(diagnosis.refusals, True),
     }
     return [obstacle for obstacle, holds in known.items() if holds]
 
 
 def document(diagnosis: Diagnosis) -> dict[str, Any]:
     """Return everything, for JSON."""
-    return diagnosis.model_dump(mode="json", exclude={"keras_backend"}) | {"obstacles": obstacles(diagnosis)}
+    return diagnosis.model_dump(mode="json", exclude={"refusals"}) | {"obstacles": obstacles(diagnosis)}
 
 
 def print_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
