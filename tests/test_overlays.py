@@ -101,6 +101,15 @@ def test_requirements_that_the_base_lacks(wheels: Path) -> None:
     assert ask(python, "import lacked_one, lacked_three; print(lacked_three.__version__)") == "2.0"
 
 
+def test_broken_base(wheels: Path, tmp_path: Path) -> None:
+    """One that makes an environment and answers no question: it is one line, no traceback."""
+    base = tmp_path / "python"
+    base.write_text(f'#!/bin/sh\n[ "$1" = -c ] && echo broken >&2 && exit 1\nexec {sys.executable} "$@"\n')
+    base.chmod(0o755)
+    with pytest.raises(UserError, match=r"^Environment keras==91\.0 cannot be made: broken\.$"):
+        overlay_python(str(base), {"keras": "91.0"})
+
+
 def test_interrupted_making(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing that is half made is used, and nothing of it stays."""
     real = overlays._python

@@ -142,9 +142,13 @@ def bisect(
     length: Lengths = [],
     nightly: Annotated[bool, what("--nightly", help="Search the nightly versions between two releases, too.")] = False,
     quantity: Annotated[Quantity, what(help="What is compared.")] = "epoch",
-    processes: Annotated[int | None, how(min=2, help="Fresh processes of each version, at least: 5.")] = None,
-    rounds: Annotated[int | None, how(help="Turns of each process: 2.")] = None,
-    budget: Annotated[float | None, how(metavar="SECONDS", help="For more processes where undecided: 300.")] = None,
+    processes: Annotated[
+        int | None, how(min=2, help=f"Fresh processes of each version, at least: {SURE['processes']}.")
+    ] = None,
+    rounds: Annotated[int | None, how(help=f"Turns of each process: {SURE['rounds']}.")] = None,
+    budget: Annotated[
+        float | None, how(metavar="SECONDS", help=f"For more processes where undecided: {SURE['budget_s']:g}.")
+    ] = None,
     device: Devices = "cpu",
     results: Annotated[Path, where(help="Folder of the runs of bisections.")] = Path("results/bisect"),
     diff: Annotated[Path | None, typer.Option(help="Write all that changed in the executed files here.")] = None,

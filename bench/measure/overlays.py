@@ -40,7 +40,7 @@ print(json.dumps([*site.getsitepackages(), *([site.getusersitepackages()] if sit
 """
 LACKING = """
 import json, sys
-from importlib.metadata import PackageNotFoundError, distribution, distributions
+from importlib.metadata import PackageNotFoundError, distribution
 from packaging.requirements import Requirement
 
 def is_lacking(required):
@@ -113,10 +113,10 @@ def _make(folder: Path, overlay: Overlay) -> None:
         _python(overlay, "-m", "venv", "--without-pip", str(unfinished))
         python = str(unfinished / PYTHON)
         _python(overlay, *PIP, "--python", python, *INSTALL, *overlay.packages)
-        lines = [f"import site; site.addsitedir({site!r})" for site in _answer(overlay.base, SITES)]
-        Path(_answer(python, SITES)[0], "seqsum-base.pth").write_text("\n".join(lines), "utf-8")
+        lines = [f"import site; site.addsitedir({site!r})" for site in _answer(overlay, overlay.base, SITES)]
+        Path(_answer(overlay, python, SITES)[0], "seqsum-base.pth").write_text("\n".join(lines), "utf-8")
         new = list(packages_of(f"a@{overlay}"))
-        while lacking := _answer(python, LACKING, *new):
+        while lacking := _answer(overlay, python, LACKING, *new):
             _python(overlay, *PIP, "--python", python, *INSTALL, *lacking)
             new = [re.split(r"[^\w.-]", each)[0] for each in lacking]
         (unfinished / DESCRIPTION).write_text(overlay.model_dump_json(), "utf-8")
@@ -133,10 +133,9 @@ def _make(folder: Path, overlay: Overlay) -> None:
             shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _answer(python: str, code: str, *arguments: str) -> list[str]:
+def _answer(overlay: Overlay, python: str, code: str, *arguments: str) -> list[str]:
     """Return the list that an interpreter prints in its last line."""
-    printed = subprocess.check_output([python, "-c", code, *arguments], text=True, env=_variables())
-    answer: list[str] = json.loads(printed.splitlines()[-1])
+    answer: list[str] = json.loads(_call(overlay, python, "-c", code, *arguments).splitlines()[-1])
     return answer
 
 
@@ -145,8 +144,13 @@ def _variables() -> dict[str, str]:
 
 
 def _python(overlay: Overlay, *arguments: str) -> str:
-    """Return what the base's interpreter prints; a UserError in one line if it fails."""
-    answer = subprocess.run([overlay.base, *arguments], capture_output=True, text=True, env=_variables())
+    """Return what the base's interpreter prints: see `_call`."""
+    return _call(overlay, overlay.base, *arguments)
+
+
+def _call(overlay: Overlay, *command: str) -> str:
+    """Return what a command prints; a UserError in one line if it fails."""
+    answer = subprocess.run(command, capture_output=True, text=True, env=_variables())
     if answer.returncode:
         raise UserError(_problem(overlay, answer.stderr + answer.stdout))
     return answer.stdout

@@ -171,8 +171,8 @@ class Speed(Frozen):
         peak_rss_bytes: most memory the process held during the training, libraries included.
         peak_device_bytes: most memory held on the GPU, or None.
         execution_path: None in records of protocol 1.
-        python_calls: of Python functions in a steady epoch, on the main thread, an exact count; of the first process of
-            a cell, None of others and in older records.
+        python_calls: of Python functions outside the standard library in a steady epoch, on the main thread, an exact
+            count; of the first process of a cell, None of others and in older records.
         compute_dtype: what the layers with weights compute in, read from the model; None for a ceiling, and not known
             in older records.
         node: of the cluster that measured it, or None.
