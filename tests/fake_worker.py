@@ -2,7 +2,8 @@
 
 It speaks the real protocol through the real `bench.worker`; only Keras is played. Its behaviour is baked into the
 interpreter's script: "crashes at 12" crashes at length 12 only, "crashes in its second turn" in the second turn, and
-"segfaults in turn" when that phase begins, once: the next worker is a good one; "takes 1.4" has longer epochs.
+"segfaults in turn" when that phase begins, once: the next worker is a good one; "takes 1.4" has longer epochs and
+"learns 1.4" larger errors.
 """
 
 import math
@@ -10,6 +11,7 @@ import os
 import random
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -225,10 +227,11 @@ def fake_speed(behaviour: str) -> Any:
 
 
 def fake_accuracy(behaviour: str) -> Any:
-    """Play the trainings: each takes no time, except where it misbehaves."""
+    """Play the trainings: each takes no time, except where it misbehaves; seeds differ in their errors."""
     from bench.records.schema import Accuracy
     from seqsum_core.metrics import Errors
 
+    factor = float(behaviour.removeprefix("learns ")) if behaviour.startswith("learns ") else 1.0
     test = Errors(rows=200, error=0.2, mae=0.3, right_rate=0.8)
     result: dict[str, Any] = {
         "patience": 0,
@@ -249,7 +252,12 @@ def fake_accuracy(behaviour: str) -> Any:
         misbehave(behaviour, group.cell.length)
         report("fit")
         start = {} if starts is None or ":" not in group.cell.model else {"start": "shared", "start_hash": "0"}
-        return [Accuracy(cell=group.cell, seed=seed, **(result | start)) for seed in group.seeds]
+        records = []
+        for seed in group.seeds:
+            noise = math.exp(random.Random(f"{group.cell} {seed}").gauss(0, 0.01)) if factor != 1 else 1.0
+            judged = {"test": replace(test, error=0.2 * factor * noise)}
+            records.append(Accuracy(cell=group.cell, seed=seed, **(result | start | judged)))
+        return records
 
     def replay_run(dtype: Any, *, case: Any, file: Any, report: Any) -> Any:
         """Play a replay that retraces its reference exactly, except where it must not."""

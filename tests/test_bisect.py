@@ -105,6 +105,16 @@ def test_exact_count(bisect: Searching, factor: float, code: int) -> None:
     assert (found["first_bad"] == "keras==1.7") == (code == 0)
 
 
+def test_accuracy(bisect: Searching) -> None:
+    """Larger errors from one version on, seed by seed; only the good end is trained beside a candidate."""
+    answer = bisect(lambda version: f"learns {1.3 if Version(version) >= Version('1.7') else 1}", "--quantity=accuracy")
+    found = json.loads(answer.out)
+    assert answer.code == 0, answer.err
+    assert found["first_bad"] == "keras==1.7" and found["step"]["processes"] == 10
+    assert found["step"]["low"] < 1.3 < found["step"]["high"]
+    assert bisect(lambda _: "learns 1", "--quantity=accuracy", good="1.1").code == 3
+
+
 @pytest.mark.parametrize(
     ("behaviour", "quantity", "words"),
     [
@@ -139,11 +149,11 @@ def test_version_that_cannot_be_imported(bisect: Searching) -> None:
         ("--good keras=1 --bad keras==2", "`--good` must be PACKAGE==VERSION. Received: 'keras=1'."),
         (
             "--good keras==1 --bad keras==2 --quantity path --rounds 3",
-            "`--rounds` is for what varies. Received: --quantity",
+            "`--rounds` is for times. Received: --quantity path, which is exact. Leave it out.",
         ),
         (
-            "--good keras==1 --bad keras==2 --quantity calls --budget 9",
-            "`--budget` is for what varies. Received: --quan",
+            "--good keras==1 --bad keras==2 --quantity accuracy --budget 9",
+            "`--budget` is for times. Received: --quantity accuracy, which takes 10 seeds. Leave it out.",
         ),
         ("--good keras==1 --bad keras==2 --length 4 --length 5", "`bisect` searches on one backend, model and length."),
     ],

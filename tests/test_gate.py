@@ -10,6 +10,7 @@ from calling import Caller
 from factories import make_accuracy, make_cell, make_errors, make_processes, make_sweep, select_all
 from watched import play_versions
 
+import bench
 from bench.analysis import gate
 from bench.analysis.select import Selection
 from bench.analysis.statistics import anytime_p_values, processes_for, smallest_effect
@@ -18,6 +19,7 @@ from bench.output.doctor import sensitivity_line
 from bench.output.numbers import number
 from bench.output.tables.watch import gate_lines
 from bench.plan.gate import QUANTITIES, parse_gate
+from bench.records.store import load_runs
 
 NEW = "torch@keras==9.0"
 NOISE: list[float] = np.exp(np.random.default_rng(0).normal(0, 0.01, 9)).tolist()
@@ -40,14 +42,14 @@ def compared(factor: float, *gates: str, seconds: Sequence[float] = NOISE, **fie
 )
 def test_verdicts(factor: float, verdict: str, code: int) -> None:
     selection = compared(factor)
-    assert list(gate.judge(selection.frames.turns, selection.header.sweep)["verdict"]) == [verdict]
+    assert list(gate.judge(selection.frames, selection.header.sweep)["verdict"]) == [verdict]
     found, lines = gate_lines(selection)
     assert found == code and lines[0] == f"Gate slower:5%: 1 {verdict}."
 
 
 def test_other_quantities() -> None:
     selection = compared(1.0, "memory:5%", "validation:5%", "path", peak_rss_bytes=600 * 2**20)
-    figures = gate.judge(selection.frames.turns, selection.header.sweep).set_index("gate")
+    figures = gate.judge(selection.frames, selection.header.sweep).set_index("gate")
     assert figures["verdict"].to_dict() == {"memory:5%": "more", "validation:5%": "within", "path": "within"}
     assert figures.loc["memory:5%", "ratio"] == pytest.approx(600 / 512)
     assert gate_lines(compared(1.0, "path")) == (0, ["Gate path: 1 within."])
@@ -56,7 +58,7 @@ def test_other_quantities() -> None:
 @pytest.mark.parametrize(("calls", "verdict"), [(1021, "more"), (1019, "within"), (500, "within")])
 def test_calls_need_one_process(calls: int, verdict: str) -> None:
     selection = compared(1.0, "calls:2%", seconds=[1.0], python_calls=calls)
-    assert list(gate.judge(selection.frames.turns, selection.header.sweep)["verdict"]) == [verdict]
+    assert list(gate.judge(selection.frames, selection.header.sweep)["verdict"]) == [verdict]
     assert gate_lines(selection) == ({"more": 1, "within": 0}[verdict], [f"Gate calls:2%: 1 {verdict}."])
 
 
@@ -71,9 +73,9 @@ def test_calls_need_one_process(calls: int, verdict: str) -> None:
 )
 @pytest.mark.parametrize("new", [NEW, "torch@another"])
 def test_accuracy(factors: list[float], verdict: str, code: int, new: str) -> None:
-    """Of pairs of seeds; the first environment of a backend is the one to compare with, whatever the names."""
+    """By pairs of seeds; the first environment of a backend is the one to compare with, whatever the names."""
     errors = [1.0, 1.1, 0.9, 1.2, 1.0, 0.8]
-    timing = {"gates": [parse_gate("accuracy", "--gate", QUANTITIES).model_dump()]}
+    timing = {"gates": [parse_gate("accuracy:10%", "--gate", QUANTITIES).model_dump()]}
     for first, second in (("torch", new), (new, "torch")):
         sweep = make_sweep(backends=(first, second), models=("lstm",), lengths=(12,), seeds=6, timing=timing)
         trainings = [
@@ -82,7 +84,7 @@ def test_accuracy(factors: list[float], verdict: str, code: int, new: str) -> No
             for seed, error in enumerate(np.multiply(errors, scale).tolist())
         ]
         selection = select_all(*trainings, sweep=sweep)
-        assert gate_lines(selection) == (code, [f"Gate accuracy: 1 {verdict}."])
+        assert gate_lines(selection) == (code, [f"Gate accuracy:10%: 1 {verdict}."])
     code, lines = gate_lines(select_all(*trainings[:6], sweep=sweep))
     assert code == 3 and "has no figures" in lines[1]
 
@@ -93,9 +95,9 @@ def test_what_is_missing_is_undecided() -> None:
     assert code == 3 and lines[1].startswith(f"Undecided: {NEW} lstm 12 has no figures")
 
 
-@pytest.mark.parametrize("text", ["slower", "epoch:5%", "path:5%", "memory", "accuracy:1%", "slower:5"])
+@pytest.mark.parametrize("text", ["slower", "epoch:5%", "path:5%", "memory", "accuracy", "slower:5"])
 def test_wrong_gates(text: str) -> None:
-    with pytest.raises(UserError, match=r"`--gate` must be slower:SHARE%, .*path, accuracy\. Received: "):
+    with pytest.raises(UserError, match=r"`--gate` must be slower:SHARE%, .*accuracy:SHARE%, path\. Received: "):
         parse_gate(text, "--gate", QUANTITIES)
 
 
@@ -169,6 +171,31 @@ def test_run(
     answer = seqsum(*ARGUMENTS, "--processes", "3", "--budget", "60", "--results", tmp_path / "results")
     assert answer.code == code and words in answer.err, answer.err
     assert ("Length 4 is undecided: process 4" in answer.err) == (behaviour != "dies at import")
+
+
+@pytest.mark.usefixtures("own_lock")
+@pytest.mark.parametrize(("factor", "code", "verdict"), [(1.3, 1, "worse"), (1, 0, "within"), (0.5, 0, "within")])
+def test_run_judges_accuracy(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    factor: float,
+    code: int,
+    verdict: str,
+) -> None:
+    """A version is trained from the same seeds, each alone, by the layers that may be what differs."""
+    play_versions(monkeypatch, tmp_path, lambda _: f"learns {factor}")
+    monkeypatch.chdir(tmp_path)
+    arguments = [*ARGUMENTS[:5], "--length", "4", "--rounds", "1", "--processes", "1", *ARGUMENTS[-6:-2]]
+    seqsum = Caller(monkeypatch, capsys)
+    answer = seqsum(*arguments, "--gate", "accuracy:10%", "--seeds", "8")
+    assert answer.code == code and f"Gate accuracy:10%: 1 {verdict}." in answer.err, answer.err
+    trained = bench.load("results", kind="trainings")
+    assert trained.groupby("environment")["seed"].nunique().to_dict() == {"torch": 8, NEW: 8}
+    (run,) = load_runs(Path("results"))[0]
+    assert all(len(group.seeds) == 1 for group in run.header.sweep.accuracy_groups())
+    answer = seqsum(*arguments, "--gate", "accuracy:10%", "--seeds", "3")
+    assert answer.code == 2 and "`--gate accuracy` needs 5 seeds. Received: 3." in answer.err
 
 
 def test_nothing_to_judge(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

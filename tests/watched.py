@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from fake_worker import check_in, fake_python, fake_speed
+from fake_worker import check_in, fake_accuracy, fake_python, fake_speed
 
 import bench.worker
 from bench.measure.worker_process import R, WorkerProcess
@@ -35,13 +35,14 @@ class PlayedClock(datetime):
 
 
 class PlayedWorker(WorkerProcess):
-    """A worker that answers in the coordinator's process, for speed trials in which its own is not the point."""
+    """A worker that answers in the coordinator's process, for trials in which its own is not the point."""
 
     alive = True
 
     def __init__(self, python: str, **start: Any) -> None:
         self._behaviour, self._start, self.phase = Path(python).name.removeprefix("python-"), start, "import"
-        self._server, self._speed = Server(StringIO(), process_start_s=0.1, import_s=0.01), fake_speed(self._behaviour)
+        self._server = Server(StringIO(), process_start_s=0.1, import_s=0.01)
+        self._played = {"speed": fake_speed(self._behaviour), "accuracy": fake_accuracy(self._behaviour)}
 
     def ready(self) -> Worker:
         try:
@@ -51,7 +52,7 @@ class PlayedWorker(WorkerProcess):
         return super().ready()
 
     def ask(self, request: Request, reply_type: type[R]) -> R:
-        with patch.object(bench.worker, "speed", self._speed, create=True):
+        with patch.multiple(bench.worker, create=True, **self._played):
             self._answer = self._server.reply(request)
         return self._reply(reply_type)
 

@@ -149,6 +149,21 @@ def paired(trainings: pd.DataFrame) -> pd.DataFrame:
     return trainings[trainings["start"] != "keras"]
 
 
+def seed_ratios(trainings: pd.DataFrame, second: str) -> pd.DataFrame:
+    """Return a row for each seed of each cell that the same cell of an environment has, too, trained longest.
+
+    Returns:
+        run, the cell's columns, process (the seed), log_ratio: the logarithm of the test error / that of `second`.
+    """
+    names = ["run", *CELL, "seed", "start_hash"]
+    errors = paired(longest(trainings))[[*names, "test_error"]]
+    is_second = errors["environment"] == second
+    on = [name for name in names if name != "environment"]
+    pairs = errors[~is_second].merge(errors[is_second].drop(columns="environment"), on=on, suffixes=SIDES)
+    logs = np.log(pairs["test_error_first"]) - np.log(pairs["test_error_second"])
+    return pairs[["run", *CELL]].assign(process=pairs["seed"], log_ratio=logs)
+
+
 def contrasts(trainings: pd.DataFrame, by: Literal["environment", "model"]) -> pd.DataFrame:
     """Compare every two environments or models seed by seed, where all else is equal.
 

@@ -1,8 +1,10 @@
 """Is an environment slower than a gate allows, or less accurate?
 
 Times and bytes are judged while a run grows, with an error that holds at every look. Calls and paths are no matter of
-chance. Accuracy is judged once, by pairs of seeds.
+chance. Accuracy is judged by pairs of seeds, which do not grow.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,11 +16,11 @@ from bench.frozen import Frozen
 from bench.plan.cells import backend_of
 from bench.plan.gate import Gate
 from bench.plan.sweep import Sweep
-from bench.records.frame import CELL, Frames
+from bench.records.frame import Frames
 
 NOTABLE = 0.05
 """The share for which a run says how many processes would find it."""
-BEYOND = {"memory": "more", "calls": "more", "path": "changed"}
+BEYOND = {"memory": "more", "calls": "more", "accuracy": "worse", "path": "changed"}
 """What a verdict calls a cell that a gate does not let through; "slower" where nothing else is said."""
 OF_RATIO = ["processes", *RATIO, "level", "spread", "limit"]
 
@@ -32,26 +34,29 @@ def pairs_of(sweep: Sweep) -> dict[str, str]:
     return {environment: first[backend_of(environment)] for environment in judged}
 
 
-def judge_all(frames: Frames, sweep: Sweep) -> pd.DataFrame:
-    """Judge the environments of a run by all of its gates: what `add_power` returns, then `judge_accuracy`."""
-    parts = [add_power(judge(frames.turns, sweep)), judge_accuracy(frames.trainings, sweep)]
-    return pd.concat(parts, ignore_index=True)
+def judge(frames: Frames, sweep: Sweep) -> pd.DataFrame:
+    """Judge the environments of a run by its gates.
 
-
-def judge(turns: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
-    """Judge the environments of a run by its gates but that of accuracy.
-
-    The chance that any verdict of a run is wrong is the error of its gates, 5 %, however often it is judged meanwhile.
+    The chance that any verdict on a quantity of timed processes is wrong is the error of its gates, 5 %, however often
+    the run is judged meanwhile; that of any wrong verdict on accuracy is as large.
 
     Returns:
-        gate, quantity, `KEY`, second (the environment that it is compared with), processes, ratio with its interval
-        and range, spread (of its logarithms), limit, p_value (anytime valid, of the ratio being the limit; 0 of what is
-        exact), verdict: "slower" ("more", "changed") beyond the limit, "within", or "undecided".
+        gate, quantity, `KEY`, second (the environment that it is compared with), processes (of accuracy: seeds), ratio
+        with its interval and range, spread (of its logarithms), limit, p_value (anytime valid, of the ratio being the
+        limit; 0 of what is exact), verdict: "slower" ("more", "worse", "changed") beyond the limit, "within", or
+        "undecided".
     """
-    gates = [gate for gate in sweep.timing.gates if gate.quantity != "accuracy"]
-    if not gates:
-        return pd.DataFrame(columns=["gate", "quantity", *speed.KEY, "verdict", *OF_RATIO])
-    figures = pd.concat([_compare(turns, gate, sweep) for gate in gates], ignore_index=True)
+    columns = ["gate", "quantity", *speed.KEY, "second", "verdict", *OF_RATIO]
+    parts = [pd.DataFrame(columns=columns)]
+    for is_trained in (False, True):
+        gates = [gate for gate in sweep.timing.gates if (gate.quantity == "accuracy") == is_trained]
+        if gates:
+            parts.append(_judge(frames, sweep, gates))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
+def _judge(frames: Frames, sweep: Sweep, gates: Sequence[Gate]) -> pd.DataFrame:
+    figures = pd.concat([_compare(frames, gate, sweep) for gate in gates], ignore_index=True)
     figures = figures.reindex(columns=figures.columns.union(OF_RATIO, sort=False))  # a path has none of them
     decided = holm(figures["p_value"]) < figures["error"]
     beyond = figures["quantity"].map(BEYOND).fillna("slower")
@@ -64,7 +69,8 @@ def add_power(figures: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The same, and found (the least ratio that 80 % of such runs would show to be beyond the limit) and needed
-        (processes after which 80 % would show an unchanged cell to be within; NaN: more than 200, or the limit is 1).
+        (processes, or seeds, after which 80 % would show an unchanged cell to be within; NaN: more than 200, or the
+        limit is 1).
     """
     known = figures[~figures["quantity"].isin(speed.EXACT)]
     effects = known["processes"].map(lambda count: smallest_effect(int(count), len(known))) * known["spread"]
@@ -73,20 +79,24 @@ def add_power(figures: pd.DataFrame) -> pd.DataFrame:
     return figures.assign(found=known["limit"] * np.exp(effects), needed=pd.Series(needed, known.index, float))
 
 
-def _compare(turns: pd.DataFrame, gate: Gate, sweep: Sweep) -> pd.DataFrame:
+def _compare(frames: Frames, gate: Gate, sweep: Sweep) -> pd.DataFrame:
     parts = []
     for environment, second in pairs_of(sweep).items():
-        both = turns[turns["environment"].isin([environment, second])]
-        compare = _compare_paths if gate.quantity == "path" else _compare_ratios
-        parts.append(
-            compare(both, gate, second).assign(gate=str(gate), quantity=gate.quantity, second=second, error=gate.error)
-        )
+        measured = frames.trainings if gate.quantity == "accuracy" else frames.turns
+        both = measured[measured["environment"].isin([environment, second])]
+        if gate.quantity == "path":
+            figures = _compare_paths(both, second)
+        elif gate.quantity == "accuracy":
+            figures = _compare_ratios(accuracy.seed_ratios(both, second), gate)
+        else:
+            figures = _compare_ratios(speed.process_ratios(speed.turns_of(both, gate.quantity), second), gate)
+        parts.append(figures.assign(gate=str(gate), quantity=gate.quantity, second=second, error=gate.error))
     return pd.concat(parts, ignore_index=True)
 
 
-def _compare_ratios(turns: pd.DataFrame, gate: Gate, second: str) -> pd.DataFrame:
-    logs = speed.process_ratios(speed.turns_of(turns, gate.quantity), second).dropna(subset="log_ratio")
-    logs["beyond"] = logs["log_ratio"] - np.log1p(gate.share)
+def _compare_ratios(logs: pd.DataFrame, gate: Gate) -> pd.DataFrame:
+    logs = logs.dropna(subset="log_ratio")
+    logs = logs.assign(beyond=logs["log_ratio"] - np.log1p(gate.share))
     samples = logs.groupby(speed.KEY, sort=False)["beyond"].agg(["median", "std", list]).reset_index()
     figures = medians(logs, speed.KEY, "log_ratio").merge(samples, on=speed.KEY).rename(columns={"std": "spread"})
     for name in RATIO:
@@ -95,8 +105,7 @@ def _compare_ratios(turns: pd.DataFrame, gate: Gate, second: str) -> pd.DataFram
     return figures.assign(limit=1 + gate.share, p_value=0.0 if gate.quantity in speed.EXACT else p_values)
 
 
-def _compare_paths(turns: pd.DataFrame, gate: Gate, second: str) -> pd.DataFrame:
-    """Compare execution paths."""
+def _compare_paths(turns: pd.DataFrame, second: str) -> pd.DataFrame:
     paths = speed.execution_paths(turns)
     on = [name for name in speed.KEY if name != "environment"]
     both = paths[paths["environment"] != second].merge(paths[paths["environment"] == second], on=on)
@@ -105,34 +114,10 @@ def _compare_paths(turns: pd.DataFrame, gate: Gate, second: str) -> pd.DataFrame
     return both.assign(median=changed, p_value=0.0, path=both["path_y"] + " -> " + both["path_x"])
 
 
-def judge_accuracy(trainings: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
-    """Judge the longest trainings of environments by the verdicts of `accuracy.contrasts`.
-
-    Returns:
-        gate, quantity, `KEY` without run, second, ratio of test errors with its interval, and verdict: "worse" is shown
-        to differ and has larger errors or fewer right rows, "within" is shown to be equal or better.
-    """
-    pairs = pairs_of(sweep)
-    columns = ["gate", "quantity", *CELL, "second", "ratio", "ratio_low", "ratio_high", "verdict"]
-    if not any(gate.quantity == "accuracy" for gate in sweep.timing.gates):
-        return pd.DataFrame(columns=columns)
-    longest = accuracy.longest(trainings)
-    places = longest["environment"].map(lambda name: f"{name in pairs:d}{name}")  # contrasts are later / earlier name
-    rows = accuracy.contrasts(longest.assign(environment=places), by="environment")
-    rows["environment"], rows["second"] = rows["first"].str[1:], rows["second"].str[1:]
-    rows = rows[rows["environment"].map(pairs) == rows["second"]]
-    rows = rows.rename(columns=lambda name: name.removeprefix("error_"))
-    is_worse = (rows["verdict"] == "different") & ((rows["ratio"] > 1) | (rows["right_difference"] < 0))
-    verdict = (
-        rows["verdict"].map({"equal": "within", "open": "undecided", "different": "within"}).mask(is_worse, "worse")
-    )
-    return rows.assign(gate="accuracy", quantity="accuracy", verdict=verdict)[columns]
-
-
-def open_places(turns: pd.DataFrame, sweep: Sweep) -> set[tuple[str, int]]:
-    """Return the models and lengths of which a cell is undecided; of what has no figures, none."""
-    figures = judge(turns, sweep)
-    undecided = figures[figures["verdict"] == "undecided"]
+def open_places(frames: Frames, sweep: Sweep) -> set[tuple[str, int]]:
+    """Return the models and lengths of which a timed cell is undecided; of what has no figures, none."""
+    figures = judge(frames, sweep)
+    undecided = figures[(figures["verdict"] == "undecided") & (figures["quantity"] != "accuracy")]
     return set(zip(undecided["model"], undecided["length"].astype(int), strict=True))
 
 

@@ -112,7 +112,7 @@ def run(
         how(
             metavar="slower:SHARE%",
             help="Judge environments by the first one of their backend; exit 1 if slower, 3 if undecided. Also "
-            "first-epoch:, validation:, memory:, calls:SHARE%, path, accuracy.",
+            "first-epoch:, validation:, memory:, calls:, accuracy:SHARE%, path.",
         ),
     ] = [],
     budget: Annotated[
@@ -182,10 +182,10 @@ def _given(**fields: Any) -> dict[str, Any]:
 
 
 def check_gates(sweep: Sweep) -> None:
-    """Raise `UserError` if a sweep has gates and no environment to judge, or no seeds to judge accuracy by."""
+    """Raise `UserError` if a sweep has gates and no environment to judge, or too few seeds to judge accuracy by."""
     from bench.analysis.statistics import LEAST_SEEDS
 
-    if sweep.seeds < LEAST_SEEDS and any(gate.quantity == "accuracy" for gate in sweep.timing.gates):
+    if sweep.seeds < LEAST_SEEDS and sweep.judges_accuracy:
         raise UserError(f"`--gate accuracy` needs {LEAST_SEEDS} seeds. Received: {sweep.seeds}. Add --seeds 20.")
     if sweep.timing.gates and len({*map(backend_of, sweep.backends)}) == len({*sweep.backends}):
         raise UserError(

@@ -160,11 +160,10 @@ def bisect(
     Each candidate takes turns with both ends until it is decided. Example: seqsum bisect --backend torch
     --model lstm --length 50 --good keras==3.9.2 --bad keras==3.12.0 --nightly
     """
-    from bench.analysis.speed import EXACT
     from bench.measure.progress import Progress
     from bench.output import bisect as output
     from bench.output.files import check_target
-    from bench.watch.bisect import Searcher
+    from bench.watch.bisect import SEEDS, TIMELESS, Searcher
     from bench.watch.bisect import bisect as search
     from bench.watch.changes import find_changes
     from bench.watch.versions import parse_requirement
@@ -177,13 +176,15 @@ def bisect(
     if package != name:
         raise UserError(f"`--good` and `--bad` must be of one package. Received: {package} and {name}. Name it twice.")
     sure = {"processes": processes, "rounds": rounds, "budget_s": budget}
-    if quantity in EXACT and (given := [name for name, value in sure.items() if value is not None]):
-        option = f"--{given[0].removesuffix('_s')}"
-        raise UserError(
-            f"`{option}` is for what varies. Received: --quantity {quantity}, which is exact. Leave it out."
+    if quantity in TIMELESS and (given := [name for name, value in sure.items() if value is not None]):
+        option, why = (
+            f"--{given[0].removesuffix('_s')}",
+            f"takes {SEEDS} seeds" if quantity == "accuracy" else "is exact",
         )
+        raise UserError(f"`{option}` is for times. Received: --quantity {quantity}, which {why}. Leave it out.")
     timing = {name: SURE[name] if value is None else value for name, value in sure.items()} | {"control": "none"}
     sweep = plan_versions(backend, model, length, device, **timing)
+    sweep = sweep.model_copy(update={"seeds": SEEDS if quantity == "accuracy" else 0})
     progress = Progress(errors)
     pythons = parse_pythons(python)
     command = typed_command("seqsum")

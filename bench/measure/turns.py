@@ -91,7 +91,7 @@ def _open_blocks(header: Header, blocks: list[list[Cell]], writer: RunWriter) ->
     """Return the blocks with an interval that is too wide, or with a cell that the gates leave undecided."""
     sweep = header.sweep
     precision = sweep.timing.precision
-    places = open_places(_turns(header, writer.records), sweep) if sweep.timing.gates else set()
+    places = open_places(Frames([Run(header, tuple(writer.records))]), sweep) if sweep.timing.gates else set()
     return [
         block
         for block in blocks

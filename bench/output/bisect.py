@@ -16,7 +16,7 @@ from bench.output.files import write_atomically
 from bench.output.formats import print_text
 from bench.output.numbers import interval, number, visible
 from bench.output.tables.table import Column, Table, texts, with_interval
-from bench.watch.bisect import Bisection, Ratio
+from bench.watch.bisect import TIMELESS, Bisection, Ratio
 from bench.watch.changes import Change
 
 Found = tuple[Bisection, Sequence[Change]]
@@ -42,7 +42,7 @@ def print_bisection(found: Found, console: Console) -> None:
     columns = [
         Column("version", "version", kind="axis"),
         with_interval("ratio", "ratio", level=0.95),
-        Column("processes", "processes", kind="count"),
+        Column("processes", _sample(bisection), kind="count"),
         *texts("side"),
     ]
     if len(rows):
@@ -57,18 +57,20 @@ def print_bisection(found: Found, console: Console) -> None:
 def answer(bisection: Bisection) -> list[str]:
     """Say in sentences what was found."""
     good, bad, what = bisection.last_good, bisection.first_bad, bisection.quantity
-    write = partial(_ratio, is_exact=what in EXACT)
+    write = partial(_ratio, sample="" if what in EXACT else _sample(bisection))
+    go_on = [] if what in TIMELESS else ["To go on: the same command again."]
     if bisection.verdict == "no difference":
         return [
             f"No difference is shown. {what.capitalize()} of {bad} / that of {good}: {write(bisection.ends)}.",
-            "To go on: the same command again.",
+            *go_on,
         ]
     if bisection.verdict == "undecided":
         left = say_count(bisection.between, "version")
         tried = bisection.candidates[-1]
         return [
             f"Undecided: {tried.requirement} lies on neither side for sure: {write(tried.ratio)}. The change came "
-            f"after {good}, at the latest in {bad}; {left} between them are open. To go on: the same command again."
+            f"after {good}, at the latest in {bad}; {left} between them are open.",
+            *go_on,
         ]
     assert bisection.step is not None
     lines = [f"First version: {bad}. {what.capitalize()} / that of {good}: {write(bisection.step)}."]
@@ -82,13 +84,17 @@ def answer(bisection: Bisection) -> list[str]:
     return lines
 
 
-def _ratio(ratio: Ratio, *, is_exact: bool) -> str:
+def _sample(bisection: Bisection) -> str:
+    return "seeds" if bisection.quantity == "accuracy" else "processes"
+
+
+def _ratio(ratio: Ratio, *, sample: str) -> str:
     if ratio.path:
         return ratio.path
-    if is_exact:
+    if not sample:
         return f"{number(ratio.ratio)}, an exact count"
     ends = interval(ratio.low, ratio.high)
-    return f"{number(ratio.ratio)} ({ends or 'no interval'}; fresh processes: {ratio.processes})"
+    return f"{number(ratio.ratio)} ({ends or 'no interval'}; {sample}: {ratio.processes})"
 
 
 def _print_changes(changes: Sequence[Change], console: Console) -> None:

@@ -103,7 +103,7 @@ class Cell(Frozen):
 
     @property
     def is_default_installation(self) -> bool:
-        """Tell whether its environment is the first one of its backend; the others are timed only."""
+        """Tell whether its environment is the backend's own, with nothing exchanged and no other interpreter."""
         return "@" not in self.environment
 
     def __str__(self) -> str:
@@ -207,7 +207,13 @@ class Group(Frozen):
 
     def split(self) -> list["Group"]:
         """Return groups of seeds that are trained at once."""
-        size = self.at_once
+        return self._parts(self.at_once)
+
+    def alone(self) -> list["Group"]:
+        """Return a group for each seed."""
+        return self._parts(1)
+
+    def _parts(self, size: int) -> list["Group"]:
         parts = [self.seeds[first : first + size] for first in range(0, len(self.seeds), size)]
         return [self.model_copy(update={"seeds": part}) for part in parts]
 

@@ -53,7 +53,8 @@ class Sweep(Settings):
     """All cells of a run.
 
     Args:
-        backends: environments: backends, or BACKEND@NAME for another installation, which is timed only.
+        backends: environments: backends, or BACKEND@NAME for another installation, which is trained for accuracy only
+            where a gate asks for it.
         seeds: trainings for accuracy of each cell; 0: time only.
         variant: how every cell is trained, unless an axis says otherwise.
         axes: variants that are timed beside each other; the first one is the baseline.
@@ -190,6 +191,11 @@ class Sweep(Settings):
             for trial in self.turns(block, process=process)
         ]
 
+    @property
+    def judges_accuracy(self) -> bool:
+        """Tell whether a gate compares what environments learn."""
+        return any(gate.quantity == "accuracy" for gate in self.timing.gates)
+
     def trained_cells(self) -> list[Cell]:
         """Return the cells that are trained for accuracy, the long ones first; not timed, so with one thread."""
         if not self.seeds:
@@ -198,16 +204,20 @@ class Sweep(Settings):
             cell.model_copy(update={"threads": 1, "variant": variant})
             for cell in reversed(self.cells())
             for variant in reversed(self.trained_variants)
-            if cell.is_default_installation
+            if cell.is_default_installation or self.judges_accuracy
         )
         return list(dict.fromkeys(cells))
 
     def accuracy_groups(self) -> list[Group]:
-        """Return the accuracy trials by the seeds that are trained as one model, the long ones first."""
+        """Return the accuracy trials by the seeds that are trained as one model, the long ones first.
+
+        Where a gate compares environments each seed is trained alone, by Keras' own layers, which may be what differs.
+        """
         groups: list[Group] = []
         for cell in self.trained_cells():
             settings = self.settings.of(cell.variant)
-            groups += Group(cell=cell, seeds=tuple(range(self.seeds)), settings=settings).split()
+            group = Group(cell=cell, seeds=tuple(range(self.seeds)), settings=settings)
+            groups += group.alone() if self.judges_accuracy else group.split()
         return groups
 
     def accuracy_trials(self) -> list[Trial]:

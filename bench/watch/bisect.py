@@ -1,7 +1,8 @@
-"""Find the version that made a training slower, or faster: by halving, each candidate in turns with both ends.
+"""Find the version that made a training slower, or learn otherwise: by halving, each candidate beside the ends.
 
 A candidate belongs to the side of the good or the bad end on which its ratio to the good end lies: above or below the
-geometric mean of 1 and the ratio of the ends. It is measured until that is decided (`bench.analysis.gate`).
+geometric mean of 1 and the ratio of the ends. It is measured until that is decided (`bench.analysis.gate`), in turns
+with both ends; what does not depend on the hour, only the good end is measured beside.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,11 @@ PROFILE = "bisect"
 ERROR = 0.05
 """Chance that any candidate of a bisection is taken for one of the wrong side."""
 ONCE = {"processes": 1, "rounds": 1, "repeats": 0, "turn_epochs": 1, "turn_s": 0.0, "warmup_epochs": 1, "warmup_s": 0.0}
-"""The timing of versions that differ in something exact."""
+"""The timing of versions that are compared by something else."""
+TIMELESS = (*EXACT, "accuracy")
+"""What does not depend on the hour."""
+SEEDS = 10
+"""Trainings of each version whose accuracy is compared."""
 LEAST_PROCESSES = 6
 """Of the ends, and of the two versions that are found: enough for an interval."""
 
@@ -43,7 +48,7 @@ class Ratio(Frozen):
     Args:
         verdict: of the gate that judged it, or "not available".
         ratio: newer / older; None without figures. `low` and `high` are its interval, None with too few processes.
-        processes: it was measured in.
+        processes: it was measured in; of accuracy: seeds.
         path: the execution paths of both, if these differ and are compared.
         run: the name of the run.
     """
@@ -135,11 +140,11 @@ class Searcher:
         """Measure versions in turns until each is decided, and return the ratios of the others to the first one."""
         gate = Gate(quantity=self.quantity, share=share, error=error)
         timing = self.sweep.timing
-        enough = ONCE if self.quantity in EXACT else {"processes": max(timing.processes, least)}
+        enough = ONCE if self.quantity in TIMELESS else {"processes": max(timing.processes, least)}
         timing = timing.model_copy(update={"gates": (gate,), **enough})
         backends = tuple(map(self.environment, requirements))
         run = self._measure(self.sweep.model_copy(update={"backends": backends, "timing": timing}))
-        rows = {row.environment: row for row in judge(Frames([run]).turns, run.header.sweep).itertuples()}
+        rows = {row.environment: row for row in judge(Frames([run]), run.header.sweep).itertuples()}
         return [_ratio(rows.get(name), run.header.run) for name in backends[1:]]
 
     def _measure(self, sweep: Sweep) -> Run:
@@ -147,7 +152,7 @@ class Searcher:
         place: dict[str, Any] = {"executor": ThisMachine(self._pythons), "progress": self._progress}
         for run in self._runs_of(sweep):
             folder = self._results / run.header.run
-            undecided = is_unfinished(run) or open_places(Frames([run]).turns, sweep)
+            undecided = is_unfinished(run) or open_places(Frames([run]), sweep)
             if not undecided:
                 return run
             if can_go_on(run, folder):  # for another budget
@@ -285,11 +290,12 @@ class _Search:
 
     def _try(self, requirement: str, error: float) -> Candidate:
         good, bad = self._ends
-        ratio, of_bad = self._searcher.compare((good, requirement, bad), share=self._share, error=error)
+        names = (good, requirement) if self._searcher.quantity in TIMELESS else (good, requirement, bad)
+        ratio, *of_bad = self._searcher.compare(names, share=self._share, error=error)
         sides = {"within": "good" if self._is_slower else "bad", "undecided": "undecided"}
         beyond = "bad" if self._is_slower else "good"
         side = "not available" if ratio.verdict == "not available" else sides.get(ratio.verdict, beyond)
-        if side in ("good", "bad") and sides.get(of_bad.verdict, beyond) != "bad":
+        if side in ("good", "bad") and any(sides.get(end.verdict, beyond) != "bad" for end in of_bad):
             side = "undecided"  # the bad end itself is not what it was
         return Candidate.model_validate({"requirement": requirement, "side": side, "ratio": ratio})
 

@@ -9,7 +9,7 @@ import pandas as pd
 from bench.analysis.attribution import TOGETHER
 from bench.analysis.attribution import attribution as attribute
 from bench.analysis.compare import differences
-from bench.analysis.gate import judge_all, pairs_of
+from bench.analysis.gate import add_power, judge, pairs_of
 from bench.analysis.history import MARGIN, REST
 from bench.analysis.history import history as find_history
 from bench.analysis.levels import LEAST_RUNS
@@ -152,7 +152,7 @@ def gate(selection: Selection) -> Table:
     ]
     if not sweep.timing.gates or not pairs_of(sweep):
         return cell_table("gate", "Gate", pd.DataFrame(columns=["gate"]), columns)
-    frame = judge_all(selection.frames, sweep)
+    frame = add_power(judge(selection.frames, sweep))
     frame = frame.assign(found_share=(frame["found"] - 1).replace(np.inf, np.nan))
     if "path" in frame:
         frame["path"] = frame["path"].where(frame["verdict"] == "changed", "")
@@ -165,21 +165,21 @@ def gate(selection: Selection) -> Table:
         "unchanged code to be within.",
     ]
     if "accuracy" in set(frame["quantity"]):
-        notes.append("Accuracy: the ratio of test errors by pairs of seeds, and the verdict of accuracy-by-backend.")
+        notes.append("Accuracy: the ratio of test errors; its processes are seeds, and it has 5 % of its own.")
     return cell_table("gate", "Gate", frame, columns, *notes)
 
 
 def gate_lines(selection: Selection) -> tuple[int, list[str]]:
     """Return what a run exits with by its gates (0, 1 or 3), and the reasons in lines."""
     sweep = selection.header.sweep
-    frame = judge_all(selection.frames, sweep)
+    frame = add_power(judge(selection.frames, sweep))
     missing = _unjudged(selection, frame)
     verdicts = frame["verdict"].value_counts()
     counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
     gates = ", ".join(map(str, sweep.timing.gates))
     lines = [f"Gate {gates}: {counts or 'nothing was measured'}."]
     lines += [f"Undecided: {name} has no figures beside its first environment; see failures." for name in missing]
-    if len(found := frame["found"].dropna()) and np.isfinite(worst := found.max()):
+    if len(found := frame.loc[frame["quantity"] != "accuracy", "found"].dropna()) and np.isfinite(worst := found.max()):
         needed = frame["needed"].max() if frame.loc[found.index, "needed"].notna().all() else None
         enough = f"{needed:.0f} processes" if needed else "more than 200 processes, if it can be shown"
         lines.append(
