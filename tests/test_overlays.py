@@ -89,6 +89,7 @@ def test_overlay(wheels: Path) -> None:
         wheel.unlink()
     assert overlay_python(sys.executable, {"keras": "91.1"}) == python
     assert [str(overlay) for overlay in list_overlays().values()] == ["keras==91.1"]
+    assert overlay_folder("another/bin/python", {"keras": "91.1"}) != Path(python).parents[1]
 
 
 def test_requirements_that_the_base_lacks(wheels: Path) -> None:
