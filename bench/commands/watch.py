@@ -29,8 +29,10 @@ from bench.plan.files import read_profile
 from bench.plan.gate import Quantity
 from bench.plan.sweep import Sweep
 
-SURE = {"processes": 5, "rounds": 2, "budget_s": 300.0}
+SURE = {"processes": 5, "rounds": 4, "budget_s": 300.0}
 """How sure a bisection is unless it is told."""
+SHORT = {"warmup_epochs": 1, "turn_epochs": 1}
+"""Turns of long epochs: a host changes its pace meanwhile, so that many short turns tell more than a few long ones."""
 GO_ON = "what was measured is kept. Go on: the same command again"
 History = Annotated[Path, where("--results", help="Folder of the runs of histories.")]
 Models = Annotated[list[str], what("--model", help="simple_rnn, lstm, gru or package.module:function.")]
@@ -182,7 +184,9 @@ def bisect(
             f"takes {SEEDS} seeds" if quantity == "accuracy" else "is exact",
         )
         raise UserError(f"`{option}` is for times. Received: --quantity {quantity}, which {why}. Leave it out.")
-    timing = {name: SURE[name] if value is None else value for name, value in sure.items()} | {"control": "none"}
+    timing = (
+        {name: SURE[name] if value is None else value for name, value in sure.items()} | SHORT | {"control": "none"}
+    )
     sweep = plan_versions(backend, model, length, device, **timing)
     sweep = sweep.model_copy(update={"seeds": SEEDS if quantity == "accuracy" else 0})
     progress = Progress(errors)

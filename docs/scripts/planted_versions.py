@@ -20,6 +20,8 @@ from bench.watch.versions import installed_versions
 
 COUNT = 10
 CELL = ("--backend=torch", "--model=simple_rnn", "--length=12")
+ROUNDS = 8
+"""Of a process of the bisection: it takes ten seconds to start and one for a turn."""
 SLOWER = """
 
 def _slower(step):
@@ -65,7 +67,8 @@ def main(results: str, first_slow: str) -> int:
         variables = os.environ | {"PIP_FIND_LINKS": folder, "XDG_CACHE_HOME": str(Path(folder, "cache"))}
         equal = ",".join(f"90.{number}" for number in range(1, 6))
         history = ["history", *CELL, f"--versions=keras={equal}", "--processes=6", f"--results={results}/equal"]
-        bisect = ["bisect", *CELL, "--good=keras==90.1", f"--bad=keras==90.{COUNT}", f"--results={results}/slower"]
+        bisect = ["bisect", *CELL, "--good=keras==90.1", f"--bad=keras==90.{COUNT}", f"--rounds={ROUNDS}"]
+        bisect += [f"--results={results}/slower"]
         return max(subprocess.run(["seqsum", *words], env=variables).returncode for words in (history, bisect))
 
 
