@@ -166,6 +166,19 @@ def step(environment: str) -> str:
     raise LookupError(environment)
 
 
+def step_of_time(version: str) -> str:
+    """Return the step of a SimpleRNN's epoch on JAX from the version before, with its interval."""
+    (step,) = (
+        each
+        for each in histories("history-jax").loc[("jax", "simple_rnn", f"keras {version}"), "steps"]
+        if each[0] == "epoch"
+    )
+    return "{} ({} to {})".format(*map(number, step[1:]))
+
+
+BEFORE = "jax@keras-nightly==3.15.0.dev2026050804"
+
+
 def versus(folder: str, environment: str, second: str = "torch@keras==3.11.3") -> str:
     """Return the ratio of an epoch to that of another environment in the newest run of a folder, with its interval."""
     (run, *_) = reversed(load_runs(RESULTS / folder)[0])
@@ -253,6 +266,12 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
         ),
         lambda: f"in 3.11.3 is {in_turns('3.11.3')}, in 3.14.1 {in_turns('3.14.1')}",
         lambda: f"3.15 has {history_step('3.14.1', '3.15.1', 'jax')} times the calls of 3.14.1",
+        lambda: f"a SimpleRNN's epoch of 3.15.1 is {step_of_time('3.15.1')} times that of 3.14.1",
+        lambda: f"Its calls are {step('dev2026050905')} times those of the day before",
+        lambda: (
+            f"it brings the epoch to {versus('keras-file-jax', 'jax@mixed', BEFORE)} times the time; the version after "
+            f"takes {versus('keras-file-jax', BEFORE.replace('0804', '0905'), BEFORE)} times"
+        ),
         lambda: f"3.7 has {step('3.7.0.dev2024102503')} times the calls of 3.6",
         lambda: f"is {versus('bisect', 'torch@keras==3.12.0')} times that of 3.11.3",
         lambda: (

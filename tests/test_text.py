@@ -281,8 +281,10 @@ def test_wrong_names(selection: Any, names: list[str], options: dict[str, Any], 
 def test_provenance() -> None:
     """Where the figures are from, and what is doubtful about them."""
     loud = make_processes(seconds=[0.01] * 6, others_cpu_s=9.0)
-    lines = text.provenance(select_all(*loud, load_average=2.5, workers=(make_worker("torch@old", version="2.0"),)))
+    old, nightly = make_worker("torch@old", version="2.0"), make_worker("torch@keras-nightly==9.0.dev2026010104")
+    lines = text.provenance(select_all(*loud, load_average=2.5, workers=(make_worker("torch"), old, nightly)))
     assert lines[0] == "cpu: Test CPU, 2 cores, 8 GiB, Linux 6 x86_64"
-    assert "torch 2.0 (torch@old)" in lines[1]
+    assert "torch 2.0 (torch@old)" in lines[1] and "nightly" not in lines[1]
+    assert " torch 2.0, " in text.provenance(select_all(*loud, workers=(old,)))[1]  # the only one
     assert "disturbed 6 of 6 turns" in lines[3]
     assert "load 2.5" in lines[4]

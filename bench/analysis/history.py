@@ -23,7 +23,7 @@ from bench.analysis.statistics import (
     ratio_of_medians,
     zero_mean_p_values,
 )
-from bench.plan.cells import packages_of
+from bench.plan.cells import NIGHTLY, packages_of
 from bench.records.frame import CELL
 
 MARGIN = 0.03
@@ -40,9 +40,7 @@ def version_name(environment: str) -> str:
 
 def version_key(environment: str) -> tuple[Any, ...]:
     """Return what environments are sorted by: their packages' versions, a nightly one before the release it led to."""
-    return tuple(
-        (name.removesuffix("-nightly"), Version(version)) for name, version in packages_of(environment).items()
-    )
+    return tuple((name.removesuffix(NIGHTLY), Version(version)) for name, version in packages_of(environment).items())
 
 
 def process_logs(turns: pd.DataFrame) -> pd.DataFrame:

@@ -23,13 +23,11 @@ from bench.errors import UserError
 from bench.frozen import Frozen
 from bench.host import home_folder
 from bench.names import check_choice
-from bench.plan.cells import packages_of
+from bench.plan.cells import NIGHTLY, packages_of
 
 PYTHON = Path("Scripts", "python.exe") if os.name == "nt" else Path("bin", "python")
 DESCRIPTION = "seqsum.json"
 UNFINISHED = ".part-"
-MODULES = {"keras-nightly": "keras"}
-"""Packages that are imported under another name."""
 COMPANIONS = {"jax": "jaxlib"}
 """Packages of which a version works only with the same version of another one."""
 KNOWN = ("keras", "keras-nightly", "jax", "jaxlib", "torch", "tensorflow", "numpy", "scikit-learn", "scipy")
@@ -221,7 +219,7 @@ def known_versions(package: str, *, base: str) -> list[str]:
 def check_versions(environment: str, versions: Mapping[str, str]) -> None:
     """Raise `UserError` if the worker of an environment has imported other versions than its name says."""
     for package, wanted in packages_of(environment).items():
-        imported = versions.get(MODULES.get(package, package), "none").partition(" ")[0]
+        imported = versions.get(package.removesuffix(NIGHTLY), "none").partition(" ")[0]
         if imported == "none" or not SpecifierSet(f"=={wanted}").contains(imported, prereleases=True):
             raise UserError(
                 f"Environment {environment} must import {package} {wanted}. Received: {imported}. Take what comes "

@@ -18,7 +18,7 @@ from bench.output.formats import print_text, shown_columns, table_document, to_c
 from bench.output.numbers import interval, number, visible
 from bench.output.tables import TABLES
 from bench.output.tables.table import Table
-from bench.plan.cells import packages_of
+from bench.plan.cells import NIGHTLY, packages_of
 
 __all__ = ["interval", "number", "print_tables", "print_text", "provenance", "to_markdown"]
 
@@ -151,15 +151,16 @@ def provenance(selection: Selection) -> list[str]:
 def sources(selection: Selection) -> list[str]:
     """Name the machine, the versions and the runs; of further environments the versions that their names do not say."""
     header, machine, runs = selection.header, selection.header.machine, selection.runs
-    versions: dict[str, None] = {}
+    found: dict[str, dict[str, list[str]]] = {}
     for worker in sorted(selection.workers.values(), key=lambda worker: worker.environment):
-        further = worker.environment != worker.backend
-        for name in sorted({"keras", worker.backend} & worker.versions.keys()):
-            version = f"{name} {worker.versions[name]}"
-            if not further:
-                versions[version] = None
-            elif name not in packages_of(worker.environment) and version not in versions:
-                versions[f"{version} ({worker.environment})"] = None
+        exchanged = {name.removesuffix(NIGHTLY) for name in packages_of(worker.environment)}
+        for name in sorted({"keras", worker.backend} & worker.versions.keys() - exchanged):
+            found.setdefault(name, {}).setdefault(worker.versions[name], []).append(worker.environment)
+    versions = []
+    for name, environments in found.items():
+        for version, those in environments.items():
+            is_common = len(environments) == 1 or any("@" not in environment for environment in those)
+            versions.append(f"{name} {version}" + ("" if is_common else f" ({', '.join(those)})"))
     names = [run.header.run + (" (resumed)" if run.resumed else "") for run in runs]
     lines = [
         f"{header.sweep.device}: {machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 2**30:.0f} GiB, "

@@ -68,6 +68,10 @@ def check_environment(name: str) -> str:
 EnvironmentName = Annotated[str, AfterValidator(check_environment)]
 
 
+NIGHTLY = "-nightly"
+"""How the name of the package ends whose wheels are built every night."""
+
+
 def packages_of(environment: str) -> dict[str, str]:
     """Return the versions of the packages that an environment's name exchanges; none for any other name."""
     return dict(PACKAGE.findall(environment.partition("@")[2]))

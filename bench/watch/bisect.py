@@ -21,13 +21,13 @@ from bench.host import describe_machine
 from bench.measure.executor import ThisMachine
 from bench.measure.progress import Progress
 from bench.measure.run import resume_run, run_sweep
-from bench.plan.cells import Trial, packages_of
+from bench.plan.cells import NIGHTLY, Trial, packages_of
 from bench.plan.gate import Gate, Quantity
 from bench.plan.sweep import Sweep
 from bench.records.frame import Frames
 from bench.records.store import HEADER, Run, load_run, load_runs
 from bench.watch.history import COMPARED, can_go_on, is_unfinished
-from bench.watch.versions import NIGHTLY, base_of, day_of, installed_versions, nightlies, releases
+from bench.watch.versions import base_of, day_of, installed_versions, nightlies, releases
 
 PROFILE = "bisect"
 ERROR = 0.05

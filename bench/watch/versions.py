@@ -13,10 +13,8 @@ from bench.errors import UserError
 from bench.measure.environments import find_interpreter
 from bench.measure.overlays import KNOWN, known_versions
 from bench.names import choose_name
-from bench.plan.cells import parse_package
+from bench.plan.cells import NIGHTLY, parse_package
 
-NIGHTLY = "-nightly"
-"""How the name of the package ends whose wheels are built every night."""
 DAY = re.compile(r"\.dev(\d{4})(\d{2})(\d{2})\d*$")
 Every = Literal["daily", "weekly", "monthly"]
 INSTALLED = """

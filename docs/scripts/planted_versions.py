@@ -1,8 +1,8 @@
 """Does a history mark a step where nothing changed, and is a slow-down found that was put in?
 
 Makes ten copies of the newest Keras of the backend's environment, as versions 90.1 to 90.10 of it. From a version on
-PyTorch's training step waits for a tenth of its own time. A history compares five equal copies; a bisection searches
-the first slow one. Twenty minutes on a quiet machine:
+PyTorch's training step waits for a tenth of its own time. A history compares five equal copies; bisections search
+the first slow one by time and by calls, of which there is one more in a step. Half an hour on a quiet machine:
 
     python docs/scripts/planted_versions.py results/planted 8
 """
@@ -56,7 +56,7 @@ def copy_wheel(wheel: Path, version: str, *, is_slower: bool) -> None:
 
 
 def main(results: str, first_slow: str) -> int:
-    """Make the versions, measure both, and return the higher exit code."""
+    """Make the versions, measure them, and return the highest exit code."""
     base = find_interpreter("torch", device="cpu", pythons={})
     with tempfile.TemporaryDirectory() as folder:
         wheel = f"keras=={installed_versions(base, ['keras'])['keras']}"
@@ -67,9 +67,9 @@ def main(results: str, first_slow: str) -> int:
         variables = os.environ | {"PIP_FIND_LINKS": folder, "XDG_CACHE_HOME": str(Path(folder, "cache"))}
         equal = ",".join(f"90.{number}" for number in range(1, 6))
         history = ["history", *CELL, f"--versions=keras={equal}", "--processes=6", f"--results={results}/equal"]
-        bisect = ["bisect", *CELL, "--good=keras==90.1", f"--bad=keras==90.{COUNT}", f"--rounds={ROUNDS}"]
-        bisect += [f"--results={results}/slower"]
-        return max(subprocess.run(["seqsum", *words], env=variables).returncode for words in (history, bisect))
+        bisect = ["bisect", *CELL, "--good=keras==90.1", f"--bad=keras==90.{COUNT}", f"--results={results}/slower"]
+        commands = (history, [*bisect, f"--rounds={ROUNDS}"], [*bisect, "--quantity=calls"])
+        return max(subprocess.run(["seqsum", *words], env=variables).returncode for words in commands)
 
 
 if __name__ == "__main__":

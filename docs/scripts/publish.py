@@ -44,12 +44,13 @@ KERAS = "3.9.2,3.10.0,3.11.3,3.12.4,3.13.2,3.14.1,3.15.1"
 """The last release of each minor version that was slow on PyTorch, and of those around it."""
 KERAS_3 = f"3.0.5,3.1.1,3.2.1,3.3.3,3.4.1,3.5.0,3.6.0,3.7.0,3.8.0,{KERAS}"
 STEPS = (
-    ("torch", "lstm", "3.13.2", "3.14.1"),
-    ("torch", "lstm", "3.14.1", "3.15.1"),
-    ("torch", "gru", "3.14.1", "3.15.1"),
-    ("tensorflow", "lstm", "3.6.0", "3.7.0"),
+    ("torch", "lstm", 50, "3.13.2", "3.14.1"),
+    ("torch", "lstm", 50, "3.14.1", "3.15.1"),
+    ("torch", "gru", 50, "3.14.1", "3.15.1"),
+    ("tensorflow", "lstm", 50, "3.6.0", "3.7.0"),
+    ("jax", "simple_rnn", 12, "3.14.1", "3.15.1"),
 )
-"""Backends, models and neighbours between which the calls of a training changed."""
+"""Backends, models, lengths and neighbours between which the calls of a training changed."""
 MEASURE: dict[str, list[str]] = {
     "reference": ["run --results results/reference"],
     "repeat": ["run --results results/repeat", "run --sweep docs/sweeps/repeat.toml --results results/repeat"],
@@ -62,6 +63,10 @@ MEASURE: dict[str, list[str]] = {
         "history --backend torch --model simple_rnn --length 50 --processes 6 --rounds 2 --results "
         "results/history-simple-rnn --versions keras=3.11.3,3.14.1,3.15.1"
     ],
+    "history-jax": [
+        "history --backend jax --model simple_rnn --model lstm --length 12 --processes 6 --results "
+        "results/history-jax --versions keras=3.13.2,3.14.1,3.15.1"
+    ],
     "keras-3": [
         f"history --backend {backend} --model {model} --length 50 --processes 1 --rounds 2 --results results/keras-3 "
         f"--versions keras={KERAS_3}"
@@ -69,9 +74,9 @@ MEASURE: dict[str, list[str]] = {
         for model in ("simple_rnn", "lstm", "gru")
     ],
     "steps": [
-        f"bisect --backend {backend} --model {model} --length 50 --good keras=={good} --bad keras=={bad} --nightly "
-        "--quantity calls --results results/steps"
-        for backend, model, good, bad in STEPS
+        f"bisect --backend {backend} --model {model} --length {length} --good keras=={good} --bad keras=={bad} "
+        "--nightly --quantity calls --results results/steps"
+        for backend, model, length, good, bad in STEPS
     ],
     "bisect": [
         "bisect --backend torch --model lstm --length 50 --good keras==3.11.3 --bad keras==3.12.2 --budget 900 "
@@ -91,6 +96,7 @@ TABLED = (
     *KERAS_ON_TORCH,
     "keras-3",
     "history-simple-rnn",
+    "history-jax",
     "reference",
     "epyc",
     "repeat",
