@@ -35,10 +35,12 @@ class Searching:
         monkeypatch.setattr("bench.commands.watch.plan_versions", _plan)
         monkeypatch.setattr(changes, "find_changes", lambda *_: [CHANGE])
 
-    def __call__(self, behaviour: object, *more: str, good: str = "1.0", bad: str = "1.11") -> Answer:
+    def __call__(
+        self, behaviour: object, *more: str, good: str = "1.0", bad: str = "1.11", form: str = "--json"
+    ) -> Answer:
         play_versions(self._monkeypatch, self._folder, behaviour)  # type: ignore[arg-type]
         arguments = ("--good", f"keras=={good}", "--bad", f"keras=={bad}", "--results", str(self.results))
-        return self._call("bisect", *arguments, "--json", *more)
+        return self._call("bisect", *arguments, *filter(None, [form]), *more)
 
     @property
     def runs(self) -> int:
@@ -103,6 +105,15 @@ def test_exact_count(bisect: Searching, factor: float, code: int) -> None:
     assert answer.code == code, answer.err
     assert found["ends"]["ratio"] == pytest.approx(factor) and found["ends"]["processes"] == 1
     assert (found["first_bad"] == "keras==1.7") == (code == 0)
+
+
+@pytest.mark.parametrize(("factor", "shown"), [(1.3, "1.30"), (0.643, "0.643"), (1.001, "1.001")])
+def test_counts_are_told_from_1(bisect: Searching, factor: float, shown: str) -> None:
+    """However few calls there are more."""
+    answer = bisect(slower_from("1.7", factor), "--quantity", "calls", form="")
+    assert f"Calls / that of keras==1.6: {shown}, an exact count." in answer.out
+    rows = [line.split() for line in answer.out.splitlines()]
+    assert ["keras==1.6", "1.00", "good"] in rows and ["keras==1.9", shown, "bad"] in rows
 
 
 def test_accuracy(bisect: Searching) -> None:

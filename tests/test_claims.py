@@ -179,9 +179,18 @@ def step_of_time(version: str) -> str:
 BEFORE = "jax@keras-nightly==3.15.0.dev2026050804"
 
 
-def versus(folder: str, environment: str, second: str = "torch@keras==3.11.3") -> str:
-    """Return the ratio of an epoch to that of another environment in the newest run of a folder, with its interval."""
-    (run, *_) = reversed(load_runs(RESULTS / folder)[0])
+OLD, NEW = "torch@keras==3.14.1", "torch@keras==3.15.1"
+
+
+def calls_of(folder: str, environment: str, second: str) -> str:
+    """Return the calls of an epoch relative to those of another environment."""
+    calls = bench.load(RESULTS / folder).groupby("environment")["python_calls"].first()
+    return number(float(calls[environment] / calls[second]))
+
+
+def versus(folder: str, environment: str, second: str = "torch@keras==3.11.3", number_of: int = -1) -> str:
+    """Return the ratio of an epoch to that of another environment in a run of a folder, with its interval."""
+    run = load_runs(RESULTS / folder)[0][number_of]
     table = ratios(Frames([run]).turns, "environment", second).set_index("first")
     values = (table.loc[environment, name] for name in ("ratio", "ratio_low", "ratio_high"))
     return "{} ({} to {})".format(*map(number, values))
@@ -200,6 +209,20 @@ def runner_up(second: Candidate, first: Candidate) -> str:
     ends = f"{number(ratio['ratio_least'])} to {number(ratio['ratio_greatest'])}"
     times = f"{number(ratio['ratio'])} times its time (in {ratio['compared']} processes {ends})"
     return f"{second.name}, {number(second.total_s)} s, {times}"
+
+
+PLANTED = "torch@keras==90.1"
+
+
+def planted_ends() -> str:
+    return versus("planted/slower", "torch@keras==90.10", PLANTED, number_of=0)
+
+
+def planted_calls(place: int) -> str:
+    """Return the calls of the good (0) or the bad (-1) version that the search by calls found."""
+    run = load_runs(RESULTS / "planted/slower")[0][-1]
+    calls = Frames([run]).turns.groupby("environment", sort=False)["python_calls"].first()
+    return f"{calls.iloc[place]:,.0f}"
 
 
 def with_one_file(model: str) -> str:
@@ -264,6 +287,11 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
             f"the calls of the LSTM {with_one_file('lstm')}, of the GRU {with_one_file('gru')} and of the SimpleRNN "
             f"{with_one_file('simple_rnn')}"
         ),
+        lambda: (
+            f"makes {calls_of('bisect-200', NEW, OLD)} times the calls of 3.14.1, and its epoch is "
+            f"{versus('bisect-200', NEW, OLD, number_of=0)} times as long"
+        ),
+        lambda: f"3.15.0 takes {versus('bisect-200', 'torch@keras==3.15.0', OLD)} times as long as 3.14.1, in 7",
         lambda: f"in 3.11.3 is {in_turns('3.11.3')}, in 3.14.1 {in_turns('3.14.1')}",
         lambda: f"3.15 has {history_step('3.14.1', '3.15.1', 'jax')} times the calls of 3.14.1",
         lambda: f"a SimpleRNN's epoch of 3.15.1 is {step_of_time('3.15.1')} times that of 3.14.1",
@@ -279,6 +307,13 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
             f"{versus('keras-tree/3.12.0', 'torch@optree')} with optree"
         ),
         lambda: f"takes {versus('keras-tree/3.15.1', 'torch@optree', 'torch@keras==3.15.1')} times as long",
+    ],
+    "docs/watching.md": [
+        lambda: f"{planted_calls(-1)} calls an epoch in place of {planted_calls(0)}",
+        lambda: (
+            f"the ends differed, {planted_ends()}, and the first candidate, "
+            f"{versus('planted/slower', 'torch@keras==90.6', PLANTED, number_of=1)}, was undecided after 11 processes"
+        ),
     ],
     "docs/extending.md": [
         lambda: f"on the cpu: torch, fused, {number(advised('torch', 'fused').total_s)} s.",
@@ -343,6 +378,11 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
         ),
     ],
 }
+
+
+def test_equal_copies_mark_no_step() -> None:
+    steps = histories("planted/equal")["steps"]
+    assert len(steps) == 5 and not any(steps)
 
 
 @pytest.mark.parametrize(

@@ -39,12 +39,10 @@ def print_bisection(found: Found, console: Console) -> None:
     bisection, changes = found
     tried = [{"version": each.requirement, "side": each.side} | vars(each.ratio) for each in bisection.candidates]
     rows = pd.DataFrame(tried).rename(columns={"low": "ratio_low", "high": "ratio_high"})
-    columns = [
-        Column("version", "version", kind="axis"),
-        with_interval("ratio", "ratio", level=0.95),
-        Column("processes", _sample(bisection), kind="count"),
-        *texts("side"),
-    ]
+    ratio = [with_interval("ratio", "ratio", level=0.95), Column("processes", _sample(bisection), kind="count")]
+    if bisection.quantity == "calls" and tried:
+        rows["ratio"], ratio = rows["ratio"].map(_exact, na_action="ignore"), texts("ratio")
+    columns = [Column("version", "version", kind="axis"), *ratio, *texts("side")]
     if len(rows):
         print_text(Table("candidates", "Versions tried, relative to the good end", rows, columns), console)
     console.print()
@@ -92,9 +90,15 @@ def _ratio(ratio: Ratio, *, sample: str) -> str:
     if ratio.path:
         return ratio.path
     if not sample:
-        return f"{number(ratio.ratio)}, an exact count"
+        return f"{_exact(ratio.ratio or 1.0)}, an exact count"
     ends = interval(ratio.low, ratio.high)
     return f"{number(ratio.ratio)} ({ends or 'no interval'}; {sample}: {ratio.processes})"
+
+
+def _exact(ratio: float) -> str:
+    """Write the ratio of two counts with three digits, or with as many as tell it from 1."""
+    digits = next((digits for digits in range(2, 9) if float(f"{ratio:.{digits}f}") != 1), 2)
+    return number(ratio) if digits == 2 else f"{ratio:.{digits}f}"
 
 
 def _print_changes(changes: Sequence[Change], console: Console) -> None:
@@ -107,7 +111,8 @@ def _print_changes(changes: Sequence[Change], console: Console) -> None:
         Column("added", "lines added", kind="count"),
         Column("removed", "removed", kind="count"),
     ]
-    note = f"{say_count(len(changes), 'file')} differ, of which a training executes {len(executed)}."
+    differ = "differs" if len(changes) == 1 else "differ"
+    note = f"{say_count(len(changes), 'file')} {differ}, of which a training executes {len(executed)}."
     if executed:
         print_text(Table("changes", "What changed, executed files first", rows, columns, (note,)), console)
     else:

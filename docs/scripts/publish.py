@@ -82,6 +82,10 @@ MEASURE: dict[str, list[str]] = {
         "bisect --backend torch --model lstm --length 50 --good keras==3.11.3 --bad keras==3.12.2 --budget 900 "
         "--results results/bisect"
     ],
+    "bisect-200": [
+        "bisect --backend torch --model lstm --length 200 --good keras==3.14.1 --bad keras==3.15.1 --results "
+        "results/bisect-200"
+    ],
     "article": [f"run --sweep docs/sweeps/{sweep}.toml --results results/article" for sweep in ARTICLE],
 } | {sweep: [f"run --sweep docs/sweeps/{sweep}.toml --results results/{sweep}"] for sweep in SWEEPS}
 PICTURES = {
