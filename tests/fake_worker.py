@@ -3,7 +3,7 @@
 It speaks the real protocol through the real `bench.worker`; only Keras is played. Its behaviour is baked into the
 interpreter's script: "crashes at 12" crashes at length 12 only, "crashes in its second turn" in the second turn, and
 "segfaults in turn" when that phase begins, once: the next worker is a good one; "takes 1.4" has longer epochs and
-"learns 1.4" larger errors.
+"errs 1.4" larger errors.
 """
 
 import math
@@ -231,7 +231,7 @@ def fake_accuracy(behaviour: str) -> Any:
     from bench.records.schema import Accuracy
     from seqsum_core.metrics import Errors
 
-    factor = float(behaviour.removeprefix("learns ")) if behaviour.startswith("learns ") else 1.0
+    factor = float(behaviour.removeprefix("errs ")) if behaviour.startswith("errs ") else 1.0
     test = Errors(rows=200, error=0.2, mae=0.3, right_rate=0.8)
     result: dict[str, Any] = {
         "patience": 0,

@@ -118,12 +118,12 @@ def test_counts_are_told_from_1(bisect: Searching, factor: float, shown: str) ->
 
 def test_accuracy(bisect: Searching) -> None:
     """Larger errors from one version on, seed by seed; only the good end is trained beside a candidate."""
-    answer = bisect(lambda version: f"learns {1.3 if Version(version) >= Version('1.7') else 1}", "--quantity=accuracy")
+    answer = bisect(lambda version: f"errs {1.3 if Version(version) >= Version('1.7') else 1}", "--quantity=accuracy")
     found = json.loads(answer.out)
     assert answer.code == 0, answer.err
     assert found["first_bad"] == "keras==1.7" and found["step"]["processes"] == 10
     assert found["step"]["low"] < 1.3 < found["step"]["high"]
-    assert bisect(lambda _: "learns 1", "--quantity=accuracy", good="1.1").code == 3
+    assert bisect(lambda _: "errs 1", "--quantity=accuracy", good="1.1").code == 3
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ def test_run_judges_accuracy(
     verdict: str,
 ) -> None:
     """A version is trained from the same seeds, each alone, by the layers that may be what differs."""
-    play_versions(monkeypatch, tmp_path, lambda _: f"learns {factor}")
+    play_versions(monkeypatch, tmp_path, lambda _: f"errs {factor}")
     monkeypatch.chdir(tmp_path)
     arguments = [*ARGUMENTS[:5], "--length", "4", "--rounds", "1", "--processes", "1", *ARGUMENTS[-6:-2]]
     seqsum = Caller(monkeypatch, capsys)
