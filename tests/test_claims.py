@@ -288,10 +288,10 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
             f"{with_one_file('simple_rnn')}"
         ),
         lambda: (
-            f"makes {calls_of('bisect-200', NEW, OLD)} times the calls of 3.14.1, and its epoch is "
-            f"{versus('bisect-200', NEW, OLD, number_of=0)} times as long"
+            f"makes {calls_of('bisect-200', NEW, OLD)} times the calls of 3.14.1, and the ratio of its "
+            f"epoch is {versus('bisect-200', NEW, OLD, number_of=0)}"
         ),
-        lambda: f"3.15.0 takes {versus('bisect-200', 'torch@keras==3.15.0', OLD)} times as long as 3.14.1, in 7",
+        lambda: f"the ratio of 3.15.0 to 3.14.1 is {versus('bisect-200', 'torch@keras==3.15.0', OLD)}, in 7 processes",
         lambda: f"in 3.11.3 is {in_turns('3.11.3')}, in 3.14.1 {in_turns('3.14.1')}",
         lambda: f"3.15 has {history_step('3.14.1', '3.15.1', 'jax')} times the calls of 3.14.1",
         lambda: f"a SimpleRNN's epoch of 3.15.1 is {step_of_time('3.15.1')} times that of 3.14.1",

@@ -46,13 +46,12 @@ def judge(frames: Frames, sweep: Sweep) -> pd.DataFrame:
         limit; 0 of what is exact), verdict: "slower" ("more", "worse", "changed") beyond the limit, "within", or
         "undecided".
     """
-    columns = ["gate", "quantity", *speed.KEY, "second", "verdict", *OF_RATIO]
-    parts = [pd.DataFrame(columns=columns)]
-    for is_trained in (False, True):
-        gates = [gate for gate in sweep.timing.gates if (gate.quantity == "accuracy") == is_trained]
-        if gates:
-            parts.append(_judge(frames, sweep, gates))
-    return pd.concat(parts[1:] or parts, ignore_index=True)
+    timed = [gate for gate in sweep.timing.gates if gate.quantity != "accuracy"]
+    trained = [gate for gate in sweep.timing.gates if gate.quantity == "accuracy"]
+    parts = [_judge(frames, sweep, gates) for gates in (timed, trained) if gates]
+    if not parts:
+        return pd.DataFrame(columns=["gate", "quantity", *speed.KEY, "second", "verdict", *OF_RATIO])
+    return pd.concat(parts, ignore_index=True)
 
 
 def _judge(frames: Frames, sweep: Sweep, gates: Sequence[Gate]) -> pd.DataFrame:

@@ -10,8 +10,6 @@ from contextlib import ExitStack, contextmanager
 from math import isinf, isnan
 from time import monotonic
 
-import pandas as pd
-
 from bench.analysis.gate import open_places
 from bench.analysis.speed import widest_interval
 from bench.measure.pool import WorkerPool
@@ -91,7 +89,7 @@ def _open_blocks(header: Header, blocks: list[list[Cell]], writer: RunWriter) ->
     """Return the blocks with an interval that is too wide, or with a cell that the gates leave undecided."""
     sweep = header.sweep
     precision = sweep.timing.precision
-    places = open_places(Frames([Run(header, tuple(writer.records))]), sweep) if sweep.timing.gates else set()
+    places = open_places(_frames(header, writer.records), sweep) if sweep.timing.gates else set()
     return [
         block
         for block in blocks
@@ -103,13 +101,12 @@ def _open_blocks(header: Header, blocks: list[list[Cell]], writer: RunWriter) ->
 def _width(header: Header, writer: RunWriter, block: list[Cell]) -> float:
     """Return the share that the widest interval of a block reaches to either side so far."""
     cells = set(block)
-    return widest_interval(
-        _turns(header, [record for record in writer.records if isinstance(record, Speed) and record.cell in cells])
-    )
+    of_block = [record for record in writer.records if isinstance(record, Speed) and record.cell in cells]
+    return widest_interval(_frames(header, of_block).turns)
 
 
-def _turns(header: Header, records: Sequence[Record]) -> pd.DataFrame:
-    return Frames([Run(header, tuple(records))]).turns
+def _frames(header: Header, records: Sequence[Record]) -> Frames:
+    return Frames([Run(header, tuple(records))])
 
 
 def fitting_blocks(blocks: list[list[Cell]], available_bytes: int) -> list[list[Cell]]:

@@ -56,10 +56,11 @@ def answer(bisection: Bisection) -> list[str]:
     """Say in sentences what was found."""
     good, bad, what = bisection.last_good, bisection.first_bad, bisection.quantity
     write = partial(_ratio, sample="" if what in EXACT else _sample(bisection))
+    name = "Test error" if what == "accuracy" else what.capitalize()
     go_on = [] if what in TIMELESS else ["To go on: the same command again."]
     if bisection.verdict == "no difference":
         return [
-            f"No difference is shown. {what.capitalize()} of {bad} / that of {good}: {write(bisection.ends)}.",
+            f"No difference is shown. {name} of {bad} / that of {good}: {write(bisection.ends)}.",
             *go_on,
         ]
     if bisection.verdict == "undecided":
@@ -71,7 +72,7 @@ def answer(bisection: Bisection) -> list[str]:
             *go_on,
         ]
     assert bisection.step is not None
-    lines = [f"First version: {bad}. {what.capitalize()} / that of {good}: {write(bisection.step)}."]
+    lines = [f"First version: {bad}. {name} / that of {good}: {write(bisection.step)}."]
     last, first = bisection.days
     if first is not None:
         gap = (first - last).days if last else 0

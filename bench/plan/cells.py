@@ -209,15 +209,9 @@ class Group(Frozen):
         """Tell whether these seeds are trained as one Keras model."""
         return min(len(self.seeds), self.at_once) > 1
 
-    def split(self) -> list["Group"]:
-        """Return groups of seeds that are trained at once."""
-        return self._parts(self.at_once)
-
-    def alone(self) -> list["Group"]:
-        """Return a group for each seed."""
-        return self._parts(1)
-
-    def _parts(self, size: int) -> list["Group"]:
+    def split(self, size: int | None = None) -> list["Group"]:
+        """Return groups of so many seeds; None: of as many as are trained at once."""
+        size = size or self.at_once
         parts = [self.seeds[first : first + size] for first in range(0, len(self.seeds), size)]
         return [self.model_copy(update={"seeds": part}) for part in parts]
 

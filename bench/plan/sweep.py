@@ -217,7 +217,7 @@ class Sweep(Settings):
         for cell in self.trained_cells():
             settings = self.settings.of(cell.variant)
             group = Group(cell=cell, seeds=tuple(range(self.seeds)), settings=settings)
-            groups += group.alone() if self.judges_accuracy else group.split()
+            groups += group.split(1 if self.judges_accuracy else None)
         return groups
 
     def accuracy_trials(self) -> list[Trial]:
